@@ -1,0 +1,47 @@
+"""What a reader gives: typed records, the images they speak of, and what was counted while reading."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from PIL.Image import Image
+
+Box = tuple[float, float, float, float]
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question about an image.
+
+    ``answers`` holds what each annotator said, at least one, repeated where they agree. ``kind`` is the question's type
+    ("" where the corpus has none). ``boxes`` are where an attention ought to look, as x1, y1, x2, y2 fractions of
+    width and height; empty where unknown.
+    """
+
+    id: str
+    image: str
+    text: str
+    answers: tuple[str, ...]
+    kind: str = ""
+    boxes: tuple[Box, ...] = ()
+
+
+class AnsweringData(Protocol):
+    """A corpus of questions about images, split by image."""
+
+    def questions(self, split: str) -> Sequence[Question]:
+        """The questions of a split, in the corpus's order; raises UnknownNameError for a split it lacks."""
+        ...
+
+    def open_image(self, image: str) -> Image:
+        """The upright RGB image of that id; raises ImageError."""
+        ...
+
+
+def images_of(questions: Sequence[Question]) -> list[str]:
+    """The ids of the images that the questions are about, each once, in order of appearance."""
+    return list(dict.fromkeys(question.image for question in questions))

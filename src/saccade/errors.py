@@ -1,0 +1,59 @@
+"""The exceptions Saccade raises, and the look-up that answers a wrong name with the known ones.
+
+Every message says what was expected, what came, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class SaccadeError(Exception):
+    """The root of the tree: catch it to catch every failure Saccade explains itself."""
+
+
+class UnknownNameError(SaccadeError):
+    """A model, recipe, data set, backbone or field of that name does not exist."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        nearest = get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        super().__init__(f"no {kind} named {name!r}{hint} Known: {', '.join(names) or 'none'}.")
+
+
+class DataError(SaccadeError):
+    """A file of a data set is missing, or does not hold what its format asks for."""
+
+    def __init__(self, message: str, path: Path | str | None = None, line: int | None = None) -> None:
+        place = "" if path is None else f"{path}:{line}: " if line is not None else f"{path}: "
+        super().__init__(place + message)
+
+
+class ImageError(SaccadeError):
+    """An image cannot be read, or is larger than the limit."""
+
+
+class StoreError(SaccadeError):
+    """A feature store is missing, unfinished, altered, or lacks an image."""
+
+
+class RunError(SaccadeError):
+    """A run directory is missing, incomplete, altered, or does not fit the request."""
+
+
+class RecipeError(SaccadeError):
+    """A recipe asks for something that cannot be."""
+
+
+def look_up(table: Mapping[str, T], name: str, kind: str) -> T:
+    """The entry of that name; raises UnknownNameError with the known names and the nearest one."""
+    try:
+        return table[name]
+    except KeyError:
+        raise UnknownNameError(kind, name, table) from None

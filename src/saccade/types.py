@@ -1,0 +1,108 @@
+"""What travels between the parts: regions, words, attention maps, and one output type per task.
+
+The mask convention, everywhere: a boolean tensor in which True means "may be attended".
+Boxes, everywhere: x1, y1, x2, y2 as fractions of the image's width and height.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """Which image each text of a batch is about, when several texts share an image.
+
+    ``image[b]`` is the row of text b's image in `Regions`, ``slot[b]`` the place of text b among the texts
+    of that image, ``width`` the largest number of texts that any image has. The pair (image, slot) lays
+    the texts out as a dense ``[images, width]`` table, so that one batched product serves them all.
+    """
+
+    image: Int[Tensor, " texts"]
+    slot: Int[Tensor, " texts"]
+    width: int
+
+    @classmethod
+    def of(cls, image: Int[Tensor, " texts"]) -> Grouping:
+        """The grouping of texts whose image rows are given, in any order."""
+        order = torch.argsort(image, stable=True)
+        counts = torch.bincount(image)
+        starts = torch.cumsum(counts, 0) - counts
+        slot = torch.empty_like(image)
+        slot[order] = torch.arange(len(image), device=image.device) - starts[image[order]]
+        return cls(image, slot, int(counts.max()))
+
+    def to(self, device: torch.device | str) -> Grouping:
+        """The same grouping on another device."""
+        return Grouping(self.image.to(device), self.slot.to(device), self.width)
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """Image regions: features, which of them exist, and where they lie.
+
+    ``grid`` is (rows, columns) when the regions are the cells of a feature map in row-major order, else None.
+    ``grouping`` is None when text b of the batch is about image b.
+    """
+
+    features: Float[Tensor, "images regions size"]
+    mask: Bool[Tensor, "images regions"]
+    boxes: Float[Tensor, "images regions 4"] | None = None
+    grid: tuple[int, int] | None = None
+    grouping: Grouping | None = None
+
+    def to(self, device: torch.device | str) -> Regions:
+        """The same regions on another device."""
+        return Regions(
+            self.features.to(device),
+            self.mask.to(device),
+            None if self.boxes is None else self.boxes.to(device),
+            self.grid,
+            None if self.grouping is None else self.grouping.to(device),
+        )
+
+    def grouped(self, grouping: Grouping) -> Regions:
+        """The same regions, shared by the texts of a grouping."""
+        return dataclasses.replace(self, grouping=grouping)
+
+    def per_text(self, of_images: Tensor) -> Tensor:
+        """Rows of a per-image tensor, one per text: a gather when the batch is grouped, else the tensor itself."""
+        return of_images if self.grouping is None else of_images[self.grouping.image]
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """Word ids, right-padded, and which of them exist."""
+
+    ids: Int[Tensor, "texts words"]
+    mask: Bool[Tensor, "texts words"]
+
+    def to(self, device: torch.device | str) -> Words:
+        """The same words on another device."""
+        return Words(self.ids.to(device), self.mask.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionMap:
+    """One step's attention weights, by value.
+
+    ``axes`` names the dimensions behind the batch: ``("regions",)``, ``("words",)`` or ``("words", "regions")``;
+    ``name`` is the step, as in "step 1".
+    """
+
+    weights: Float[Tensor, "texts *axes"]
+    axes: tuple[str, ...]
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """An answerer's output: one logit per known answer, and the maps it looked and read with, in order."""
+
+    logits: Float[Tensor, "texts answers"]
+    attention: tuple[AttentionMap, ...]
