@@ -42,6 +42,16 @@ def open_image(path: Path | str) -> Image.Image:
         raise ImageError(f"{path}: the image is damaged ({error}); replace the file") from None
 
 
+def find_images(folder: Path) -> list[str]:
+    """The image files below a folder, as sorted paths relative to it with forward slashes; raises ImageError for none."""
+    if not folder.is_dir():
+        raise ImageError(f"{folder}: no such folder of images")
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not names:
+        raise ImageError(f"{folder}: no image files in it; known endings are {', '.join(sorted(SUFFIXES))}")
+    return names
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """The image upright and in RGB: EXIF orientation applied, transparency over white, grey, palette, 16 bit and CMYK converted."""
     image = ImageOps.exif_transpose(image)

@@ -2,6 +2,7 @@
 
 The mask convention, everywhere: a boolean tensor in which True means "may be attended".
 Boxes, everywhere: x1, y1, x2, y2 as fractions of the image's width and height.
+None of these is changed once made; they are not frozen only because Lightning Fabric refuses frozen dataclasses.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Grouping:
     """Which image each text of a batch is about, when several texts share an image.
 
@@ -42,7 +43,7 @@ class Grouping:
         return Grouping(self.image.to(device), self.slot.to(device), self.width)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Regions:
     """Image regions: features, which of them exist, and where they lie.
 
@@ -75,7 +76,7 @@ class Regions:
         return of_images if self.grouping is None else of_images[self.grouping.image]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Words:
     """Word ids, right-padded, and which of them exist."""
 
@@ -87,7 +88,7 @@ class Words:
         return Words(self.ids.to(device), self.mask.to(device))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class AttentionMap:
     """One step's attention weights, by value.
 
@@ -100,7 +101,7 @@ class AttentionMap:
     name: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Answers:
     """An answerer's output: one logit per known answer, and the maps it looked and read with, in order."""
 

@@ -1,0 +1,32 @@
+"""The data sets by name. Each comes from one file that reads a corpus as it lies on disk; scenes are generated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from saccade.data.daquar import Daquar
+from saccade.data.own import OwnData
+from saccade.data.records import AnsweringData
+from saccade.data.scenes import Scenes
+from saccade.errors import DataError, look_up
+
+# From the folder that `--data.root` names to the corpus; None for data that needs no folder.
+DATASETS: Mapping[str, Callable[[Path], AnsweringData] | None] = {
+    "scenes": None,
+    "own": OwnData,
+    "daquar": Daquar,
+    "daquar-37": lambda root: Daquar(root, classes=37),
+}
+
+
+def create_dataset(name: str, root: str | Path = "") -> AnsweringData:
+    """The corpus of that name in its folder; raises UnknownNameError, or DataError when the folder is not named or missing."""
+    reader = look_up(DATASETS, name, "data set")
+    if reader is None:
+        return Scenes()
+    if not str(root):
+        raise DataError(f"data set {name} needs its folder: say --data.root DIR")
+    if not Path(root).is_dir():
+        raise DataError(f"no such folder; --data.root names the folder of {name}", root)
+    return reader(Path(root))

@@ -1,0 +1,199 @@
+"""The run directory: everything needed to use a model anywhere, to resume its training, and to notice damage. No pickle.
+
+    recipe.json  tokenizer.json  answers.json  features.json   written once, before training
+    model.safetensors                                          the best weights so far, with the hashes of the files above
+    metrics.json  log.jsonl  resume/step-*/                    results, one line per epoch, the state to go on from
+
+Each file is written under a temporary name and renamed, so a run killed at any moment leaves whole files only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from saccade.build import FeatureFacts, build_model
+from saccade.errors import RunError
+from saccade.recipe import Recipe
+from saccade.serial import from_dict, read_json, to_dict, write_json, write_text
+from saccade.tasks.answering import AnsweringTask
+from saccade.text import Vocabulary
+
+RECIPE, TOKENIZER, ANSWERS, FEATURES = "recipe.json", "tokenizer.json", "answers.json", "features.json"
+MODEL, METRICS, LOG, RESUME = "model.safetensors", "metrics.json", "log.jsonl", "resume"
+COMPANIONS = (RECIPE, TOKENIZER, ANSWERS, FEATURES)
+
+
+@dataclass
+class Progress:
+    """Where a training run stands: the next batch, what the epoch has summed, and the best epoch so far."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    examples: int = 0
+    best: float | None = None
+    best_epoch: int = -1
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedRun:
+    """A run directory read back, its model in evaluation mode."""
+
+    path: Path
+    recipe: Recipe
+    task: AnsweringTask
+    facts: FeatureFacts
+    model: nn.Module
+
+
+def create(path: Path, recipe: Recipe, task: AnsweringTask, facts: FeatureFacts) -> None:
+    """Make the run directory with all that is known before training."""
+    path.mkdir(parents=True, exist_ok=True)
+    write_json(path / RECIPE, to_dict(recipe))
+    task.vocabulary.save(path / TOKENIZER)
+    write_json(path / ANSWERS, list(task.answers))
+    write_json(path / FEATURES, to_dict(facts))
+
+
+def load(path: Path) -> LoadedRun:
+    """Read a run back; raises RunError when a file is missing, altered, or does not fit the others."""
+    recipe, task, facts = load_companions(path)
+    weights = _load_weights(path)
+    model = build_model(recipe, task, facts.region_size)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise RunError(f"{path / MODEL} does not fit {RECIPE}: {' '.join(str(error).split())[:300]}") from None
+    return LoadedRun(path, recipe, task, facts, model.eval())
+
+
+def load_companions(path: Path) -> tuple[Recipe, AnsweringTask, FeatureFacts]:
+    """The recipe, the task with its vocabularies, and how regions are made."""
+    if not path.is_dir():
+        raise RunError(f"{path}: no such run directory; `saccade train RECIPE --out {path}` makes one")
+    recipe = from_dict(Recipe, read_json(path / RECIPE), where=RECIPE)
+    answers = read_json(path / ANSWERS)
+    if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
+        raise RunError(f"{path / ANSWERS}: expected a list of answers; restore the file or train again")
+    task = AnsweringTask(Vocabulary.load(path / TOKENIZER), tuple(answers), recipe.task)
+    return recipe, task, from_dict(FeatureFacts, read_json(path / FEATURES), where=FEATURES)
+
+
+def save_model(path: Path, model: nn.Module) -> None:
+    """Write the best weights, together with the hashes of the files that give them meaning."""
+    weights = _cpu(model.state_dict())
+    hashes = {name: _file_hash(path / name) for name in COMPANIONS} | {"weights": _weights_hash(weights)}
+    temporary = path / f".{MODEL}.tmp"
+    save_file(weights, temporary, metadata=hashes)
+    temporary.replace(path / MODEL)
+
+
+def save_resume(
+    path: Path, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer, precision: dict[str, Any]
+) -> None:
+    """Write the state to go on from, then remove the one before.
+
+    No random state is needed beside the recipe's seed and the step: each step's generator is seeded from those two.
+    """
+    folder = path / RESUME
+    target, temporary = folder / f"step-{progress.step:09d}", folder / f".step-{progress.step:09d}.tmp"
+    for stale in (temporary, target):
+        shutil.rmtree(stale, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    state = optimizer.state_dict()
+    tensors = {f"{i}.{name}": value for i, entry in state["state"].items() for name, value in entry.items()}
+    save_file(_cpu(model.state_dict()), temporary / MODEL)
+    save_file(_cpu({name: value for name, value in tensors.items() if value is not None}), temporary / "optimizer.safetensors")
+    write_json(temporary / "state.json", {"progress": asdict(progress), "groups": state["param_groups"], "precision": precision})
+    temporary.rename(target)
+    for other in folder.iterdir():
+        if other != target:
+            shutil.rmtree(other)
+
+
+def load_resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Progress, dict[str, Any]]:
+    """Put the newest saved state into model and optimiser; returns where the run stood and the precision's state.
+
+    A run that was killed before its first save starts from the beginning.
+    """
+    saved = sorted((path / RESUME).glob("step-*"))
+    if not saved:
+        return Progress(), {}
+    record = read_json(saved[-1] / "state.json")
+    try:
+        model.load_state_dict(load_file(saved[-1] / MODEL))
+        tensors = load_file(saved[-1] / "optimizer.safetensors")
+    except (SafetensorError, FileNotFoundError, RuntimeError) as error:
+        raise RunError(f"{saved[-1]} is damaged ({error}): delete the folder to start the run again") from None
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    groups = [{k: tuple(v) if k == "betas" else v for k, v in group.items()} for group in record["groups"]]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    return Progress(**record["progress"]), record["precision"]
+
+
+def append_log(path: Path, record: dict[str, Any]) -> None:
+    """Add a line to log.jsonl."""
+    with (path / LOG).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def cut_log(path: Path, step: int) -> None:
+    """Drop what log.jsonl says of later steps: they will be taken again."""
+    if not (path / LOG).exists():
+        return
+    kept = []
+    for line in (path / LOG).read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except json.JSONDecodeError:  # the line that was being written when the run was killed
+            break
+    write_text(path / LOG, "".join(kept))
+
+
+def _load_weights(path: Path) -> dict[str, Tensor]:
+    file = path / MODEL
+    if not file.exists():
+        raise RunError(f"{file} is missing: training has not finished an epoch; go on with `--resume`")
+    try:
+        with safe_open(file, framework="pt") as opened:
+            hashes = opened.metadata() or {}
+        weights = load_file(file)
+    except SafetensorError as error:
+        raise RunError(f"{file} is damaged ({error}): restore it or train again") from None
+    if hashes.get("weights") != _weights_hash(weights):
+        raise RunError(f"{file} was altered: its weights are not those that were saved; restore it or train again")
+    for name in COMPANIONS:
+        if hashes.get(name) != _file_hash(path / name):
+            raise RunError(f"{path / name} was altered since the model was saved; restore it or train again")
+    return weights
+
+
+def _cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _weights_hash(weights: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(f"{name} {weights[name].dtype} {tuple(weights[name].shape)}".encode())
+        digest.update(weights[name].reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

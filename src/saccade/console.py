@@ -1,0 +1,78 @@
+"""What the command line shows: a progress bar on a terminal, plain lines elsewhere, all of it on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from saccade.progress import Report
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class ConsoleReport(Report):
+    """Bars with a rate and the time left; a line every ten seconds where standard error is no terminal."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._bars: Progress | None = None
+        if sys.stderr.isatty():
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+            )
+            self._bars = Progress(*columns, console=self._console, transient=True)
+        self._stage, self._task = "", TaskID(0)
+        self._started = self._last = 0.0
+        self._first = 0
+
+    def __enter__(self) -> ConsoleReport:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def advance(self, stage: str, done: int, total: int, unit: str) -> None:
+        """Move the stage's bar, or print its line when one is due."""
+        now = time.monotonic()
+        if stage != self._stage:
+            self._begin(stage, total, now, done)
+        rate = (done - self._first) / (now - self._started) if now > self._started else 0.0
+        speed = f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.1f} {unit}/s"
+        if self._bars is not None:
+            self._bars.update(self._task, completed=done, total=total, rate=speed if rate else "")
+            if done == total:
+                self._bars.remove_task(self._task)
+                self._stage = ""
+        elif done == total or now - self._last >= SECONDS_BETWEEN_LINES:
+            self._last = now
+            left = f", {_duration((total - done) / rate)} left" if rate and done < total else ""
+            self._console.print(f"{stage}: {done}/{total} {unit}, {speed}{left}", markup=False)
+            if done == total:
+                self._stage = ""
+
+    def say(self, text: str) -> None:
+        """Print a line above the bars."""
+        self._console.print(text, markup=False)
+
+    def _begin(self, stage: str, total: int, now: float, done: int) -> None:
+        self._stage, self._started, self._last, self._first = stage, now, now, max(done - 1, 0)
+        if self._bars is not None:
+            for task in self._bars.task_ids:
+                self._bars.remove_task(task)
+            self._task = self._bars.add_task(stage, total=total, rate="")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

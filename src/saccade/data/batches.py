@@ -1,0 +1,74 @@
+"""Which questions form a batch: shuffled by seed and epoch alone, grouped by image or not, dealt out to processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# A group is the indices of questions that share an image; a batch is a list of groups.
+Batch = list[list[int]]
+
+
+def shuffled_batches(
+    images: Sequence[str], batch_size: int, *, seed: int, epoch: int, grouped: bool, parts: int = 1
+) -> list[Batch]:
+    """The batches of one epoch, the same for the same seed and epoch on every machine.
+
+    `images[i]` is the image of question i. Grouped, the questions of an image stay together and a batch ends with the
+    image that fills it, so its size may exceed `batch_size` by part of an image. A last batch with fewer groups than
+    `parts` joins the one before, so that every process has work in every step.
+    """
+    groups = _by_image(images) if grouped else [[i] for i in range(len(images))]
+    order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(len(groups))
+    batches: list[Batch] = [[]]
+    filled = 0
+    for group in (groups[i] for i in order):
+        if filled >= batch_size:
+            batches.append([])
+            filled = 0
+        batches[-1].append(group)
+        filled += len(group)
+    if len(batches) > 1 and len(batches[-1]) < parts:
+        last = batches.pop()
+        batches[-1].extend(last)
+    return batches
+
+
+def ordered_batches(images: Sequence[str], batch_size: int) -> list[Batch]:
+    """Batches for evaluation: every question once, grouped by image, in order of the images' first appearance."""
+    batches: list[Batch] = [[]]
+    for group in _by_image(images):
+        if sum(map(len, batches[-1])) >= batch_size:
+            batches.append([])
+        batches[-1].append(group)
+    return batches
+
+
+def deal(batch: Batch, part: int, parts: int) -> list[int]:
+    """The question indices of one of `parts` equal shares of a batch; no group is split."""
+    return [index for group in batch[part::parts] for index in group]
+
+
+def prefetch(function: Callable[[T], R], items: Iterable[T], *, depth: int = 2) -> Iterator[R]:
+    """`map(function, items)` computed ahead by one thread, at most `depth` results in waiting."""
+    source = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = [pool.submit(function, item) for item in islice(source, depth)]
+        while waiting:
+            result = waiting.pop(0).result()
+            waiting += [pool.submit(function, item) for item in islice(source, 1)]
+            yield result
+
+
+def _by_image(images: Sequence[str]) -> list[list[int]]:
+    groups: dict[str, list[int]] = {}
+    for index, image in enumerate(images):
+        groups.setdefault(image, []).append(index)
+    return list(groups.values())

@@ -1,0 +1,154 @@
+"""`scenes`, the embedded data set: coloured shapes on varied backgrounds, with questions, captions and phrases.
+
+It needs no files and no network: everything about an image follows from the seed, the split and the image's number, and
+any image or record is made alone, when asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from PIL.Image import Image
+
+from saccade.data.records import SPLITS, Question
+from saccade.data.scenes_drawing import Draws, Scene, draw_scene, render
+from saccade.data.scenes_language import PhrasedSentence, captions, phrased_sentence
+from saccade.data.scenes_questions import ask
+from saccade.errors import DataError, ImageError, UnknownNameError
+
+SHARES = {"train": 8, "val": 1, "test": 1}  # tenths
+# What a random stream is for. Each has its own, so that a change of one leaves the others' bytes alone.
+LAYOUT, NOISE, QUESTIONS, CAPTIONS, PHRASES = range(5)
+
+
+class Scenes:
+    """The data set of a seed; an image's id is its split and number, as in "test/00012"."""
+
+    def __init__(self, *, seed: int = 0, train: int = 8000, val: int = 1000, test: int = 1000) -> None:
+        self._seed = seed
+        self._sizes = dict(zip(SPLITS, (train, val, test), strict=True))
+        self._questions: dict[str, tuple[Question, ...]] = {}
+        for name, value in {"seed": seed, **self._sizes}.items():
+            if value < 0:
+                raise DataError(f"expected {name} of scenes to be 0 or more, got {value}")
+
+    def images(self, split: str) -> list[str]:
+        """The ids of a split's images; raises UnknownNameError."""
+        if split not in self._sizes:
+            raise UnknownNameError("split", split, self._sizes)
+        return [f"{split}/{index:05d}" for index in range(self._sizes[split])]
+
+    def questions(self, split: str) -> Sequence[Question]:
+        """The split's questions, image by image; raises UnknownNameError."""
+        if split not in self._questions:
+            images = self.images(split)
+            self._questions[split] = tuple(question for image in images for question in self.questions_of(image))
+        return self._questions[split]
+
+    def questions_of(self, image: str) -> list[Question]:
+        """The questions about one image."""
+        return ask(self.scene(image), self._draws(image, QUESTIONS), image)
+
+    def open_image(self, image: str) -> Image:
+        """The image of that id; raises ImageError."""
+        return render(self.scene(image), self._draws(image, NOISE))
+
+    def scene(self, image: str) -> Scene:
+        """What the image of that id shows; raises ImageError."""
+        draws = self._draws(image, LAYOUT)
+        split = image.partition("/")[0]
+        while split_of(scene := draw_scene(draws)) != split:
+            pass
+        return scene
+
+    def captions(self, image: str) -> tuple[str, ...]:
+        """Five captions of the image."""
+        return captions(self.scene(image), self._draws(image, CAPTIONS))
+
+    def phrases(self, image: str) -> PhrasedSentence:
+        """A sentence about the image whose phrases have boxes."""
+        return phrased_sentence(self.scene(image), self._draws(image, PHRASES))
+
+    def _draws(self, image: str, purpose: int) -> Draws:
+        split, _, number = image.partition("/")
+        size = self._sizes.get(split, 0)
+        if not number.isdecimal() or int(number) >= size or image != f"{split}/{int(number):05d}":
+            known = ", ".join(f"{name}/00000 to {name}/{size - 1:05d}" for name, size in self._sizes.items() if size)
+            raise ImageError(f"scenes has no image {image!r}; it has {known or 'none'}")
+        return Draws(self._seed, SPLITS.index(split), int(number), purpose)
+
+
+def split_of(scene: Scene) -> str:
+    """The only split that may hold this arrangement of things, by a hash: so no two splits share one, for any seed."""
+    things = sorted((thing.shape, thing.color, thing.size, thing.x, thing.y) for thing in scene.things)
+    tenth = int.from_bytes(blake2b(repr(things).encode(), digest_size=8).digest(), "little") % 10
+    return next(split for split in SPLITS if (tenth := tenth - SHARES[split]) < 0)
+
+
+def write_scenes(
+    out: Path, *, images: int, seed: int = 0, progress: Callable[[int, int], None] | None = None
+) -> dict[str, int]:
+    """Write scenes as own data, PNG files and JSON Lines, eight tenths for training; how many of what were written.
+
+    The folder appears when it is complete. A run that was killed leaves only `.<name>.partial` beside it, which the
+    next run replaces. `progress` hears after each image how many of how many are done. Raises DataError when `out`
+    exists and is not an empty folder, when fewer than 3 images are asked for, and when the disk refuses.
+    """
+    if images < 3:
+        raise DataError(f"expected at least 3 images, one for each split, got {images}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError("exists already and is not an empty folder; name another, or remove it", out)
+    partial = out.absolute().with_name(f".{out.absolute().name}.partial")
+    tenth = max(1, images // 10)
+    scenes = Scenes(seed=seed, train=images - 2 * tenth, val=tenth, test=tenth)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        (partial / "images").mkdir(parents=True)
+        counts = _write(partial, scenes, images, progress)
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    except OSError as error:
+        raise DataError(f"cannot be written ({error.strerror or error}); choose another folder", out) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return counts
+
+
+def _write(folder: Path, scenes: Scenes, total: int, progress: Callable[[int, int], None] | None) -> dict[str, int]:
+    counts = {"images": 0, "questions": 0, "captions": 0, "sentences": 0}
+    for split in SPLITS:
+        questions: list[dict[str, Any]] = []
+        captioned: list[dict[str, Any]] = []
+        sentences: list[dict[str, Any]] = []
+        for image in scenes.images(split):
+            name = f"images/{counts['images']:05d}.png"
+            scenes.open_image(image).save(folder / name)
+            questions += (
+                {"image": name, "question": q.text, "answers": q.answers, "type": q.kind, "boxes": q.boxes}
+                for q in scenes.questions_of(image)
+            )
+            captioned.append({"image": name, "captions": scenes.captions(image)})
+            sentence = scenes.phrases(image)
+            phrases = [{"words": phrase.words, "boxes": phrase.boxes} for phrase in sentence.phrases]
+            sentences.append({"image": name, "sentence": sentence.text, "phrases": phrases})
+            counts["images"] += 1
+            if progress is not None:
+                progress(counts["images"], total)
+        _write_lines(folder / f"{split}.jsonl", questions)
+        _write_lines(folder / f"captions_{split}.jsonl", captioned)
+        _write_lines(folder / f"phrases_{split}.jsonl", sentences)
+        counts["questions"] += len(questions)
+        counts["captions"] += sum(len(record["captions"]) for record in captioned)
+        counts["sentences"] += len(sentences)
+    return counts
+
+
+def _write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(json.dumps(record) + "\n" for record in records)

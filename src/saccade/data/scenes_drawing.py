@@ -1,0 +1,207 @@
+"""Scenes drawn by lot, and their pixels.
+
+Integers only: no floating point and no library's distribution stands between the seed and a pixel, so that every
+platform and every NumPy version gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from saccade.data.records import Box
+
+T = TypeVar("T")
+RGB = tuple[int, int, int]
+
+IMAGE_SIZE = 96
+FEWEST, MOST = 2, 6  # things in a scene
+MOST_OF_A_SIZE = 4  # six large things hardly fit; the same limit for small ones keeps the sizes even
+GAP = 2  # pixels, at least, between the boxes of two things
+SHAPES = ("circle", "square", "triangle", "diamond", "cross")
+COLORS: dict[str, RGB] = {
+    "red": (220, 35, 40),
+    "orange": (245, 135, 20),
+    "yellow": (240, 225, 45),
+    "green": (35, 165, 55),
+    "cyan": (60, 215, 225),
+    "blue": (35, 65, 220),
+    "purple": (150, 45, 185),
+    "white": (243, 243, 243),
+}
+RADII = {"small": (6, 7), "large": (11, 12, 13)}
+BACKGROUNDS = ("plain", "shaded", "striped", "checked")
+COLOR_JITTER, TINT = 10, 8  # largest change of a channel, of a thing and of a background
+FULL = 16  # what a wholly covered pixel counts: 4 x 4 samples
+
+
+class Draws:
+    """Whole numbers drawn by lot: the key alone decides them."""
+
+    def __init__(self, *key: int) -> None:
+        self._bits = np.random.PCG64(np.random.SeedSequence(key))
+
+    def below(self, limit: int) -> int:
+        """A number from 0 to `limit` - 1."""
+        return (int(self._bits.random_raw()) >> 32) * limit >> 32
+
+    def between(self, low: int, high: int) -> int:
+        """A number from `low` to `high`, both possible."""
+        return low + self.below(high - low + 1)
+
+    def choice(self, options: Sequence[T]) -> T:
+        """One of the options."""
+        return options[self.below(len(options))]
+
+    def sample(self, options: Sequence[T], count: int) -> list[T]:
+        """So many of the options, in random order; with the count of all, a shuffle."""
+        rest = list(options)
+        return [rest.pop(self.below(len(rest))) for _ in range(count)]
+
+    def bytes(self, count: int) -> NDArray[np.uint8]:
+        """So many random bytes."""
+        words = np.asarray(self._bits.random_raw(-(-count // 8)), dtype="<u8")  # the same bytes on big-endian machines
+        return words.view(np.uint8)[:count]
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object of a scene: it fills the square of `radius` pixels around (`x`, `y`); ``rgb`` is its own colour."""
+
+    shape: str
+    color: str
+    size: str
+    x: int
+    y: int
+    radius: int
+    rgb: RGB
+
+    @property
+    def box(self) -> Box:
+        """Its box, as x1, y1, x2, y2 fractions of the image."""
+        x, y, r = self.x, self.y, self.radius
+        return ((x - r) / IMAGE_SIZE, (y - r) / IMAGE_SIZE, (x + r) / IMAGE_SIZE, (y + r) / IMAGE_SIZE)
+
+
+@dataclass(frozen=True)
+class Background:
+    """Two greyish colours and the pattern that mixes them: its kind, direction (0 to 3) and width in pixels."""
+
+    kind: str
+    first: RGB
+    second: RGB
+    direction: int
+    period: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Things that do not overlap and differ in size, colour or shape, on a background."""
+
+    things: tuple[Thing, ...]
+    background: Background
+
+
+def draw_scene(draws: Draws) -> Scene:
+    """A scene by lot. Every shape, colour and size is as likely as any other; most scenes repeat a few of them."""
+    count = draws.between(FEWEST, MOST)
+    colors = draws.sample(tuple(COLORS), draws.choice((2, 3, 4, 8)))
+    shapes = draws.sample(SHAPES, draws.choice((2, 3, 5)))
+    looks = _looks(draws, count, (shapes, colors, tuple(RADII)))
+    radii = [draws.choice(RADII[size]) for _, _, size in looks]
+    things = [
+        Thing(shape, color, size, x, y, radius, _jittered(draws, COLORS[color], COLOR_JITTER))
+        for (shape, color, size), radius, (x, y) in zip(looks, radii, _centres(draws, radii), strict=True)
+    ]
+    return Scene(tuple(things), _background(draws))
+
+
+def render(scene: Scene, draws: Draws) -> Image.Image:
+    """The scene's image; `draws` gives the noise."""
+    background = scene.background
+    mix = _pattern(background.kind, background.direction, background.period)[..., None]
+    pixels = (np.array(background.first, np.int32) * (255 - mix) + np.array(background.second, np.int32) * mix) // 255
+    for thing in scene.things:
+        covered = coverage(thing.shape, thing.radius)[..., None]
+        x, y, r = thing.x, thing.y, thing.radius
+        window = pixels[y - r : y + r, x - r : x + r]
+        window[...] = (window * (FULL - covered) + np.array(thing.rgb, np.int32) * covered) // FULL
+    noise = draws.bytes(pixels.size).reshape(pixels.shape)
+    pixels += ((noise & 15) + (noise >> 4)) >> 1  # the sum of two dice: 0 to 15, most often 7
+    return Image.fromarray(np.clip(pixels - 7, 0, 255).astype(np.uint8))
+
+
+@cache
+def coverage(shape: str, radius: int) -> NDArray[np.int32]:
+    """How much of each pixel of its box a shape covers, 0 to `FULL`: [2 radius, 2 radius]."""
+    edge = 8 * radius  # in eighths of a pixel, so that the 4 x 4 samples of a pixel lie at odd whole numbers
+    across = np.abs(np.arange(1 - edge, edge, 2))[None, :]
+    down = np.arange(1 - edge, edge, 2)[:, None]
+    inside = {
+        "circle": across**2 + down**2 <= edge**2,
+        "square": (across <= edge) & (abs(down) <= edge),
+        "triangle": 2 * across <= down + edge,
+        "diamond": across + abs(down) <= edge,
+        "cross": (3 * across <= edge) | (3 * abs(down) <= edge),
+    }[shape]
+    samples = inside.reshape(2 * radius, 4, 2 * radius, 4)
+    return np.asarray(samples.sum(axis=(1, 3)), np.int32)
+
+
+def _looks(draws: Draws, count: int, options: Sequence[Sequence[str]]) -> list[tuple[str, str, str]]:
+    """Shape, colour and size of each thing, no two alike."""
+    while True:
+        looks = [(draws.choice(options[0]), draws.choice(options[1]), draws.choice(options[2])) for _ in range(count)]
+        sizes = [size for _, _, size in looks]
+        if len(set(looks)) == count and max(sizes.count(size) for size in RADII) <= MOST_OF_A_SIZE:
+            return looks
+
+
+def _centres(draws: Draws, radii: Sequence[int]) -> list[tuple[int, int]]:
+    """Centres of boxes of those radii: inside the image and apart. Starts over when the next one finds no room."""
+    centres: list[tuple[int, int]] = []
+    misses = 0
+    while len(centres) < len(radii):
+        radius = radii[len(centres)]
+        x, y = (draws.between(radius, IMAGE_SIZE - radius) for _ in range(2))
+        placed = zip(centres, radii, strict=False)
+        if all(max(abs(x - x2), abs(y - y2)) >= radius + radius2 + GAP for (x2, y2), radius2 in placed):
+            centres.append((x, y))
+        else:
+            misses += 1
+        if misses > 40:
+            centres, misses = [], 0
+    return centres
+
+
+def _background(draws: Draws) -> Background:
+    level = draws.between(55, 125)
+    first = _jittered(draws, (level, level, level), TINT)
+    level += draws.choice((-1, 1)) * draws.between(18, 36)
+    second = _jittered(draws, (level, level, level), TINT)
+    return Background(draws.choice(BACKGROUNDS), first, second, draws.below(4), draws.between(4, 14))
+
+
+def _jittered(draws: Draws, rgb: RGB, most: int) -> RGB:
+    red, green, blue = (min(255, channel + draws.between(-most, most)) for channel in rgb)
+    return red, green, blue
+
+
+@cache
+def _pattern(kind: str, direction: int, period: int) -> NDArray[np.int32]:
+    """How much of the second colour each pixel has, 0 to 255."""
+    y, x = np.mgrid[:IMAGE_SIZE, :IMAGE_SIZE].astype(np.int32)
+    along = (x, y, x + y, x - y + IMAGE_SIZE)[direction]
+    mix = {
+        "plain": np.zeros_like(x),
+        "shaded": along * 255 // along.max(),
+        "striped": along // period % 2 * 255,
+        "checked": (x // period + y // period) % 2 * 255,
+    }[kind]
+    return np.asarray(mix, np.int32)

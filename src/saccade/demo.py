@@ -1,0 +1,126 @@
+"""The demo: r-DAN learns the generated scenes beside two baselines, answers three questions, and everything is reported."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from saccade import checkpoint
+from saccade.build import limited
+from saccade.data import create_dataset
+from saccade.data.records import Question, images_of
+from saccade.evaluate import evaluate
+from saccade.explain import html
+from saccade.explain.files import save_page
+from saccade.predict import Predictor
+from saccade.progress import SILENT, Report
+from saccade.recipe import Recipe
+from saccade.recipes import get_recipe
+from saccade.serial import write_json
+from saccade.train import train
+
+# Enough for the demo's figures in a few minutes; the recipe alone trains longer.
+EPOCHS = {"r-dan-scenes": 10, "ibowimg-scenes": 4, "question-only-scenes": 2}
+ASKED = ("color", "relation", "count")
+
+
+def run_demo(out: Path, *, smoke: bool = False, report: Report = SILENT) -> dict[str, Any]:
+    """Train, evaluate, ask and report into `out`; returns r-DAN's test metrics with those of the baselines beside them."""
+    started = time.perf_counter()
+    found = {}
+    for name in EPOCHS:
+        recipe = _recipe(name, smoke)
+        folder = out if recipe.model == "r-dan" else out / recipe.model
+        report.say(f"{recipe.model}: {recipe.card.about}")
+        train(recipe, folder, overwrite=True, report=report)
+        found[recipe.model] = evaluate(folder, report=report)
+    metrics = {**found.pop("r-dan"), "baselines": found, "seconds": round(time.perf_counter() - started, 1)}
+    write_json(out / checkpoint.METRICS, metrics)
+    save_page(_page(out, metrics, smoke), out / "report.html")
+    return metrics
+
+
+def _recipe(name: str, smoke: bool) -> Recipe:
+    recipe = get_recipe(name)
+    recipe = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, epochs=EPOCHS[name]))
+    return recipe.smoke() if smoke else recipe
+
+
+def _page(out: Path, metrics: dict[str, Any], smoke: bool) -> html.Markup:
+    kinds = sorted(name for name in metrics if name.startswith("accuracy_"))
+    columns = ["all", *(name.removeprefix("accuracy_") for name in kinds)]
+    rows = {
+        name: [values["accuracy"], *(values.get(kind) for kind in kinds)]
+        for name, values in {"r-DAN": metrics, **metrics["baselines"]}.items()
+    }
+    looking = {
+        name: [metrics.get(f"{name}{suffix}") for suffix in ("", "_color", "_shape")]
+        for name in ("pointing_accuracy", "attention_mass")
+    }
+    warning = " This was a smoke run: its numbers mean nothing." if smoke else ""
+    recipe = _recipe("r-dan-scenes", smoke)
+    return html.page(
+        "r-DAN looks at scenes",
+        [
+            html.metrics_table(
+                "Questions answered",
+                columns,
+                rows,
+                first="model",
+                caption=f"Share of {metrics['questions']} questions about {metrics['images']} held-out scenes, by type.",
+            ),
+            html.metrics_table(
+                "Where it looked",
+                ["all", "color", "shape"],
+                looking,
+                first="attention of the last step",
+                caption="Pointing: the strongest region lies on an object the question is about. Mass: the share of attention on them.",
+            ),
+            *_asked(out, recipe),
+            html.facts(
+                "How this was made",
+                {
+                    "model": "r-DAN, Nam, Ha and Kim, Dual Attention Networks, CVPR 2017",
+                    "recipe": f"{recipe.name}, {recipe.train.epochs} epochs, seed {recipe.train.seed}",
+                    "regions": f"{recipe.features.backbone}, a grid over {recipe.features.image_size} x {recipe.features.image_size} pixels",
+                    "time": f"{metrics['seconds'] / 60:.1f} minutes, baselines included",
+                    "run directory": str(out),
+                },
+            ),
+            html.commands(
+                "What to try next",
+                [
+                    (f'saccade ask {out} IMAGE "what color is the circle?" --explain look.html', "Ask it about another image"),
+                    ("saccade train r-dan-scenes", "Train it longer"),
+                    ("saccade scenes --out my-scenes", "See what own data looks like"),
+                    ("saccade train r-dan-own --data.root DIR", "Train on own images"),
+                ],
+            ),
+        ],
+        lead="A small attention model read questions about generated scenes and answered them. The maps show where it looked, "
+        "the shaded words what it read." + warning,
+    )
+
+
+def _asked(out: Path, recipe: Recipe) -> list[html.Markup]:
+    """One question of each kind in ASKED, each about the next held-out scene that has one: not chosen by the answer."""
+    data = create_dataset(recipe.data.name)
+    questions = limited(data, "test", recipe.data.limit)
+    predictor = Predictor.from_pretrained(out)
+    sections = []
+    for question in _one_of_each(questions):
+        reply = predictor.ask(data.open_image(question.image), question.text)
+        sections.append(html.answer_section(reply.explanation(note=f"Right answer: {question.answers[0]}")))
+    return sections
+
+
+def _one_of_each(questions: Sequence[Question]) -> list[Question]:
+    images, chosen = images_of(questions), []
+    for kind in ASKED:
+        image = next(image for image in images if any(q.image == image and q.kind == kind for q in questions))
+        chosen.append(next(q for q in questions if q.image == image and q.kind == kind))
+        images.remove(image)
+    return chosen

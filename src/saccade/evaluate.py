@@ -1,0 +1,98 @@
+"""A run and a split to metrics.json and predictions.jsonl."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed
+from lightning_fabric import Fabric
+from torch import nn
+
+from saccade import checkpoint
+from saccade.build import build_store, limited
+from saccade.data import create_dataset
+from saccade.data.batches import deal, ordered_batches, prefetch
+from saccade.data.records import Question, images_of
+from saccade.errors import DataError, StoreError
+from saccade.progress import SILENT, Report
+from saccade.serial import write_json, write_text
+from saccade.tasks.answering import AnsweringTask, Prediction
+from saccade.types import Regions
+
+
+def evaluate(
+    run: Path,
+    *,
+    split: str = "test",
+    out: Path | None = None,
+    root: str | None = None,
+    batch_size: int = 256,
+    accelerator: str = "auto",
+    report: Report = SILENT,
+) -> dict[str, Any]:
+    """Evaluate a run on a split of its data set; writes `metrics.json` and `predictions.jsonl` into `out`.
+
+    `out` is `<run>/<split>` by default; `root` names the folder of the corpus where it has moved since training.
+    """
+    loaded = checkpoint.load(run)
+    recipe = loaded.recipe
+    data = create_dataset(recipe.data.name, recipe.data.root if root is None else root)
+    questions = limited(data, split, recipe.data.limit)
+    if not questions:
+        raise DataError(f"the {split} split of {recipe.data.name} has no questions")
+    store = build_store(recipe, data, report)
+    if store.weights_hash != loaded.facts.weights_hash:
+        raise StoreError(f"{store.path}: made with other backbone weights than the run was trained on; delete it to extract again")
+    fabric = Fabric(accelerator=accelerator, devices=1, precision=recipe.train.precision)
+    fabric.launch()
+    predictions = predict(fabric, loaded.model.to(fabric.device), loaded.task, questions, store.read, batch_size, report=report)
+    metrics = {
+        "split": split,
+        "questions": len(questions),
+        "images": len(images_of(questions)),
+        **loaded.task.metrics(predictions),
+    }
+    out = out or run / split
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "predictions.jsonl", "".join(json.dumps(p.to_dict(), ensure_ascii=False) + "\n" for p in predictions))
+    write_json(out / checkpoint.METRICS, metrics)
+    return metrics
+
+
+def predict(
+    fabric: Fabric,
+    model: nn.Module,
+    task: AnsweringTask,
+    questions: Sequence[Question],
+    read: Callable[[Sequence[str]], Regions],
+    batch_size: int,
+    *,
+    attention: bool = True,
+    report: Report = SILENT,
+) -> list[Prediction]:
+    """The model's answer to every question, in order; several processes share the work and all get all of it.
+
+    With `attention` each prediction says also where the model looked, for the questions whose boxes are known.
+    """
+    batches = ordered_batches([question.image for question in questions], batch_size)
+    shares = [deal(batch, fabric.global_rank, fabric.world_size) for batch in batches]
+    shares = [share for share in shares if share]
+    loaded = prefetch(lambda share: task.collate([questions[i] for i in share], read, grouped=True), shares)
+    model.eval()
+    found: list[tuple[int, Prediction]] = []
+    with torch.inference_mode():
+        for done, (share, batch) in enumerate(zip(shares, loaded, strict=True), start=1):
+            batch = batch.to(fabric.device)  # noqa: PLW2901
+            with fabric.autocast():
+                answers = model(batch.regions, batch.words, attention=attention)
+            found += zip(share, task.decode(answers, batch), strict=True)
+            report.advance("evaluate", done, len(shares), "batches")
+    if fabric.world_size > 1:
+        gathered: list[Any] = [None] * fabric.world_size
+        torch.distributed.all_gather_object(gathered, found)
+        found = [item for part in gathered for item in part]
+    return [prediction for _, prediction in sorted(found, key=lambda item: item[0])]

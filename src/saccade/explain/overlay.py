@@ -1,0 +1,99 @@
+"""Region weights over an image: a heat map for a grid, outlines for boxes."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image, ImageDraw, ImageEnhance
+
+from saccade.explain import fonts
+from saccade.explain.colors import INK, MIDDLE_GREY, PAPER, laid_over
+from saccade.explain.explanation import Step, shares, short_text, strongest
+
+Pixels = tuple[int, int, int, int]
+
+LABELLED_BOXES = 3
+# How much of the image's own colour is left under the map, so that the map's colours stand out.
+PALENESS = 0.4
+
+
+def sized(image: Image.Image, side: int) -> Image.Image:
+    """The image with its longer side of that many pixels, enlarged or shrunk, in its own proportions."""
+    scale = side / max(image.size)
+    width, height = (max(1, round(scale * length)) for length in image.size)
+    return image.resize((width, height), Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.LANCZOS)
+
+
+def map_over(image: Image.Image, step: Step, side: int) -> Image.Image:
+    """The image, its colours paled and its longer side of that many pixels, with the step's region weights over it.
+
+    The strongest regions are outlined and labelled with their weights, unless all weights are as good as even.
+    """
+    assert step.regions is not None
+    plain = sized(image, side)
+    pale = ImageEnhance.Color(plain).enhance(PALENESS)
+    places = [_pixels(box, plain.size) for box in step.places()]
+    order = np.argsort(-step.regions, kind="stable").tolist()
+    if step.grid is None:
+        picture = _lit(plain, pale, places, shares(step.regions), order)
+        named = order[:LABELLED_BOXES]
+    else:
+        picture = _heated(pale, shares(step.regions).reshape(step.grid), _extent(places))
+        named = order[:1]
+    if strongest(step.regions) is not None:
+        for i in reversed(named):
+            _mark(picture, places[i], short_text(float(step.regions[i])), size=round(side / 28), frame=i == order[0])
+    return picture
+
+
+def _heated(pale: Image.Image, cells: Float[np.ndarray, "rows columns"], extent: Pixels) -> Image.Image:
+    """The picture under the grid's weights, interpolated between the centres of its cells; bare outside the grid."""
+    left, top, right, bottom = extent
+    size = max(1, right - left), max(1, bottom - top)
+    smooth = np.asarray(Image.fromarray(cells.astype(np.float32)).resize(size, Image.Resampling.BICUBIC))
+    seen = np.asarray(pale.crop((left, top, left + size[0], top + size[1])), dtype=np.float64)
+    picture = pale.copy()
+    picture.paste(Image.fromarray(laid_over(seen, np.clip(smooth.astype(np.float64), 0.0, 1.0))), (left, top))
+    return picture
+
+
+def _lit(
+    plain: Image.Image, pale: Image.Image, places: list[Pixels], share: Float[np.ndarray, " regions"], order: list[int]
+) -> Image.Image:
+    """The picture, dimmed, its boxes lit and outlined: the more weight, the clearer, and the thicker the line."""
+    light = np.zeros(plain.size[::-1])
+    for i in order[::-1]:
+        left, top, right, bottom = places[i]
+        light[top:bottom, left:right] = share[i]
+    dim = laid_over(np.asarray(pale, dtype=np.float64), np.zeros_like(light))
+    mixed = light[..., None] * np.asarray(plain) + (1 - light[..., None]) * dim
+    picture = Image.fromarray(np.rint(mixed).astype(np.uint8))
+    colors = laid_over(np.full((len(share), 3), MIDDLE_GREY), share).tolist()
+    for i in order[::-1]:
+        ImageDraw.Draw(picture).rectangle(places[i], outline=tuple(colors[i]), width=1 + round(3 * float(share[i])))
+    return picture
+
+
+def _mark(picture: Image.Image, place: Pixels, label: str, *, size: int, frame: bool) -> None:
+    """Draw a label at a region, and a frame around it where asked, readable on any background."""
+    draw = ImageDraw.Draw(picture)
+    left, top, right, bottom = place
+    if frame:
+        draw.rectangle((left - 2, top - 2, right + 2, bottom + 2), outline=INK, width=5)
+        draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=PAPER, width=2)
+    width, height = fonts.length(label, size) + 8, size + 5
+    x = max(0, min(left - 2, picture.width - width))
+    y = top - height - 3 if top >= height + 3 else max(0, min(bottom + 4, picture.height - height))
+    draw.rectangle((x, y, x + width, y + height), fill=INK)
+    fonts.write(draw, (x + 4, y + size + 1), label, size, color=PAPER)
+
+
+def _extent(places: list[Pixels]) -> Pixels:
+    left, top, right, bottom = zip(*places, strict=True)
+    return min(left), min(top), max(right), max(bottom)
+
+
+def _pixels(box: Float[np.ndarray, " 4"], size: tuple[int, int]) -> Pixels:
+    """The box in pixels of a picture of that size."""
+    left, top, right, bottom = (round(float(edge) * size[i % 2]) for i, edge in enumerate(box))
+    return left, top, right, bottom

@@ -1,0 +1,201 @@
+"""Networks that turn images into region features: timm's by name, and Saccade's own."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import warnings
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from jaxtyping import Float
+from timm.models import load_state_dict
+from torch import Tensor, nn
+
+from saccade.errors import RecipeError, UnknownNameError
+from saccade.features.scenes_cnn import ScenesCNN
+from saccade.features.spec import FeatureSpec
+
+OWN_BACKBONES: dict[str, type[ScenesCNN]] = {"scenes-cnn": ScenesCNN}
+# A classifier head lies behind the map, under one of these names; a weights file may hold one.
+HEADS = ("head.", "head_dist.", "fc.", "classifier.", "pre_logits.", "AuxLogits.")
+LOCAL = "give a local file with --features.weights FILE"
+
+Colour = tuple[float, float, float]
+
+
+class Backbone(nn.Module):
+    """A frozen network that gives one feature vector for each cell of its map, in row-major order.
+
+    ``grid`` is the map's (rows, columns), ``channels`` the size of a vector, ``mean`` and ``std`` what its images are
+    normalised with, ``weights_hash`` the SHA-256 of all its weights.
+    """
+
+    def __init__(self, model: nn.Module, spec: FeatureSpec, *, mean: Colour, std: Colour) -> None:
+        super().__init__()
+        self._model = model.eval().float().requires_grad_(False)
+        self._layer = spec.layer
+        self.weights_hash = hash_weights(model.state_dict())
+        self.mean = mean if spec.mean is None else spec.mean
+        self.std = std if spec.std is None else spec.std
+        try:
+            if (resample := getattr(model, "set_input_size", None)) is not None:  # fixed position embeddings
+                resample(img_size=(spec.image_size, spec.image_size))
+            probe = torch.zeros(1, 3, spec.image_size, spec.image_size)
+            self._tokens = self._layer == -1 and _gives_tokens(model, probe)
+            _, self.channels, *grid = self._map(probe).shape
+        except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            raise RecipeError(
+                f"{spec.backbone} gives no map of layer {spec.layer} for images of {spec.image_size} pixels: {error}"
+            ) from None
+        self.grid: tuple[int, int] = (grid[0], grid[1])
+
+    def forward(self, images: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images regions size"]:
+        """The features of normalised images."""
+        return self._map(images).flatten(2).transpose(1, 2).contiguous()
+
+    @torch.no_grad()
+    def _map(self, images: Tensor) -> Float[Tensor, "images channels rows columns"]:
+        model: Any = self._model
+        if type(model) in OWN_BACKBONES.values():
+            maps = model(images)
+        elif self._layer >= 0:
+            [maps] = model.forward_intermediates(
+                images, indices=[self._layer], intermediates_only=True, stop_early=True
+            )
+        elif self._tokens:  # forward_features less the class and register tokens, laid out as a map
+            [maps] = model.forward_intermediates(images, indices=1, norm=True, intermediates_only=True)
+        else:
+            maps = model.forward_features(images)
+            if getattr(model, "output_fmt", "NCHW") == "NHWC":
+                maps = maps.permute(0, 3, 1, 2)
+        assert isinstance(maps, Tensor)
+        return maps
+
+
+def known_backbones() -> list[str]:
+    """Every name that `create_backbone` takes."""
+    return sorted([*OWN_BACKBONES, *timm.list_models()])
+
+
+def create_backbone(spec: FeatureSpec) -> Backbone:
+    """The spec's backbone with its weights.
+
+    Raises UnknownNameError for a name that neither timm nor Saccade has, RecipeError for arguments, weights, a layer or
+    an image size that do not fit it. Warns of random weights; these are always the same ones.
+    """
+    own = OWN_BACKBONES.get(spec.backbone)
+    model = _create_timm(spec) if own is None else _create_own(own, spec)
+    if own is not None:
+        mean, std = model.mean, model.std
+    else:
+        mean, std = model.pretrained_cfg["mean"], model.pretrained_cfg["std"]
+    if spec.weights == "random":
+        warnings.warn(f"the weights of {spec.backbone} are random: its features mean little; {LOCAL}", stacklevel=2)
+    elif spec.weights != "pretrained":
+        load_weights(model, Path(spec.weights), spec.backbone)
+    return Backbone(model, spec, mean=tuple(mean), std=tuple(std))
+
+
+def load_weights(model: nn.Module, path: Path, name: str) -> None:
+    """Load a file of weights; raises RecipeError unless it holds the model's tensors, and besides them only a head's."""
+    state = _read_weights(path)
+    wanted = model.state_dict()
+    missing = [n for n in wanted if n not in state and not n.endswith("num_batches_tracked")]
+    unknown = [n for n in state if n not in wanted and not n.startswith(HEADS)]
+    misshapen = [
+        f"{n} {tuple(state[n].shape)} instead of {tuple(wanted[n].shape)}"
+        for n in wanted
+        if n in state and state[n].shape != wanted[n].shape
+    ]
+    problems = (("lacks", missing), ("has other shapes:", misshapen), ("has what the network lacks:", unknown))
+    if any(names for _, names in problems):
+        found = "; ".join(f"it {what} {_some(names)}" for what, names in problems if names)
+        raise RecipeError(f"{path} does not hold the weights of {name}: {found}")
+    model.load_state_dict({n: state[n] for n in wanted if n in state}, strict=False)
+
+
+def hash_weights(state: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of the names, types, shapes and bytes of a state dict, in order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def _gives_tokens(model: Any, images: Tensor) -> bool:
+    if type(model) in OWN_BACKBONES.values():
+        return False
+    features = model.forward_features(images)
+    return not (isinstance(features, Tensor) and features.dim() == 4)
+
+
+def _create_own(own: type[ScenesCNN], spec: FeatureSpec) -> Any:
+    if spec.layer != -1:
+        raise RecipeError(f"{spec.backbone} has one map: expected layer -1, got {spec.layer}")
+    model = _seeded(own, spec.backbone, spec.arguments())
+    if spec.weights == "pretrained":
+        file = resources.files("saccade.features") / f"{own.__module__.rpartition('.')[2]}.safetensors"
+        with resources.as_file(file) as path:
+            load_weights(model, path, spec.backbone)
+    return model
+
+
+def _create_timm(spec: FeatureSpec) -> Any:
+    if not timm.is_model(spec.backbone):
+        known = known_backbones()  # more than a thousand: name only those that come near
+        raise UnknownNameError("backbone", spec.backbone, get_close_matches(spec.backbone, known, n=10, cutoff=0.4))
+    arguments = {"num_classes": 0, **spec.arguments(), "model_name": spec.backbone}
+    model = _seeded(timm.create_model, spec.backbone, {**arguments, "pretrained": spec.weights == "pretrained"})
+    if hasattr(model, "pre_logits"):  # VGG's fully connected layers are no part of the map
+        model.pre_logits = nn.Identity()
+    stages = len(model.feature_info)
+    if spec.layer >= stages:
+        raise RecipeError(f"{spec.backbone} has the stages 0 to {stages - 1}, and -1 for the last; got {spec.layer}")
+    return model
+
+
+def _seeded(create: Any, name: str, arguments: dict[str, Any]) -> Any:
+    """The network, its weights drawn from a seed of their own without touching the caller's random state."""
+    before = torch.get_rng_state()
+    try:
+        torch.default_generator.manual_seed(0)
+        return create(**arguments)
+    except TypeError as error:
+        raise RecipeError(f"backbone_args do not fit {name}: {error}") from None
+    except Exception as error:  # the hub's client raises what its HTTP library raises
+        if not arguments.get("pretrained"):
+            raise RecipeError(f"{name} cannot be made with these backbone_args: {error}") from None
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise RecipeError(f"no weights of {name} could be had from the hub ({reason}); {LOCAL}") from error
+    finally:
+        torch.set_rng_state(before)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise RecipeError(f"weights: expected 'pretrained', 'random' or a file, but there is no file {str(path)!r}")
+    try:
+        state = load_state_dict(str(path))
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        raise RecipeError(f"{path} is not a file of weights: {str(error).partition(chr(10))[0]}") from None
+    except Exception as error:
+        if type(error).__module__.startswith("safetensors"):
+            raise RecipeError(f"{path} is not a file of weights: {error}") from None
+        raise
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise RecipeError(f"{path} is not a file of weights: expected tensors by name")
+    return state
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -1,0 +1,69 @@
+"""Where the cells of a feature map lie in the image, and a code of that place to append to features."""
+
+from __future__ import annotations
+
+from math import pi
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saccade.types import Regions
+
+POSITION_SIZE = 16
+FREQUENCIES = (1, 2, 4)
+
+Box = tuple[float, float, float, float]
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+
+
+def window(size: tuple[int, int], resize: Literal["squash", "crop", "pad"]) -> Box:
+    """The part of an image of (width, height) that the backbone's square covers, in fractions of the image.
+
+    With "pad" it reaches beyond the image.
+    """
+    if resize == "squash":
+        return WHOLE
+    width, height = size
+    side = min(size) if resize == "crop" else max(size)
+    x, y = side / width / 2, side / height / 2
+    return (0.5 - x, 0.5 - y, 0.5 + x, 0.5 + y)
+
+
+def grid_boxes(grid: tuple[int, int], inside: Box = WHOLE) -> Float[Tensor, "regions 4"]:
+    """The cells of a grid laid over a window of the image, row by row, cut off at the image's edges."""
+    rows, columns = grid
+    x = torch.linspace(inside[0], inside[2], columns + 1).clamp(0, 1)
+    y = torch.linspace(inside[1], inside[3], rows + 1).clamp(0, 1)
+    top, left = torch.meshgrid(y[:-1], x[:-1], indexing="ij")
+    bottom, right = torch.meshgrid(y[1:], x[1:], indexing="ij")
+    return torch.stack((left, top, right, bottom), -1).flatten(0, 1)
+
+
+def not_empty(boxes: Float[Tensor, "regions 4"]) -> Tensor:
+    """Which boxes have an area."""
+    return ((boxes[:, 2:] - boxes[:, :2]) > 1e-6).all(1)
+
+
+def position_code(boxes: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*boxes 16"]:
+    """The box, and the sine and cosine of its centre's x and y, times pi, two pi and four pi."""
+    centre = (boxes[..., :2] + boxes[..., 2:]) / 2
+    angles = torch.cat([centre * (pi * frequency) for frequency in FREQUENCIES], -1)
+    return torch.cat((boxes, angles.sin(), angles.cos()), -1)
+
+
+def with_positions(
+    features: Float[Tensor, "images regions size"], boxes: Float[Tensor, "images regions 4"]
+) -> Float[Tensor, "images regions longer"]:
+    """Features with the code of each region's place appended, rounded to the features' numbers."""
+    return torch.cat((features, position_code(boxes).to(features.dtype)), -1)
+
+
+def pad_regions(features: list[Tensor], boxes: list[Tensor]) -> Regions:
+    """One batch of images that differ in their number of regions."""
+    return Regions(
+        torch.nn.utils.rnn.pad_sequence(features, batch_first=True),
+        torch.nn.utils.rnn.pad_sequence([b.new_ones(len(b), dtype=torch.bool) for b in boxes], batch_first=True),
+        torch.nn.utils.rnn.pad_sequence(boxes, batch_first=True),
+    )

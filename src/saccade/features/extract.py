@@ -1,0 +1,186 @@
+"""Images to regions: one at a time when serving, by the thousand into a store when preparing to train."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from saccade.errors import ImageError, RecipeError
+from saccade.features.backbones import OWN_BACKBONES, Colour, create_backbone
+from saccade.features.boxes import POSITION_SIZE, grid_boxes, not_empty, pad_regions, window, with_positions
+from saccade.features.spec import FeatureSpec
+from saccade.features.store import FeatureStore
+from saccade.features.writer import SHARD_IMAGES, FeatureWriter, check_ids, finished_store
+from saccade.images import to_rgb
+from saccade.types import Regions
+
+DECODERS = 4
+
+T = TypeVar("T")
+
+
+class Extractor:
+    """Images to regions as a spec says; the same for one photograph at prediction as for a store's thousands.
+
+    ``grid`` is the backbone's (rows, columns), ``region_size`` the numbers per region with the position code.
+    """
+
+    def __init__(self, spec: FeatureSpec, *, device: torch.device | str = "cpu") -> None:
+        self.spec = spec
+        self.device = torch.device(device)
+        self._backbone = create_backbone(spec).to(self.device)
+        self.grid = self._backbone.grid
+        self.size = self._backbone.channels
+        self.region_size = self.size + POSITION_SIZE * spec.positions
+        self.weights_hash = self._backbone.weights_hash
+
+    def __call__(self, images: Sequence[Image.Image]) -> Regions:
+        """The regions of images, on the extractor's device: float32, rounded as in a store.
+
+        They equal the stored ones but for what the size of the batch changes in the backbone's last bits.
+        """
+        upright = [to_rgb(image) for image in images]
+        features = self.features(torch.stack([self.preprocess(image) for image in upright]))
+        parts = [self.regions(f, image.size) for f, image in zip(features, upright, strict=True)]
+        boxes = [b for _, b in parts]
+        rows = [with_positions(f[None], b[None])[0].float() if self.spec.positions else f.float() for f, b in parts]
+        return replace(pad_regions(rows, boxes), grid=self.grid if covers_image(self.spec) else None)
+
+    def preprocess(self, image: Image.Image) -> Float[Tensor, "3 size size"]:
+        """An upright RGB image as the backbone takes it."""
+        return preprocess(image, self.spec, self._backbone.mean, self._backbone.std)
+
+    def features(self, images: Float[Tensor, "images 3 size size"]) -> Float[Tensor, "images cells channels"]:
+        """The features of all cells for preprocessed images, rounded to the spec's numbers."""
+        features: Tensor = self._backbone(images.to(self.device)).to(getattr(torch, self.spec.dtype))
+        if not features.isfinite().all():
+            hint = "; set --features.dtype float32" if self.spec.dtype == "float16" else ""
+            raise RecipeError(f"{self.spec.backbone} gives features beyond what {self.spec.dtype} can hold{hint}")
+        return features
+
+    def regions(
+        self, features: Float[Tensor, "cells channels"], size: tuple[int, int]
+    ) -> tuple[Float[Tensor, "regions channels"], Float[Tensor, "regions 4"]]:
+        """Features and boxes of those cells that see some of an image of (width, height)."""
+        boxes = grid_boxes(self.grid, window(size, self.spec.resize))
+        seen = not_empty(boxes)
+        return (features if seen.all() else features[seen.to(features.device)]), boxes[seen].to(features.device)
+
+
+def covers_image(spec: FeatureSpec) -> bool:
+    """Whether the cells of the map are a grid over the whole image."""
+    return spec.resize == "squash"
+
+
+def preprocess(image: Image.Image, spec: FeatureSpec, mean: Colour, std: Colour) -> Float[Tensor, "3 size size"]:
+    """An RGB image resized as the spec says (bicubic, antialiased) and normalised."""
+    square, bicubic = (spec.image_size, spec.image_size), Image.Resampling.BICUBIC
+    if spec.resize == "crop":
+        image = ImageOps.fit(image, square, bicubic)
+    elif spec.resize == "pad":
+        colour = (round(255 * mean[0]), round(255 * mean[1]), round(255 * mean[2]))
+        image = ImageOps.pad(image, square, bicubic, color=colour)
+    elif image.size != square:
+        image = image.resize(square, bicubic)
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div(255)
+    return (pixels - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+
+
+def extract(
+    images: Sequence[str],
+    open_image: Callable[[str], Image.Image],
+    out: Path,
+    spec: FeatureSpec,
+    *,
+    batch_size: int = 32,
+    shard_images: int = SHARD_IMAGES,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> FeatureStore:
+    """The store of the images' regions, made unless it is there.
+
+    An extraction that was killed goes on after its last whole shard, and gives the same bytes with the same
+    `batch_size`. Images for which `open_image` raises ImageError become `failed`. `progress` is told how many images
+    are done, and of how many. `open_image` is called from several threads. Raises StoreError when the folder holds
+    something else or no image could be read, and what `create_backbone` raises.
+    """
+    check_ids(images)
+    # Weights from the hub do not change under their name; others may, so that their hash must be asked for.
+    hub = spec.weights == "pretrained" and spec.backbone not in OWN_BACKBONES
+    extractor = None if hub else Extractor(spec, device=device)
+    store = finished_store(out, images, spec, None if extractor is None else extractor.weights_hash)
+    if store is not None:
+        return store
+    extractor = extractor or Extractor(spec, device=device)
+    with FeatureWriter(
+        out,
+        images,
+        spec=spec,
+        weights_hash=extractor.weights_hash,
+        size=extractor.size,
+        grid=extractor.grid if covers_image(spec) else None,
+        shard_images=shard_images,
+    ) as writer:
+        _fill(writer, extractor, open_image, batch_size, progress or (lambda _done, _total: None))
+        return writer.finish()
+
+
+def _fill(
+    writer: FeatureWriter,
+    extractor: Extractor,
+    open_image: Callable[[str], Image.Image],
+    batch_size: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    def load(image: str) -> tuple[Tensor, tuple[int, int]] | ImageError:
+        try:
+            picture = to_rgb(open_image(image))
+        except ImageError as error:
+            return error
+        return extractor.preprocess(picture), picture.size
+
+    total = len(writer.ids)
+    loaded = _ahead(load, writer.pending, 2 * batch_size)
+    with closing(loaded):
+        while writer.done < total:
+            progress(writer.done, total)
+            # Batches start anew with every shard, so that one that is resumed is made of the same batches.
+            size = min(batch_size, writer.shard_images - writer.done % writer.shard_images)
+            batch = list(islice(loaded, size))
+            tensors = [result[0] for _, result in batch if not isinstance(result, ImageError)]
+            features = iter(extractor.features(torch.stack(tensors)).cpu() if tensors else ())
+            for image, result in batch:
+                if isinstance(result, ImageError):
+                    writer.fail(image, str(result))
+                    continue
+                rows, boxes = extractor.regions(next(features), result[1])
+                writer.add(image, rows, None if writer.grid else boxes)
+    progress(total, total)
+
+
+def _ahead(work: Callable[[str], T], items: Sequence[str], ahead: int) -> Generator[tuple[str, T], None, None]:
+    """Each item with its result, in order, while threads work on those that follow."""
+    with ThreadPoolExecutor(DECODERS) as pool:
+        queue: deque[tuple[str, Future[T]]] = deque()
+        rest = iter(items)
+        try:
+            while True:
+                queue.extend((item, pool.submit(work, item)) for item in islice(rest, ahead - len(queue)))
+                if not queue:
+                    return
+                item, future = queue.popleft()
+                yield item, future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)

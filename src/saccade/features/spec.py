@@ -1,0 +1,71 @@
+"""How regions are made from an image: the part of a recipe that training and serving share."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from saccade.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """How an image becomes regions."""
+
+    backbone: str = "resnet152"
+    """The network: `scenes-cnn` or any name that timm knows (`saccade list backbones`)."""
+
+    weights: str = "pretrained"
+    """`pretrained` (from the hub; with the package for scenes-cnn), `random`, or a .safetensors, .pth or .bin file."""
+
+    layer: int = -1
+    """Stage of the backbone as timm's features_only counts them; -1 is what the network's classifier pools."""
+
+    image_size: int = 448
+    """Side in pixels of the square that the backbone sees."""
+
+    resize: Literal["squash", "crop", "pad"] = "squash"
+    """Squash the image to the square, crop the square in its middle, or pad it (no regions are made of padding)."""
+
+    mean: tuple[float, float, float] | None = None
+    """Mean colour to subtract, in 0 to 1; what the backbone was trained with unless given."""
+
+    std: tuple[float, float, float] | None = None
+    """Deviation to divide by; what the backbone was trained with unless given."""
+
+    regions: Literal["grid"] = "grid"
+    """What a region is: a cell of the feature map."""
+
+    dtype: Literal["float16", "float32"] = "float16"
+    """The numbers that features are rounded to."""
+
+    positions: bool = False
+    """Append a code of its place to every region; made when features are read, not stored."""
+
+    backbone_args: tuple[str, ...] = ()
+    """Further arguments of the backbone, as in `pad_type=same`."""
+
+    def __post_init__(self) -> None:
+        if self.layer < -1:
+            raise RecipeError(f"layer: expected -1 or the number of a stage, got {self.layer}")
+        if self.image_size < 1:
+            raise RecipeError(f"image_size: expected at least 1 pixel, got {self.image_size}")
+        for name, colour in (("mean", self.mean), ("std", self.std)):
+            if colour is not None and max(colour) > 5:
+                raise RecipeError(f"{name}: expected colours between 0 and 1, got {colour}")
+        self.arguments()
+
+    def arguments(self) -> dict[str, Any]:
+        """`backbone_args` by name, values read as Python literals where they are some, else as text."""
+        return dict(_argument(text) for text in self.backbone_args)
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not (equals and name.isidentifier()):
+        raise RecipeError(f"backbone_args: expected name=value, got {text!r}")
+    try:
+        return name, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return name, value

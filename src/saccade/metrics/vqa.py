@@ -1,0 +1,158 @@
+"""VQA accuracy, equal to the official evaluation (GT-Vision-Lab/VQA, `vqaEval.py`, master, run under Python 3).
+
+Followed to the letter, oddities included, as they decide published numbers. Of the versions in circulation this is the
+last one, which normalises the prediction and the annotators' answers alike, and neither of them where all annotators
+gave the same string; earlier versions always normalised the prediction and spared the annotators the number words and
+articles.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from saccade.errors import DataError
+
+PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
+COMMA_IN_NUMBER = re.compile(r"\d,\d")
+# Meant to spare the decimal points, it spares a period before a digit ("1.5", ".5") and strips one behind ("5.").
+PERIOD = re.compile(r"\.(?!\d)")
+# `re.UNICODE` is passed where `sub` takes its count, and its value is 32: later periods stay.
+MOST_PERIODS = 32
+NUMBERS = {"none": "0", "zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6"}
+NUMBERS |= {"seven": "7", "eight": "8", "nine": "9", "ten": "10"}
+ARTICLES = frozenset({"a", "an", "the"})
+# The words whose apostrophes are restored: each is also found with any one of its apostrophes missing.
+CONTRACTED = """
+    ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd he'd've
+    he's how'd how'll how's isn't it'd it'd've it'll ma'am mightn't mightn't've might've mustn't must've needn't not've
+    o'clock oughtn't 'ow's'at shan't she'd've should've shouldn't shouldn't've somebody'd've somebody'll somebody's
+    someone'd someone'd've someone'll someone's something'd something'd've something'll that's there'd there'd've
+    there're there's they'd they'd've they'll they're they've 'twas wasn't we'd've we've weren't what'll what're what's
+    what've when's where'd where's where've who'd who'd've who'll who's who've why'll why're why's won't would've
+    wouldn't wouldn't've y'all y'all'll y'all'd've you'd you'd've you'll you're you've
+""".split()
+CONTRACTIONS = {
+    word[:i] + word[i + 1 :]: word for word in CONTRACTED for i, letter in enumerate(word) if letter == "'"
+} | {"somebody'd": "somebodyd"}  # the official table has this one the wrong way round
+
+# What BAN and the bottom-up attention code train on: the share earned by the number of annotators, of ten, who agree.
+SOFT_SCORES = (0.0, 0.3, 0.6, 0.9, 1.0)
+
+
+def normalize_answer(text: str) -> str:
+    """The answer as the official evaluation compares it: lower case, digits for number words, no articles.
+
+    >>> normalize_answer("The two dogs, (1,000) dont bark.")
+    "2 dogs 1000 don't bark"
+    """
+    return _process_words(_process_punctuation(_trim(text)))
+
+
+def vqa_accuracy(prediction: str, answers: Sequence[str]) -> float:
+    """The share, from 0 to 1, that the prediction earns from the annotators' answers: officially ten of them.
+
+    The mean over the annotators of min(matches among the others / 3, 1). Fewer than four annotators, which the official
+    data never has, leave fewer than three others: then the others must all match, and a lone annotator's answer is
+    matched itself. So an answer that everybody gave is worth 1 however many they were.
+
+    Raises DataError when there is no answer.
+
+    >>> round(vqa_accuracy("no", ["yes"] * 8 + ["no"] * 2), 12)
+    0.6
+    """
+    prediction, answers = _comparable(prediction, answers)
+    return _share(answers.count(prediction), len(answers))
+
+
+def soft_scores(answers: Sequence[str]) -> dict[str, float]:
+    """What each distinct answer would earn as a prediction, in order of appearance; the answers are as compared.
+
+    With ten annotators the scores are those of `SOFT_SCORES`.
+
+    >>> soft_scores(["2", "two", "3"])
+    {'2': 0.6666666666666666, '3': 0.3333333333333333}
+    """
+    counts = Counter(_comparable("", answers)[1])
+    return {answer: _share(count, len(answers)) for answer, count in counts.items()}
+
+
+def vqa_scores(
+    predictions: Sequence[str],
+    answers: Sequence[Sequence[str]],
+    *,
+    answer_types: Sequence[str] | None = None,
+    question_types: Sequence[str] | None = None,
+) -> dict[str, float]:
+    """The mean accuracy, then that of every answer type and of every question type, as `accuracy`, `accuracy_<type>`.
+
+    Everything is a fraction of 1 and one item per question; a type is written in lower case with underscores, so the
+    official "yes/no" becomes `accuracy_yes_no`, and "" is no type. Raises DataError without questions, or when lengths
+    differ.
+
+    >>> vqa_scores(["yes", "3"], [["yes"] * 10, ["2"] * 10], answer_types=["yes/no", "number"])
+    {'accuracy': 0.5, 'accuracy_yes_no': 1.0, 'accuracy_number': 0.0}
+    """
+    lengths = {"predictions": len(predictions), "answers": len(answers)}
+    lengths |= {"answer_types": len(answer_types)} if answer_types is not None else {}
+    lengths |= {"question_types": len(question_types)} if question_types is not None else {}
+    if len(set(lengths.values())) > 1 or not predictions:
+        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in lengths.items())
+        raise DataError(f"expected one prediction, one list of answers and one type per question, got {counts}")
+    shares = [vqa_accuracy(*pair) for pair in zip(predictions, answers, strict=True)]
+    scores = {"accuracy": _mean(shares)}
+    for types in (answer_types, question_types):
+        for key, group in _by_type(types or (), shares).items():
+            scores.setdefault(key, _mean(group))
+    return scores
+
+
+def _comparable(prediction: str, answers: Sequence[str]) -> tuple[str, list[str]]:
+    """Both sides as they are compared: normalised, unless all annotators wrote the same string."""
+    if not answers:
+        raise DataError("expected the answer of at least one annotator, got none")
+    prediction, trimmed = _trim(prediction), [_trim(answer) for answer in answers]
+    if len(set(trimmed)) == 1:
+        return prediction, trimmed
+    return normalize_answer(prediction), [normalize_answer(answer) for answer in trimmed]
+
+
+def _share(matches: int, annotators: int) -> float:
+    """The mean over the annotators left out: `matches` of them had agreed, the rest had not."""
+    if annotators == 1:
+        return float(matches)
+    needed = min(3, annotators - 1)
+    agreeing, disagreeing = min(1.0, (matches - 1) / needed), min(1.0, matches / needed)
+    return (matches * agreeing + (annotators - matches) * disagreeing) / annotators
+
+
+def _trim(text: str) -> str:
+    return text.replace("\n", " ").replace("\t", " ").strip()
+
+
+def _process_punctuation(text: str) -> str:
+    """Each mark dropped where it touches a space anywhere in the text, or a number has a comma; else made a space."""
+    drop_all = COMMA_IN_NUMBER.search(text) is not None
+    result = text
+    for mark in PUNCTUATION:
+        drop = drop_all or f"{mark} " in text or f" {mark}" in text
+        result = result.replace(mark, "" if drop else " ")
+    return PERIOD.sub("", result, count=MOST_PERIODS)
+
+
+def _process_words(text: str) -> str:
+    words = (NUMBERS.get(word, word) for word in text.lower().split())
+    return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
+
+
+def _by_type(types: Iterable[str], shares: Iterable[float]) -> Mapping[str, list[float]]:
+    groups: dict[str, list[float]] = {}
+    for name, share in zip(types, shares, strict=False):
+        if name:
+            groups.setdefault("accuracy_" + re.sub(r"\W+", "_", name.lower()).strip("_"), []).append(share)
+    return groups
+
+
+def _mean(shares: Sequence[float]) -> float:
+    return sum(shares) / len(shares)

@@ -1,0 +1,93 @@
+"""Dual Attention Networks: r-DAN, the reasoning model (Nam, Ha and Kim, CVPR 2017, sections 3.1 to 3.3).
+
+Implements equations 1 to 15. Biases are present, as the paper says it leaves them out of its notation only.
+The paper leaves open, and this file decides:
+
+- Dropout (its ratio is given, its places are not) acts on the input of every linear layer that reads v_n, u_t or m:
+  W_v, W_vm, W_u, W_um and W_ans. One draw on v_n serves all steps.
+- The mean over words (equation 14) and the softmax over words (equation 9) leave padding out.
+- The gradient of the scalar bias of W_vh and W_uh is zero, since softmax does not see it; it is kept because it counts.
+
+Computation differs from the notation in one respect: W_vh (tanh(W_v v_n) o tanh(W_vm m)) is computed as the inner
+product of tanh(W_v v_n), which depends on the image alone, with W_vh o tanh(W_vm m), which depends on the question.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from saccade.nn.attention import masked_mean, masked_softmax, pool, score
+from saccade.nn.text_encoders import BiLSTM
+from saccade.types import Answers, AttentionMap, Regions, Words
+
+
+class Attention(nn.Module):
+    """The attention weights of one step over regions (equations 4 and 5) or over words (8 and 9)."""
+
+    def __init__(self, item_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.items = nn.Linear(item_size, hidden_size)  # W_v or W_u
+        self.memory = nn.Linear(hidden_size, hidden_size)  # W_vm or W_um
+        self.logit = nn.Linear(hidden_size, 1)  # W_vh or W_uh
+
+    def keys(self, items: Float[Tensor, "rows items size"]) -> Float[Tensor, "rows items hidden"]:
+        """tanh(W v_n): what each item offers, whatever is asked."""
+        return torch.tanh(self.items(items))
+
+    def query(self, memory: Float[Tensor, "texts hidden"]) -> Float[Tensor, "texts hidden"]:
+        """W_h o tanh(W_m m): what the memory asks of every item."""
+        return self.logit.weight * torch.tanh(self.memory(memory))
+
+
+class RDAN(nn.Module):
+    """r-DAN: visual and textual attention steered over K steps by one shared memory; answers a question.
+
+    Sizes default to the paper's with ResNet-152 regions; VGG-19's have `region_size` 512.
+    """
+
+    def __init__(
+        self,
+        num_words: int,
+        num_answers: int,
+        *,
+        region_size: int = 2048,
+        hidden_size: int = 512,
+        steps: int = 2,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.text_encoder = BiLSTM(num_words, hidden_size)
+        self.looks = nn.ModuleList(Attention(region_size, hidden_size) for _ in range(steps))
+        self.reads = nn.ModuleList(Attention(hidden_size, hidden_size) for _ in range(steps))
+        self.contexts = nn.ModuleList(nn.Linear(region_size, hidden_size) for _ in range(steps + 1))  # P^(0) to P^(K)
+        self.answer = nn.Linear(hidden_size, num_answers)  # W_ans
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, regions: Regions, words: Words, *, attention: bool = True) -> Answers:
+        """Answer logits, and per step a map over regions and a map over words."""
+        v, u = regions.features, self.text_encoder(words)  # u: Eq. 1, 2
+        v_dropped, u_dropped = self.dropout(v), self.dropout(u)
+        region_mask = regions.per_text(regions.mask)
+
+        v_0 = torch.tanh(self.contexts[0](masked_mean(v, regions.mask)))  # Eq. 13
+        u_0 = masked_mean(u, words.mask)  # Eq. 14
+        m = regions.per_text(v_0) * u_0  # Eq. 12
+
+        maps = []
+        for k, (look, read, P) in enumerate(zip(self.looks, self.reads, self.contexts[1:], strict=True), start=1):
+            memory = self.dropout(m)
+            logits_v = score(look.query(memory), look.keys(v_dropped), regions.grouping) + look.logit.bias  # Eq. 4
+            alpha_v = masked_softmax(logits_v, region_mask)  # Eq. 5
+            v_k = torch.tanh(P(pool(alpha_v, v, regions.grouping)))  # Eq. 6
+
+            logits_u = score(read.query(memory), read.keys(u_dropped)) + read.logit.bias  # Eq. 8
+            alpha_u = masked_softmax(logits_u, words.mask)  # Eq. 9
+            u_k = pool(alpha_u, u)  # Eq. 10
+
+            m = m + v_k * u_k  # Eq. 11
+            if attention:
+                maps.append(AttentionMap(alpha_v, ("regions",), f"step {k}"))
+                maps.append(AttentionMap(alpha_u, ("words",), f"step {k}"))
+        return Answers(self.answer(self.dropout(m)), tuple(maps))  # Eq. 15, before its softmax

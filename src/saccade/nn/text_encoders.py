@@ -1,0 +1,50 @@
+"""Words to word features: embedding and recurrent networks that several papers share."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from saccade.types import Words
+
+
+class BiLSTM(nn.Module):
+    """Word features in context: forward and backward states added, u_t = h_f,t + h_b,t (DAN, equations 1 and 2).
+
+    Padding is packed away: the backward pass starts at each text's last word, and padded places come back as zero.
+    """
+
+    def __init__(self, num_words: int, size: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(num_words, size, padding_idx=0)
+        self.lstm = nn.LSTM(size, size, batch_first=True, bidirectional=True)
+
+    def forward(self, words: Words) -> Float[Tensor, "texts words size"]:
+        """Word features, zero at padded places."""
+        embedded = self.embedding(words.ids)
+        lengths = words.mask.sum(dim=1).cpu()
+        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
+        states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=words.ids.shape[1])
+        forward, backward = states.chunk(2, dim=-1)
+        summed: Tensor = forward + backward
+        return summed
+
+
+class BagOfWords(nn.Module):
+    """Binary word presence through a bias-free linear map: each distinct word counts once (iBOWIMG)."""
+
+    def __init__(self, num_words: int, size: int) -> None:
+        super().__init__()
+        self.num_words = num_words
+        self.linear = nn.Linear(num_words, size, bias=False)
+
+    def forward(self, words: Words) -> Float[Tensor, "texts size"]:
+        """One vector per text."""
+        presence = torch.zeros(len(words.ids), self.num_words, device=words.ids.device, dtype=self.linear.weight.dtype)
+        presence.scatter_(1, words.ids, words.mask.to(presence.dtype))
+        # Padding carries id 0 and may have been written over a real 0: the padding word is never present.
+        presence[:, 0] = 0
+        bag: Tensor = self.linear(presence)
+        return bag

@@ -1,0 +1,158 @@
+"""Recipe: everything that decides a training run, as one frozen, typed, nested dataclass.
+
+Each field's docstring is its help on the command line, where every field can be set: `--optim.lr 0.05`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import tyro
+
+from saccade.errors import RecipeError
+from saccade.features.spec import FeatureSpec
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a reader of the recipe wants to know and no program reads."""
+
+    about: str
+    """One line: which experiment of which paper, or what for."""
+    published: str = ""
+    """The published number and its conditions."""
+    measured: str = ""
+    """The number reached with this recipe, and how long it took on what."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The corpus."""
+
+    name: str
+    """Data set, one of `saccade list datasets`."""
+    root: str = ""
+    """Folder with the corpus's files; data that is generated needs none."""
+    limit: int | None = None
+    """Use the first so many images of each split only."""
+    store: str = ""
+    """Folder of the region features, extracted there when missing; by default one below `stores`, named after data and features."""
+
+
+@dataclass(frozen=True)
+class AnsweringConfig:
+    """How questions and answers become classes and scores."""
+
+    answers: int = 2000
+    """Keep the so many most frequent answers of the training split as classes."""
+    targets: Literal["hard", "soft"] = "hard"
+    """hard: softmax over classes, the annotators' most frequent answer; soft: a sigmoid per class, the official scores."""
+    scoring: Literal["vqa", "daquar"] = "vqa"
+    """vqa: the official VQA accuracy; daquar: exact answer sets and WUPS."""
+    min_word_count: int = 1
+    """Words rarer than this in the training questions are unknown."""
+    max_words: int = 50
+    """Questions are cut after so many words."""
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """The optimiser, its schedule and clipping."""
+
+    name: Literal["sgd", "adam", "adamax"] = "sgd"
+    """Optimiser."""
+    lr: float = 0.1
+    """Base learning rate."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of adam and adamax."""
+    weight_decay: float = 0.0
+    """L2 penalty on all parameters."""
+    schedule: Literal["constant", "step", "cosine"] = "constant"
+    """How the learning rate moves after the warm-up."""
+    warmup_epochs: float = 0.0
+    """Raise the rate linearly over the first so many epochs."""
+    milestones: tuple[int, ...] = ()
+    """step: the epochs after which the rate is multiplied by `factor`."""
+    factor: float = 0.1
+    """step: that factor."""
+    clip: float | None = None
+    """Clip gradients at this norm or value."""
+    clip_by: Literal["norm", "value"] = "norm"
+    """norm: the global L2 norm; value: each element."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The loop."""
+
+    epochs: int = 60
+    """Passes over the training questions."""
+    batch_size: int = 128
+    """Questions in one optimiser step, over all processes and accumulated parts together."""
+    accumulate: int = 1
+    """Compute each step's gradient in so many parts, to save memory; the result is the same."""
+    group_by_image: bool = False
+    """Let the questions of an image share a batch, so that what depends on the image alone is computed once."""
+    metric: str = "accuracy"
+    """The validation metric that chooses the best weights."""
+    patience: int | None = None
+    """Stop when the metric has not risen for so many epochs."""
+    seed: int = 0
+    """The source of all randomness."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Arithmetic, in Lightning Fabric's terms."""
+    accelerator: str = "auto"
+    """cpu, cuda, mps or auto."""
+    devices: int = 1
+    """Processes, one per device."""
+    strategy: str = "auto"
+    """Lightning Fabric's strategy for several processes: ddp, ddp_spawn, ddp_fork."""
+    save_every: int = 500
+    """Steps between two saves of the state to resume from; it is saved after each epoch too."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run: model, data, features, task, optimiser and loop."""
+
+    name: str
+    """The recipe's name: <model>-<dataset>."""
+    model: str
+    """Model, one of `saccade list models`."""
+    data: DataConfig
+    features: FeatureSpec
+    task: AnsweringConfig = AnsweringConfig()
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()
+    sizes: dict[str, Any] = field(default_factory=dict)
+    """Sizes of the model that differ from the paper's."""
+    card: tyro.conf.Suppress[Card] = Card("")
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run can have."""
+        for what, value in {"train.epochs": self.train.epochs, "train.batch_size": self.train.batch_size,
+                            "train.accumulate": self.train.accumulate, "train.devices": self.train.devices,
+                            "train.save_every": self.train.save_every, "task.answers": self.task.answers,
+                            "task.max_words": self.task.max_words, "optim.lr": self.optim.lr}.items():  # fmt: skip
+            if value <= 0:
+                raise RecipeError(f"{what}: expected a number above 0, got {value}")
+        if self.data.limit is not None and self.data.limit <= 0:
+            raise RecipeError(f"data.limit: expected a number above 0, got {self.data.limit}")
+
+    def smoke(self) -> Recipe:
+        """The same path in seconds: two epochs over a few images, and a small untrained backbone where none is shipped."""
+        features = self.features
+        if features.backbone != "scenes-cnn":
+            features = dataclasses.replace(
+                features, backbone="test_resnet", weights="random", image_size=96, layer=-1, backbone_args=()
+            )
+        return dataclasses.replace(
+            self,
+            data=dataclasses.replace(self.data, limit=min(self.data.limit or 24, 24), store=""),
+            features=features,
+            train=dataclasses.replace(self.train, epochs=2, batch_size=16),
+        )

@@ -1,0 +1,86 @@
+"""Frozen, typed dataclasses to and from plain JSON values, and files that are never half written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from saccade.errors import RecipeError, RunError, UnknownNameError
+
+T = TypeVar("T")
+
+
+def to_dict(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass as JSON values, nested dataclasses as objects, tuples as lists."""
+    plain = json.loads(json.dumps(dataclasses.asdict(value)))
+    assert isinstance(plain, dict)
+    return plain
+
+
+def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
+    """The dataclass of those fields, those left out at their defaults.
+
+    Raises UnknownNameError for a field it does not have, RecipeError for a value of another type; `where` is the
+    dotted name of the object inside a larger one.
+    """
+    hints = get_type_hints(cls)
+    unknown = next((name for name in data if name not in hints), None)
+    if unknown is not None:
+        raise UnknownNameError(f"field of {where or cls.__name__}", unknown, hints)
+    fields = {name: _value(hints[name], value, f"{where}.{name}".lstrip(".")) for name, value in data.items()}
+    try:
+        return cls(**fields)
+    except TypeError as error:
+        raise RecipeError(f"{where or cls.__name__}: {error}") from None
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+        return from_dict(hint, value, where=where)
+    if origin in (Union, types.UnionType):
+        return None if value is None else _value(next(a for a in arguments if a is not types.NoneType), value, where)
+    if origin is Literal and value in arguments:
+        return value
+    if origin is tuple and isinstance(value, list | tuple):
+        hints = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
+        if len(hints) == len(value):
+            return tuple(_value(h, v, f"{where}[{i}]") for i, (h, v) in enumerate(zip(hints, value, strict=True)))
+    if origin in (dict, Mapping) and isinstance(value, Mapping):
+        return dict(value)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint is Any or (isinstance(hint, type) and isinstance(value, hint) and (hint is bool) == isinstance(value, bool)):
+        return value
+    expected = " or ".join(map(repr, arguments)) if origin is Literal else getattr(hint, "__name__", str(hint))
+    raise RecipeError(f"{where}: expected {expected}, got {value!r}")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file under a temporary name, then rename it: a reader sees the old file or the whole new one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file; raises RunError when it is missing or no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing: the folder is incomplete") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} is not valid JSON ({error}): it was altered or cut short") from None

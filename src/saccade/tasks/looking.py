@@ -1,0 +1,66 @@
+"""Where a model looked, measured: each step's region map against the boxes that it ought to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from saccade.data.records import Question
+from saccade.errors import StoreError
+from saccade.metrics.attention import attention_entropy, attention_mass, pointing_accuracy
+from saccade.types import AttentionMap, Regions
+
+
+@dataclass(frozen=True)
+class Look:
+    """One step's attention over regions: did it point at a box that matters, how much lay in the boxes, how spread was it."""
+
+    step: str
+    pointing_accuracy: float
+    attention_mass: float
+    attention_entropy: float
+
+
+MEASURES = ("pointing_accuracy", "attention_mass", "attention_entropy")
+
+
+def looks_of(
+    attention: Sequence[AttentionMap], regions: Regions, questions: Sequence[Question]
+) -> list[tuple[Look, ...]]:
+    """The looks of each question of a batch, a step after the other; none for a question without boxes."""
+    asked = [i for i, question in enumerate(questions) if question.boxes]
+    maps = [each for each in attention if each.axes == ("regions",)]
+    looks: list[list[Look]] = [[] for _ in questions]
+    if not asked or not maps:
+        return [() for _ in questions]
+    if regions.boxes is None:
+        raise StoreError("the regions have no boxes, so where the model looked cannot be measured")
+    boxes = [questions[i].boxes for i in asked]
+    places, mask = (regions.per_text(of)[asked].cpu().numpy() for of in (regions.boxes, regions.mask))
+    for each in maps:
+        weights = each.weights[asked].float().cpu().numpy()
+        measured = zip(
+            asked,
+            pointing_accuracy(weights, places, boxes, mask).tolist(),
+            attention_mass(weights, places, boxes, mask).tolist(),
+            attention_entropy(weights, mask).tolist(),
+            strict=True,
+        )
+        for i, *values in measured:
+            looks[i].append(Look(each.name, *values))
+    return [tuple(steps) for steps in looks]
+
+
+def looking_metrics(looks: Sequence[tuple[Look, ...]], *, steps: bool = True) -> dict[str, float]:
+    """The means over questions: of the last step, which the answer is read from, and with `steps` of each step by name."""
+    if not looks:
+        return {}
+    found = {name: _mean([getattr(steps_of_one[-1], name) for steps_of_one in looks]) for name in MEASURES}
+    for number, step in enumerate(looks[0] if steps else ()):
+        key = step.step.replace(" ", "_")
+        found |= {f"{name}_{key}": _mean([getattr(one[number], name) for one in looks]) for name in MEASURES}
+    return found
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,274 @@
+"""Training: one loop for one and many devices, read top to bottom."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from saccade import checkpoint
+from saccade.build import Setup, build, build_model
+from saccade.checkpoint import Progress
+from saccade.data.batches import deal, prefetch, shuffled_batches
+from saccade.errors import RecipeError, RunError
+from saccade.evaluate import predict
+from saccade.progress import SILENT, Report
+from saccade.recipe import OptimConfig, Recipe
+from saccade.serial import from_dict, read_json, to_dict, write_json
+from saccade.tasks.answering import Batch
+
+# What may differ between a run and its resumption without making it another run.
+# The number of epochs is not among them under a cosine schedule, which depends on it.
+RESUMABLE = ("epochs", "patience", "save_every", "devices", "accelerator", "strategy")
+
+
+def train(
+    recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = False, report: Report = SILENT
+) -> dict[str, Any]:
+    """Train a recipe into a run directory; returns the validation metrics of the best epoch.
+
+    Raises RunError when `out` holds a run already and neither `resume` nor `overwrite` is said, or when the run to
+    resume was started with another recipe.
+    """
+    fabric = Fabric(
+        accelerator=recipe.train.accelerator,
+        devices=recipe.train.devices,
+        strategy=recipe.train.strategy,
+        precision=recipe.train.precision,
+    )
+    fabric.launch(_run, recipe, out, resume, overwrite, report)
+    metrics: dict[str, Any] = read_json(out / checkpoint.METRICS)
+    return metrics
+
+
+def _prepare(recipe: Recipe, out: Path, resume: bool, overwrite: bool) -> None:
+    if not (out / checkpoint.RECIPE).exists():
+        if out.exists() and any(out.iterdir()):
+            raise RunError(f"{out} holds other files and no run; name an empty folder with --out")
+        if resume:
+            raise RunError(f"{out} holds no run to resume; leave out --resume to start one")
+    elif resume:
+        saved = from_dict(Recipe, read_json(out / checkpoint.RECIPE), where=checkpoint.RECIPE)
+        free = set(RESUMABLE) - ({"epochs"} if recipe.optim.schedule == "cosine" else set())
+        changed = _differences(to_dict(saved), to_dict(recipe), free)
+        if changed:
+            raise RunError(f"{out} was started with another recipe, so it cannot be resumed; they differ in {', '.join(changed)}")
+    elif overwrite:
+        shutil.rmtree(out)
+    else:
+        raise RunError(f"{out} holds a run already; go on with --resume, start anew with --overwrite, or name another --out")
+
+
+def _run(fabric: Fabric, recipe: Recipe, out: Path, resume: bool, overwrite: bool, report: Report) -> None:
+    if fabric.is_global_zero:
+        _prepare(recipe, out, resume, overwrite)
+    fabric.barrier()
+    with fabric.rank_zero_first():  # the first process extracts the features, the others find them made
+        setup = build(recipe, report if fabric.is_global_zero else SILENT)
+    torch.manual_seed(recipe.train.seed)
+    model = build_model(recipe, setup.task, setup.facts.region_size)
+    optimizer = build_optimizer(recipe.optim, model)
+    # A run's companions are written once: a resumed run keeps its own.
+    if fabric.is_global_zero and not (out / checkpoint.FEATURES).exists():
+        checkpoint.create(out, recipe, setup.task, setup.facts)
+    fabric.barrier()
+    wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
+    progress, precision = checkpoint.load_resume(out, model, optimizer)
+    fabric.strategy.precision.load_state_dict(precision)
+    shown = report if fabric.is_global_zero else SILENT
+    loop = _Loop(fabric, recipe, out, setup, model, optimizer, progress, shown)
+    if fabric.is_global_zero:
+        checkpoint.cut_log(out, progress.step)
+    loop.fit(wrapped, wrapped_optimizer)
+
+
+class _Loop:
+    """The state of one process's training and the steps through it."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        recipe: Recipe,
+        out: Path,
+        setup: Setup,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        progress: Progress,
+        report: Report,
+    ) -> None:
+        self.fabric, self.recipe, self.out, self.setup = fabric, recipe, out, setup
+        self.model, self.optimizer, self.progress, self.report = model, optimizer, progress, report
+        self.writer = _tensorboard(out) if fabric.is_global_zero else None
+        self.read = setup.store.read
+        self.questions = setup.task.trainable(setup.train)
+
+    def fit(self, wrapped: Any, optimizer: Any) -> None:
+        """Epochs until the last, or until the metric has not risen for `patience` of them."""
+        config, progress = self.recipe.train, self.progress
+        while progress.epoch < config.epochs and not self._out_of_patience():
+            started, first = time.perf_counter(), progress.examples
+            self._epoch(wrapped, optimizer)
+            self._finish_epoch(time.perf_counter() - started, progress.examples - first)
+        if self.writer is not None:
+            self.writer.close()
+
+    def _epoch(self, wrapped: Any, optimizer: Any) -> None:
+        fabric, progress, config = self.fabric, self.progress, self.recipe.train
+        parts = fabric.world_size * config.accumulate
+        batches = shuffled_batches(
+            [question.image for question in self.questions],
+            config.batch_size,
+            seed=config.seed,
+            epoch=progress.epoch,
+            grouped=config.group_by_image,
+            parts=parts,
+        )
+        if len(batches[0]) < parts:
+            raise RecipeError(f"train.batch_size {config.batch_size}: too small to share among {parts} parts")
+        wrapped.train()
+        total = torch.tensor(progress.loss_sum / fabric.world_size, dtype=torch.float64, device=fabric.device)
+        todo = batches[progress.batch :]
+        shares = [deal(batch, p * fabric.world_size + fabric.global_rank, parts) for batch in todo for p in range(config.accumulate)]
+        loaded = prefetch(self._collate, shares)
+        for batch in todo:
+            size = sum(map(len, batch))
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(self.recipe, progress.step, len(batches))
+            torch.manual_seed(_step_seed(config.seed, progress.step, fabric.global_rank))
+            total += self._step(wrapped, optimizer, loaded, size)
+            progress.step, progress.batch, progress.examples = progress.step + 1, progress.batch + 1, progress.examples + size
+            self.report.advance(f"epoch {progress.epoch + 1}/{config.epochs}", progress.batch, len(batches), "batches")
+            if progress.step % config.save_every == 0 and progress.batch < len(batches):
+                self._sum_loss(total)
+                self._save()
+        self._sum_loss(total)
+
+    def _step(self, wrapped: Any, optimizer: Any, loaded: Iterator[Batch], size: int) -> torch.Tensor:
+        """One optimiser step on the mean loss of the whole batch, whatever it is divided into; returns this process's sum."""
+        fabric, accumulate = self.fabric, self.recipe.train.accumulate
+        total = torch.zeros((), dtype=torch.float64, device=fabric.device)
+        for part in range(accumulate):
+            batch = next(loaded).to(fabric.device)
+            with fabric.no_backward_sync(wrapped, enabled=part < accumulate - 1):
+                loss = self.setup.task.loss(wrapped(batch.regions, batch.words, attention=False), batch)
+                # Processes average their gradients, so each weighs its share of the sum by their number.
+                fabric.backward(loss * (fabric.world_size / size))
+            total += loss.detach().double()
+        clip = self.recipe.optim.clip
+        if clip is not None:
+            limit = {"max_norm": clip} if self.recipe.optim.clip_by == "norm" else {"clip_val": clip}
+            fabric.clip_gradients(wrapped, optimizer, error_if_nonfinite=False, **limit)
+        optimizer.step()
+        optimizer.zero_grad()
+        return total
+
+    def _collate(self, indices: list[int]) -> Batch:
+        return self.setup.task.collate(
+            [self.questions[i] for i in indices], self.read, grouped=self.recipe.train.group_by_image
+        )
+
+    def _sum_loss(self, total: torch.Tensor) -> None:
+        summed = self.fabric.all_reduce(total.clone(), reduce_op="sum")
+        assert isinstance(summed, torch.Tensor)
+        self.progress.loss_sum = float(summed)
+        if not math.isfinite(self.progress.loss_sum):
+            raise RunError(
+                f"the loss is no longer finite at step {self.progress.step}: lower --optim.lr or clip with --optim.clip"
+            )
+
+    def _finish_epoch(self, seconds: float, examples: int) -> None:
+        """Validate, log, keep the weights if they are the best, and save the state to resume from."""
+        progress, config = self.progress, self.recipe.train
+        predictions = predict(self.fabric, self.model, self.setup.task, self.setup.val, self.read, config.batch_size, attention=False)
+        metrics = self.setup.task.metrics(predictions)
+        if config.metric not in metrics:
+            raise RecipeError(f"train.metric: no validation metric named {config.metric!r}; there are {', '.join(metrics)}")
+        record = {
+            "epoch": progress.epoch + 1,
+            "step": progress.step,
+            "loss": progress.loss_sum / len(self.questions),
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "seconds": round(seconds, 3),
+            "examples_per_second": round(examples / seconds, 1),
+            **metrics,
+        }
+        better = progress.best is None or metrics[config.metric] > progress.best
+        if better:
+            progress.best, progress.best_epoch = metrics[config.metric], progress.epoch
+        progress.epoch, progress.batch, progress.loss_sum, progress.examples = progress.epoch + 1, 0, 0.0, 0
+        if self.fabric.is_global_zero:
+            checkpoint.append_log(self.out, record)
+            if better:
+                checkpoint.save_model(self.out, self.model)
+                write_json(self.out / checkpoint.METRICS, {"split": "val", "epoch": progress.epoch, **metrics})
+            if self.writer is not None:
+                for name, value in record.items():
+                    self.writer.add_scalar(name, value, progress.step)
+        self._save()
+        self.report.say(
+            f"epoch {progress.epoch}/{config.epochs}: loss {record['loss']:.4f}, "
+            f"val {config.metric} {100 * metrics[config.metric]:.2f} %, {record['examples_per_second']:,.0f} examples/s"
+        )
+
+    def _save(self) -> None:
+        if self.fabric.is_global_zero:
+            precision = self.fabric.strategy.precision.state_dict()
+            checkpoint.save_resume(self.out, self.progress, self.model, self.optimizer, precision)
+        self.fabric.barrier()
+
+    def _out_of_patience(self) -> bool:
+        patience = self.recipe.train.patience
+        return patience is not None and self.progress.epoch - 1 - self.progress.best_epoch >= patience > 0
+
+
+def build_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimiser over all parameters."""
+    if config.name == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+    kind = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax}[config.name]
+    return kind(model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
+
+
+def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """The rate of a step, counted from 0."""
+    config, epoch = recipe.optim, step / steps_per_epoch
+    if epoch < config.warmup_epochs:
+        return config.lr * (step + 1) / math.ceil(config.warmup_epochs * steps_per_epoch)
+    if config.schedule == "step":
+        return config.lr * config.factor ** sum(epoch >= milestone for milestone in config.milestones)
+    if config.schedule == "cosine":
+        done = (epoch - config.warmup_epochs) / (recipe.train.epochs - config.warmup_epochs)
+        return config.lr * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    return config.lr
+
+
+def _step_seed(seed: int, step: int, rank: int) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{seed} {step} {rank}".encode(), digest_size=7).digest(), "little")
+
+
+def _differences(saved: dict[str, Any], wanted: dict[str, Any], free: set[str], prefix: str = "") -> list[str]:
+    """The dotted names of the fields that differ and make it another run."""
+    found = []
+    for name in saved.keys() | wanted.keys():
+        a, b = saved.get(name), wanted.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += _differences(a, b, free, f"{prefix}{name}.")
+        elif a != b and not (prefix == "train." and name in free) and prefix != "card.":
+            found.append(f"{prefix}{name} ({a!r}, now {b!r})")
+    return sorted(found)
+
+
+def _tensorboard(out: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(out / "tensorboard"))

@@ -1,0 +1,112 @@
+"""Every model of the table: gradients, maps, padding, batches, grouping, saving. Counts what it visited."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import saccade.models
+from saccade.errors import RecipeError, UnknownNameError
+from saccade.models import MODELS, create_model, model_sizes
+from saccade.text import pad_words
+from saccade.types import Answers, Grouping, Regions
+
+WORDS, ANSWERS, IMAGES, REGIONS, SIZE = 23, 5, 3, 7, 11
+TEXTS = [[2, 3, 4, 5], [6], [7, 8, 9], [10, 11], [12, 13, 14, 15]]
+IMAGE_OF = torch.tensor([2, 0, 2, 1, 0])
+
+
+def tiny(name: str) -> torch.nn.Module:
+    torch.manual_seed(3)
+    sizes = {"hidden_size": 13} if "hidden_size" in model_sizes(name) else {}
+    return create_model(name, num_words=WORDS, num_answers=ANSWERS, region_size=SIZE, **sizes).double()
+
+
+def images() -> Regions:
+    features = torch.randn(IMAGES, REGIONS, SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    mask = torch.ones(IMAGES, REGIONS, dtype=torch.bool)
+    mask[1, 5:] = False
+    return Regions(features, mask)
+
+
+def per_text(regions: Regions) -> Regions:
+    return Regions(regions.features[IMAGE_OF], regions.mask[IMAGE_OF])
+
+
+def same(a: Answers, b: Answers, rows: slice | int | list[int] = slice(None)) -> None:
+    torch.testing.assert_close(a.logits, b.logits[rows])
+    for ours, theirs in zip(a.attention, b.attention, strict=True):
+        torch.testing.assert_close(ours.weights, theirs.weights[rows])
+
+
+pytestmark = pytest.mark.parametrize("name", MODELS)
+
+
+def test_every_parameter_gets_a_gradient(name: str) -> None:
+    model = tiny(name).train()
+    model(per_text(images()), pad_words(TEXTS)).logits.square().sum().backward()
+    assert [key for key, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+def test_maps_are_named_distributions_over_what_the_masks_allow(name: str) -> None:
+    regions, words = per_text(images()), pad_words(TEXTS)
+    maps = tiny(name).eval()(regions, words).attention
+    masks = {("regions",): regions.mask, ("words",): words.mask}
+    assert len({(m.name, m.axes) for m in maps}) == len(maps)
+    for each in maps:
+        torch.testing.assert_close(each.weights.sum(-1), torch.ones(len(TEXTS), dtype=torch.float64))
+        assert not each.weights[~masks[each.axes]].any()
+
+
+def test_padding_changes_nothing(name: str) -> None:
+    model, regions = tiny(name).eval(), per_text(images())
+    whole = model(regions, pad_words(TEXTS))
+    for row, text in enumerate(TEXTS):
+        kept = regions.mask[row]
+        alone = Regions(regions.features[row : row + 1, kept], regions.mask[row : row + 1, kept])
+        torch.testing.assert_close(model(alone, pad_words([text])).logits[0], whole.logits[row])
+
+
+def test_a_batch_in_another_order_gives_the_same_rows(name: str) -> None:
+    model, regions, order = tiny(name).eval(), per_text(images()), [3, 1, 4, 0, 2]
+    shuffled = Regions(regions.features[order], regions.mask[order])
+    same(model(shuffled, pad_words([TEXTS[i] for i in order])), model(regions, pad_words(TEXTS)), order)
+
+
+def test_questions_grouped_by_image_give_the_same_results_and_gradients(name: str) -> None:
+    model, regions, words = tiny(name).eval(), images(), pad_words(TEXTS)
+    apart, grouped = model(per_text(regions), words), model(regions.grouped(Grouping.of(IMAGE_OF)), words)
+    same(grouped, apart)
+    apart_gradients, grouped_gradients = (
+        torch.autograd.grad(output.logits.square().sum(), list(model.parameters())) for output in (apart, grouped)
+    )
+    for a, b in zip(apart_gradients, grouped_gradients, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_saved_and_loaded_weights_give_the_same_logits(name: str, tmp_path) -> None:
+    model, regions, words = tiny(name).eval(), per_text(images()), pad_words(TEXTS)
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    torch.manual_seed(99)
+    other = tiny(name).eval()
+    other.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    assert torch.equal(other(regions, words).logits, model(regions, words).logits)
+
+
+def test_attention_off_gives_the_same_logits(name: str) -> None:
+    model, regions, words = tiny(name).eval(), per_text(images()), pad_words(TEXTS)
+    torch.testing.assert_close(model(regions, words, attention=False).logits, model(regions, words).logits)
+
+
+def test_an_unknown_size_and_a_wrong_one_are_refused(name: str) -> None:
+    size = next(iter(model_sizes(name)))
+    with pytest.raises(UnknownNameError, match=rf"no size of {name} named '{size}s'; did you mean '{size}'"):
+        create_model(name, num_words=2, num_answers=2, region_size=2, **{f"{size}s": 1})
+    with pytest.raises(RecipeError, match="expected a number"):
+        create_model(name, num_words=2, num_answers=2, region_size=2, **{size: "wide"})
+
+
+def test_unknown_model_names_the_nearest(name: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"did you mean '{name}'"):
+        saccade.models.create_model(f"{name}x", num_words=2, num_answers=2, region_size=2)
