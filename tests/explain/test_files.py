@@ -49,7 +49,7 @@ def test_a_place_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path, e
     (tmp_path / "file").write_text("kept")
     (tmp_path / "folder.png").mkdir()
     for path in (tmp_path / "file" / "a.png", tmp_path / "folder.png"):
-        with pytest.raises(SaccadeError, match="cannot be written .*: choose another place"):
+        with pytest.raises(SaccadeError, match=r"cannot be written .*: choose another place"):
             save(explained, path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.png"]
     assert (tmp_path / "file").read_text() == "kept"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -30,14 +32,8 @@ def luminance(rgb: np.ndarray) -> np.ndarray:
 def explained(**parts: object) -> Explanation:
     words = ("what", "color", "is", "it")
     step = Step("step 1", peaked(35, 11), peaked(4, 1), grid=(5, 7))
-    plain = {
-        "image": GREY,
-        "question": "What color is it?",
-        "words": words,
-        "answers": (("red", 0.9),),
-        "steps": (step,),
-    }
-    return Explanation(**{**plain, **parts})
+    plain = Explanation(GREY, "What color is it?", words, (("red", 0.9),), (step,))
+    return dataclasses.replace(plain, **parts)
 
 
 def test_more_weight_is_always_lighter():
@@ -97,7 +93,7 @@ def test_the_strongest_box_is_clear_and_the_rest_is_dim():
     boxes = np.array([[0.1, 0.3, 0.4, 0.6], [0.6, 0.3, 0.9, 0.6], [0.2, 0.8, 0.9, 0.9]])
     picture = np.asarray(map_over(white, Step("hop 1", np.array([0.9, 0.1, 0.0]), boxes=boxes), 300))
     inside, other, outside = picture[135, 75], picture[135, 225], picture[30, 150]
-    assert (inside == 255).all()
+    assert (inside > 240).all()
     assert inside.sum() > other.sum() > outside.sum()
 
 
@@ -114,8 +110,7 @@ def test_the_scales_tick_stands_at_the_even_share():
 
 
 def test_the_word_of_the_largest_weight_has_the_deepest_shade():
-    weights = peaked(4, 2)
-    picture = np.asarray(_words(("one", "two", "six", "ten"), weights)).astype(int)
+    picture = np.asarray(_words(("one", "two", "six", *["and"] * 13), peaked(16, 2))).astype(int)
     amber = picture[4, :, 0] - picture[4, :, 2]
     assert amber.max() > 150
     assert (np.flatnonzero(amber > 150) > 70).all()

@@ -52,7 +52,7 @@ def test_every_channel_lives(backbone):
 
 @pytest.fixture(scope="module")
 def cells(backbone):
-    """Of 300 training and 50 test scenes the features of the cell at each thing's centre, with a one, and the things."""
+    """The things of 300 training and 50 test scenes, and the features of the cell at each one's centre, with a one."""
 
     def collect(scenes, images):
         with torch.no_grad():

@@ -156,7 +156,7 @@ def _relation(scene: Scene, draws: Draws) -> str:
 
 
 def _groups(scene: Scene, draws: Draws) -> str:
-    names = [draws.choice(ATTRIBUTES)]
+    names = draws.choice(PATTERNS[1:6])  # the size alone would say little, all three attributes would list them all
     noun = draws.choice(NOUNS)
     counts = Counter(Description.of(thing, names) for thing in scene.things)
     listed = _series([f"{NUMBERS[count]} {group.words(noun, count)}" for group, count in counts.items()])

@@ -149,7 +149,7 @@ def weight_text(weight: float, count: int) -> str:
 def short_text(weight: float) -> str:
     """A weight on its own, to two digits.
 
-    >>> short_text(0.3219), short_text(1 / 196), short_text(1)
+    >>> short_text(0.3219), short_text(1 / 196), short_text(1.0)
     ('0.32', '0.0051', '1.0')
     """
     return f"{weight:#.2g}"
@@ -158,7 +158,7 @@ def short_text(weight: float) -> str:
 def percent(share: float) -> str:
     """A share of 1 as a percentage with one decimal; what is almost nothing is not called nothing.
 
-    >>> percent(0.8314), percent(0.0002), percent(0)
+    >>> percent(0.8314), percent(0.0002), percent(0.0)
     ('83.1 %', '< 0.1 %', '0.0 %')
     """
     return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"

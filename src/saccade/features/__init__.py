@@ -1,8 +1,5 @@
-"""Images to region features: backbones, extraction, and the memory-mapped store.
+"""Images to region features.
 
-    from saccade.features.spec import FeatureSpec            how regions are made (no torch)
-    from saccade.features.backbones import create_backbone, known_backbones
-    from saccade.features.extract import Extractor, extract
-    from saccade.features.store import FeatureStore
-    from saccade.features.writer import FeatureWriter        for features made elsewhere
+`spec` says how regions are made, `backbones` makes the networks, `extract` goes from images to regions, `store` reads
+them from disk, and `writer` writes stores, also of features that were made elsewhere.
 """

@@ -103,7 +103,7 @@ def create_backbone(spec: FeatureSpec) -> Backbone:
 
 
 def load_weights(model: nn.Module, path: Path, name: str) -> None:
-    """Load a file of weights; raises RecipeError unless it holds the model's tensors, and besides them only a head's."""
+    """Load a file of weights; raises RecipeError unless it holds the model's tensors and nothing but a head besides."""
     state = _read_weights(path)
     wanted = model.state_dict()
     missing = [n for n in wanted if n not in state and not n.endswith("num_batches_tracked")]

@@ -104,11 +104,8 @@ def _shares(
 def _per_example(
     weights: Float[Array, "examples regions"], regions: Float[Array, "*examples regions 4"], boxes: Sequence[Boxes]
 ) -> Float[Array, "examples regions 4"]:
-    if len(boxes) != len(weights) or regions.shape[-2] != weights.shape[1] or regions.ndim not in (2, 3):
-        raise DataError(
-            f"expected the boxes of {len(weights)} examples and the corners of {weights.shape[1]} regions, "
-            f"got boxes of {len(boxes)} examples and corners of shape {regions.shape}"
-        )
+    if len(boxes) != len(weights):
+        raise DataError(f"expected the boxes of {len(weights)} examples, one for each row of weights, got {len(boxes)}")
     return np.broadcast_to(regions.astype(np.float64), (*weights.shape, 4))
 
 

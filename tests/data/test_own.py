@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from saccade.data.own import OwnData
+from saccade.data.records import SPLITS, images_of
+from saccade.errors import DataError, ImageError, UnknownNameError
+
+GOOD = {"image": "a.png", "question": "what color", "answers": ["red"]}
+
+
+def write(root: Path, split: str, *records: Any) -> Path:
+    """Records as lines of the split's file; bytes and strings as they are. Every image named exists."""
+    lines = []
+    for record in records:
+        if isinstance(record, dict) and isinstance(name := record.get("image"), str) and "missing" not in name:
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (5, 3), "red").save(path, "PNG")
+        text = record if isinstance(record, (bytes, str)) else json.dumps(record, ensure_ascii=False)
+        lines.append(text if isinstance(text, bytes) else text.encode())
+    root.mkdir(exist_ok=True)
+    (root / f"{split}.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    return root
+
+
+def ask(image: str, question: str = "what color", *answers: str) -> dict[str, Any]:
+    return {"image": image, "question": question, "answers": list(answers or ("red",))}
+
+
+def three(root: Path, **changed: Any) -> Path:
+    for split in SPLITS:
+        write(root, split, ask(f"{split}.png") | (changed if split == "train" else {}))
+    return root
+
+
+def test_a_line_becomes_a_question(tmp_path: Path) -> None:
+    three(tmp_path, type="color", boxes=[[0, 0.5, 0.25, 1]], id=7, answers=[" red", "dark red"], question="what color ? ")
+    data = OwnData(tmp_path)
+    (question,) = data.questions("train")
+    assert (question.id, question.image, question.text) == ("7", "train.png", "what color ?")
+    assert question.answers == ("red", "dark red")
+    assert question.kind == "color"
+    assert question.boxes == ((0.0, 0.5, 0.25, 1.0),)
+    assert data.questions("val")[0].id == "val-1"
+    assert data.open_image("train.png").size == (5, 3)
+    assert data.counts("train") == {"questions": 1, "images": 1, "answers": 2}
+
+
+def test_byte_order_mark_windows_lines_and_blank_lines(tmp_path: Path) -> None:
+    three(tmp_path)
+    line = json.dumps(ask("é.png", "quelle couleur?"), ensure_ascii=False).encode()
+    Image.new("RGB", (5, 3)).save(tmp_path / "é.png")
+    (tmp_path / "train.jsonl").write_bytes(b"\xef\xbb\xbf" + line + b"\r\n\r\n" + line + b"\r\n\n\n")
+    assert [(q.id, q.image) for q in OwnData(tmp_path).questions("train")] == [("train-1", "é.png"), ("train-3", "é.png")]
+
+
+def test_images_beside_the_files_or_in_images(tmp_path: Path) -> None:
+    three(tmp_path)
+    write(tmp_path, "train", ask("images/deep/a.png"), ask("./b.png"))
+    (tmp_path / "train.jsonl").write_text(
+        "\n".join(json.dumps(ask(name)) for name in ("deep/a.png", "images/deep/a.png", "./x/../b.png"))
+    )
+    data = OwnData(tmp_path)
+    assert images_of(data.questions("train")) == ["deep/a.png", "images/deep/a.png", "b.png"]
+    assert data.open_image("deep/a.png").size == (5, 3)
+    with pytest.raises(ImageError, match=r"about an image 'c\.png'"):
+        data.open_image("c.png")
+
+
+WRONG = [
+    ("not json", "expected one JSON object.*it is no JSON"),
+    ('{"image": "a.png"} {}', "it is no JSON"),
+    ("[1, 2]", r"expected a JSON object like .*got \[1, 2\]"),
+    (b"\xff\xfe", "expected UTF-8"),
+    ({"image": "a.png", "question": "q"}, "expected the key 'answers', got 'image', 'question'"),
+    ({}, "expected the key 'image', got none"),
+    ({**GOOD, "anwsers": ["red"]}, "no key named 'anwsers'; did you mean 'answers'"),
+    ({"image": "a.png", "question": "q", "answer": "red"}, '"answers", a list.*got "answer"'),
+    ({**GOOD, "answers": "red"}, r'got a string; write \["red"\]'),
+    ({**GOOD, "answers": []}, "at least one string"),
+    ({**GOOD, "answers": ["red", 2]}, "each of \"answers\" to be a string that is not empty, got 2"),
+    ({**GOOD, "answers": [" "]}, "each of \"answers\" to be a string that is not empty"),
+    ({**GOOD, "question": "  "}, '"question" to be a string that is not empty'),
+    ({**GOOD, "question": 3}, '"question" to be a string that is not empty, got 3'),
+    ({**GOOD, "type": None}, '"type" to be a string'),
+    ({**GOOD, "id": 1.5}, '"id" to be a string or a whole number, got 1.5'),
+    ({**GOOD, "boxes": "all"}, "list of"),
+    ({**GOOD, "boxes": [[0, 0, 1]]}, r"four numbers .*got \[0, 0, 1\]"),
+    ({**GOOD, "boxes": [[0, 0, True, 1]]}, "four numbers"),
+    ({**GOOD, "boxes": [[0, 0, 100, 50]]}, "fractions of width and height"),
+    ({**GOOD, "boxes": [[0.5, 0, 0.5, 1]]}, "x1 < x2"),
+    ({**GOOD, "boxes": [[float("nan"), 0, 0.5, 1]]}, "x1 < x2"),
+    ({**GOOD, "image": "missing.png"}, r"no such image file: 'missing\.png'; looked for .*images"),
+    ('{"image": "../a.png", "question": "q", "answers": ["r"]}', "a path inside the folder, got '../a.png'"),
+    ('{"image": "x/../../a.png", "question": "q", "answers": ["r"]}', "a path inside the folder"),
+    ('{"image": "/etc/passwd", "question": "q", "answers": ["r"]}', "a path inside the folder"),
+    ('{"image": "images", "question": "q", "answers": ["r"]}', "no such image file"),
+    ("[" * 100_000, "it is no JSON"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), WRONG, ids=[message[:40] for _, message in WRONG])
+def test_a_wrong_line_is_named(tmp_path: Path, line: Any, message: str) -> None:
+    (tmp_path / "images").mkdir()
+    three(tmp_path)
+    write(tmp_path, "train", GOOD, "", line)
+    with pytest.raises(DataError, match=f"(?s)^{re.escape(str(tmp_path))}/train.jsonl:3: .*{message}") as caught:
+        OwnData(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_id_occurs_once(tmp_path: Path) -> None:
+    write(tmp_path, "train", {**GOOD, "id": 1}, {**GOOD, "id": "1"})
+    with pytest.raises(DataError, match=r"train\.jsonl:2: .*'1' again"):
+        OwnData(tmp_path)
+
+
+def test_without_files_the_layout_is_shown(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r'no train\.jsonl here; expected one with a line like \{"image".*images/'):
+        OwnData(tmp_path)
+    write(tmp_path, "train")
+    with pytest.raises(DataError, match=r"train\.jsonl: holds no questions"):
+        OwnData(tmp_path)
+
+
+def test_missing_splits_are_held_out_by_image(tmp_path: Path) -> None:
+    records = [ask(f"{n}.png", f"question {k}") for n in range(60) for k in range(3)]
+    write(tmp_path, "train", *records)
+    data = OwnData(tmp_path)
+    images = {split: set(images_of(data.questions(split))) for split in SPLITS}
+    assert sum(map(len, images.values())) == len(set.union(*images.values())) == 60
+    assert all(images.values())
+    assert sum(data.counts(split)["questions"] for split in SPLITS) == 180
+    write(tmp_path, "test", ask("other.png"))
+    with_test = OwnData(tmp_path)
+    assert images_of(with_test.questions("test")) == ["other.png"]
+    assert set(images_of(with_test.questions("val"))) == images["val"]
+
+
+def test_two_names_of_one_image_are_held_out_together(tmp_path: Path) -> None:
+    write(tmp_path, "train", *[ask(f"images/{n}.png") for n in range(40)])
+    with (tmp_path / "train.jsonl").open("a") as file:
+        file.writelines(json.dumps(ask(f"{n}.png")) + "\n" for n in range(40))
+    data = OwnData(tmp_path)
+    for split in SPLITS:
+        images = images_of(data.questions(split))
+        assert {f"images/{image}" for image in images if "/" not in image} == {i for i in images if "/" in i}
+
+
+def test_too_few_images_to_hold_out(tmp_path: Path) -> None:
+    write(tmp_path, "train", GOOD)
+    data = OwnData(tmp_path)
+    empty = [split for split in SPLITS if data.counts(split)["questions"] == 0]
+    assert len(empty) == 2
+    with pytest.raises(DataError, match=f"left none for {empty[0]}"):
+        data.questions(empty[0])
+
+
+def test_an_image_in_two_splits_is_a_leak(tmp_path: Path) -> None:
+    three(tmp_path)
+    write(tmp_path, "val", ask("val.png"), ask("train.png"))
+    with pytest.raises(DataError, match=r"image 'train\.png' is in train\.jsonl and in val\.jsonl"):
+        OwnData(tmp_path)
+
+
+def test_an_unknown_split(tmp_path: Path) -> None:
+    data = OwnData(three(tmp_path))
+    with pytest.raises(UnknownNameError, match="no split named 'tset'; did you mean 'test'"):
+        data.questions("tset")
+
+
+def test_the_written_scenes_are_own_data(tmp_path: Path) -> None:
+    from saccade.data.scenes import write_scenes
+
+    written = write_scenes(tmp_path / "scenes", images=5)
+    data = OwnData(tmp_path / "scenes")
+    counts = [data.counts(split) for split in SPLITS]
+    assert sum(count["questions"] for count in counts) == written["questions"]
+    assert sum(count["images"] for count in counts) == 5

@@ -1,0 +1,214 @@
+"""The loop: killed and resumed equals undisturbed, two processes equal one, parts equal the whole, clipping and schedules."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from saccade import checkpoint
+from saccade.errors import RecipeError, RunError
+from saccade.recipe import OptimConfig, Recipe
+from saccade.recipes import get_recipe
+from saccade.train import build_optimizer, learning_rate, train
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory) -> str:
+    return str(tmp_path_factory.mktemp("features") / "store")
+
+
+def small(store: str, *, optim: OptimConfig | None = None, sizes: dict | None = None, **changes) -> Recipe:
+    """r-DAN on 24 scenes a split, narrow, without dropout unless asked for."""
+    recipe = get_recipe("r-dan-scenes").smoke()
+    return dataclasses.replace(
+        recipe,
+        data=dataclasses.replace(recipe.data, store=store),
+        train=dataclasses.replace(recipe.train, **{"accelerator": "cpu"} | changes),
+        optim=optim or recipe.optim,
+        sizes={"hidden_size": 16, "dropout": 0.0} | (sizes or {}),
+    )
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    """The last weights, not the best."""
+    (last,) = (run / "resume").iterdir()
+    return load_file(last / "model.safetensors")
+
+
+def log(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def timeless(record: dict) -> dict:
+    return {name: value for name, value in record.items() if name not in ("seconds", "examples_per_second")}
+
+
+def assert_same_weights(a: Path, b: Path, **tolerance: float) -> None:
+    ours, theirs = weights(a), weights(b)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        if tolerance:
+            torch.testing.assert_close(value, theirs[name], **tolerance)
+        else:
+            assert torch.equal(value, theirs[name]), name
+
+
+def test_a_run_killed_at_random_and_resumed_ends_with_the_same_bits(store, tmp_path) -> None:
+    recipe = small(store, epochs=6, save_every=2, batch_size=8, sizes={"dropout": 0.3})
+    train(recipe, tmp_path / "whole")
+    checkpoint.write_json(tmp_path / "recipe.json", checkpoint.to_dict(recipe))
+    script = (
+        "import sys; from pathlib import Path; from saccade.recipe import Recipe; from saccade.serial import *\n"
+        "from saccade.train import train; folder = Path(sys.argv[1]); run = folder / 'killed'\n"
+        "train(from_dict(Recipe, read_json(folder / 'recipe.json')), run, resume=(run / 'recipe.json').exists())"
+    )
+    kills, chance = 0, random.Random(7)
+    for attempt in range(40):
+        process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE)
+        # Wait until the run makes progress beyond what it had, then kill it at a random moment; at last let it finish.
+        before, patience = _steps(tmp_path / "killed"), time.monotonic() + 120
+        while process.poll() is None and _steps(tmp_path / "killed") == before and time.monotonic() < patience:
+            time.sleep(0.01)
+        if attempt < 4:
+            time.sleep(chance.uniform(0, 0.4))
+            process.send_signal(signal.SIGKILL)
+        _, errors = process.communicate(timeout=300)
+        kills += process.returncode == -signal.SIGKILL
+        assert process.returncode in (0, -signal.SIGKILL), errors.decode()
+        if process.returncode == 0:
+            break
+    assert kills >= 2
+    assert_same_weights(tmp_path / "whole", tmp_path / "killed")
+    assert [timeless(r) for r in log(tmp_path / "whole")] == [timeless(r) for r in log(tmp_path / "killed")]
+    best = [load_file(tmp_path / run / "model.safetensors") for run in ("whole", "killed")]
+    assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
+
+
+def _steps(run: Path) -> list[str]:
+    return sorted(path.name for path in run.glob("resume/step-*"))
+
+
+def test_two_processes_give_the_losses_and_metrics_of_one(store, tmp_path) -> None:
+    one = small(store, epochs=2, batch_size=16)
+    two = dataclasses.replace(one, train=dataclasses.replace(one.train, devices=2, strategy="ddp_spawn"))
+    train(one, tmp_path / "one")
+    _train_in_a_process_of_its_own(two, tmp_path / "two")
+    assert_same_weights(tmp_path / "one", tmp_path / "two", atol=1e-5, rtol=1e-4)
+    for ours, theirs in zip(log(tmp_path / "one"), log(tmp_path / "two"), strict=True):
+        assert timeless(ours) == pytest.approx(timeless(theirs), rel=1e-4)
+
+
+def _train_in_a_process_of_its_own(recipe: Recipe, out: Path) -> None:
+    """Spawned workers import the main module, so that must not be pytest."""
+    checkpoint.write_json(out.with_suffix(".json"), checkpoint.to_dict(recipe))
+    script = out.with_suffix(".py")
+    script.write_text(
+        "import sys\nfrom pathlib import Path\nfrom saccade.recipe import Recipe\nfrom saccade.serial import from_dict, read_json\n"
+        "from saccade.train import train\nif __name__ == '__main__':\n"
+        "    train(from_dict(Recipe, read_json(Path(sys.argv[1]))), Path(sys.argv[2]))\n"
+    )
+    environment = os.environ | {"MASTER_ADDR": "127.0.0.1"}
+    subprocess.run([sys.executable, script, out.with_suffix(".json"), out], check=True, env=environment, timeout=300)
+
+
+def test_accumulated_parts_give_the_step_of_the_whole_batch(store, tmp_path) -> None:
+    whole = small(store, epochs=1, batch_size=24)
+    parts = dataclasses.replace(whole, train=dataclasses.replace(whole.train, accumulate=3))
+    train(whole, tmp_path / "whole")
+    train(parts, tmp_path / "parts")
+    assert_same_weights(tmp_path / "whole", tmp_path / "parts", atol=1e-5, rtol=1e-4)
+
+
+def test_bf16_trains_and_resumes(store, tmp_path) -> None:
+    recipe = small(store, epochs=1, precision="bf16-mixed")
+    train(recipe, tmp_path / "run")
+    longer = dataclasses.replace(recipe, optim=recipe.optim, train=dataclasses.replace(recipe.train, patience=3))
+    assert 0 <= train(longer, tmp_path / "run", resume=True)["accuracy"] <= 1
+
+
+def test_a_finished_run_is_neither_overwritten_nor_resumed_as_another(store, tmp_path) -> None:
+    recipe = small(store, epochs=1)
+    train(recipe, tmp_path / "run")
+    with pytest.raises(RunError, match="holds a run already"):
+        train(recipe, tmp_path / "run")
+    other = dataclasses.replace(recipe, optim=dataclasses.replace(recipe.optim, lr=0.5))
+    with pytest.raises(RunError, match=r"differ in optim\.lr \(0\.001, now 0\.5\)"):
+        train(other, tmp_path / "run", resume=True)
+    with pytest.raises(RunError, match="no run to resume"):
+        train(recipe, tmp_path / "nothing", resume=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    with pytest.raises(RunError, match="other files and no run"):
+        train(recipe, tmp_path / "mine", overwrite=True)
+    assert (tmp_path / "mine" / "thesis.tex").exists()
+
+
+def test_early_stopping_keeps_the_best_epoch(store, tmp_path) -> None:
+    stuck = OptimConfig(name="sgd", lr=1e-30)
+    metrics = train(small(store, epochs=9, patience=2, optim=stuck), tmp_path / "run")
+    assert metrics["epoch"] == 1
+    assert len(log(tmp_path / "run")) == 3
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_advice(store, tmp_path) -> None:
+    wild = OptimConfig(name="sgd", lr=1e30)
+    with pytest.raises(RunError, match="no longer finite.*lower --optim.lr"):
+        train(small(store, epochs=9, optim=wild), tmp_path / "run")
+
+
+def test_an_unknown_metric_names_those_there_are(store, tmp_path) -> None:
+    with pytest.raises(RecipeError, match="no validation metric named 'bleu'; there are accuracy"):
+        train(small(store, metric="bleu"), tmp_path / "run")
+
+
+@pytest.mark.parametrize("clip_by", ["norm", "value"])
+def test_clipping_bounds_the_step(store, tmp_path, clip_by) -> None:
+    gentle = OptimConfig(name="sgd", lr=1.0, momentum=0.0, clip=1e-9, clip_by=clip_by)
+    recipe = small(store, epochs=1, optim=gentle)
+    train(recipe, tmp_path / "run")
+    train(dataclasses.replace(recipe, optim=dataclasses.replace(gentle, lr=1e-30)), tmp_path / "still")
+    assert_same_weights(tmp_path / "run", tmp_path / "still", atol=1e-7, rtol=0)
+
+
+def test_schedules() -> None:
+    recipe = get_recipe("r-dan-scenes")
+
+    def rates(epochs: int, **optim) -> list[float]:
+        changed = dataclasses.replace(
+            recipe, optim=OptimConfig(lr=1.0, **optim), train=dataclasses.replace(recipe.train, epochs=epochs)
+        )
+        return [learning_rate(changed, step, 2) for step in range(2 * epochs)]
+
+    assert rates(2) == [1, 1, 1, 1]
+    assert rates(3, schedule="step", milestones=(1, 2)) == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert rates(2, warmup_epochs=1.0) == [0.5, 1, 1, 1]
+    assert rates(2, schedule="cosine") == pytest.approx([1, 0.853553, 0.5, 0.146447], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamax"])
+def test_every_optimizer_takes_a_step_and_keeps_its_state(name, tmp_path) -> None:
+    model = torch.nn.Linear(3, 2)
+    optimizer = build_optimizer(OptimConfig(name=name), model)
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    tmp_path.joinpath("run").mkdir()
+    checkpoint.save_resume(tmp_path / "run", checkpoint.Progress(step=5), model, optimizer, {})
+    other = torch.nn.Linear(3, 2)
+    restored = build_optimizer(OptimConfig(name=name), other)
+    progress, _ = checkpoint.load_resume(tmp_path / "run", other, restored)
+    assert progress.step == 5
+    assert torch.equal(model.weight, other.weight)
+    for ours, theirs in zip(optimizer.state.values(), restored.state.values(), strict=True):
+        for key, value in ours.items():
+            assert torch.equal(torch.as_tensor(value), torch.as_tensor(theirs[key]))
