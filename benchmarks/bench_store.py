@@ -2,7 +2,7 @@
 
     python benchmarks/bench_store.py [--images 5000] [--batches 30]
 
-Compared, per minibatch of 128 images x 196 regions x 2048 numbers in half precision (103 MB), with the same random images:
+Compared, per minibatch of 128 random images x 196 regions x 2048 numbers in half precision (103 MB), the same for both:
 
     numpy   array[rows], `array` being the same features in memory: NumPy's copy into a fresh array
     store   FeatureStore.read(ids, dtype=None): shards on disk, in the page cache, to a fresh tensor
@@ -26,7 +26,7 @@ import torch
 import tyro
 
 from saccade.features.spec import FeatureSpec
-from saccade.features.store import MANIFEST, FeatureStore
+from saccade.features.store import MANIFEST, FeatureStore, hash_file
 from saccade.features.writer import FeatureWriter
 
 GRID, SIZE, BATCH = (14, 14), 2048, 128
@@ -74,8 +74,14 @@ def measure_reading(store: FeatureStore, array: np.ndarray, batches: int) -> lis
             seconds["numpy"].append(middle - start)
             seconds["store"].append(end - middle)
         rate = {side: expected.nbytes / median(times) / 1e9 for side, times in seconds.items()}
-        rows.append({"what": f"minibatches, {name}", "numpy GB/s": f"{rate['numpy']:.2f}",
-                     "store GB/s": f"{rate['store']:.2f}", "share": f"{rate['store'] / rate['numpy']:.2f}"})
+        rows.append(
+            {
+                "what": f"minibatches, {name}",
+                "numpy GB/s": f"{rate['numpy']:.2f}",
+                "store GB/s": f"{rate['store']:.2f}",
+                "share": f"{rate['store'] / rate['numpy']:.2f}",
+            }
+        )
     return rows
 
 
@@ -94,16 +100,25 @@ def measure_opening(folder: Path, images: int) -> list[dict[str, object]]:
             out.truncate(shard["regions"]["bytes"])
         index = folder / f"images-{number:05}.json"
         index.write_text(json.dumps({"ids": [f"{number:05}-{i:07}" for i in range(per_shard)], "failed": {}}))
-        digest = __import__("hashlib").sha256(index.read_bytes()).hexdigest()
-        shards.append({"regions": {**shard["regions"], "file": file.name},
-                       "images": {"file": index.name, "bytes": index.stat().st_size, "sha256": digest}})
+        digest = hash_file(index)
+        shards.append(
+            {
+                "regions": {**shard["regions"], "file": file.name},
+                "images": {"file": index.name, "bytes": index.stat().st_size, "sha256": digest},
+            }
+        )
     (folder / MANIFEST).write_text(json.dumps({**manifest, "shards": shards}))
     before, start = resident(), time.perf_counter()
     store = FeatureStore.open(folder)
     seconds, grown = time.perf_counter() - start, resident() - before
     size = sum(file.stat().st_size for file in folder.iterdir())
-    return [{"what": f"opening {size / 1e9:.1f} GB, {len(store)} images", "seconds": f"{seconds:.3f}",
-             "memory MB": f"{grown / 1e6:.1f}"}]
+    return [
+        {
+            "what": f"opening {size / 1e9:.1f} GB, {len(store)} images",
+            "seconds": f"{seconds:.3f}",
+            "memory MB": f"{grown / 1e6:.1f}",
+        }
+    ]
 
 
 def resident() -> int:
@@ -121,7 +136,9 @@ def main(options: Options) -> None:
         rows += measure_reading(FeatureStore.open(folder), array, options.batches)
     columns = ["what", "numpy GB/s", "store GB/s", "share", "seconds", "memory MB"]
     for row in rows:
-        print("  ".join(f"{name} {row[name]}" if name != "what" else f"{row[name]:32}" for name in columns if name in row))
+        print(
+            "  ".join(f"{name} {row[name]}" if name != "what" else f"{row[name]:32}" for name in columns if name in row)
+        )
     options.results.mkdir(exist_ok=True)
     with (options.results / f"store-cpu-{torch.__version__.partition('+')[0]}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)

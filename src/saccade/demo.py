@@ -77,6 +77,7 @@ def _page(out: Path, metrics: dict[str, Any], smoke: bool) -> html.Markup:
                 ["all", "color", "shape"],
                 looking,
                 first="attention of the last step",
+                best=False,
                 caption="Pointing: the strongest region lies on an object the question is about. Mass: the share of attention on them.",
             ),
             *_asked(out, recipe),

@@ -132,7 +132,7 @@ class _Loop:
             parts=parts,
         )
         if len(batches[0]) < parts:
-            raise RecipeError(f"train.batch_size {config.batch_size}: too small to share among {parts} parts")
+            raise RecipeError(f"{len(batches[0])} images or questions to train on cannot be shared among {parts} parts")
         wrapped.train()
         total = torch.tensor(progress.loss_sum / fabric.world_size, dtype=torch.float64, device=fabric.device)
         todo = batches[progress.batch :]

@@ -79,7 +79,9 @@ def test_missing_images_are_counted_and_named(tmp_path: Path) -> None:
         (tmp_path / "images" / f"image{n}.png").unlink()
     data = Daquar(tmp_path)
     assert data.counts("train")["questions"] > 20
-    with pytest.raises(DataError, match=r"1\d of the [23]\d images of split train are missing \(image\d+, .*, \.\.\.\)"):
+    with pytest.raises(
+        DataError, match=r"1\d of the [23]\d images of split train are missing \(image\d+, .*, \.\.\.\)"
+    ):
         data.questions("train")
     with pytest.raises(ImageError, match="has no image 'image1'"):
         data.open_image("image1")

@@ -41,7 +41,9 @@ def three(root: Path, **changed: Any) -> Path:
 
 
 def test_a_line_becomes_a_question(tmp_path: Path) -> None:
-    three(tmp_path, type="color", boxes=[[0, 0.5, 0.25, 1]], id=7, answers=[" red", "dark red"], question="what color ? ")
+    three(
+        tmp_path, type="color", boxes=[[0, 0.5, 0.25, 1]], id=7, answers=[" red", "dark red"], question="what color ? "
+    )
     data = OwnData(tmp_path)
     (question,) = data.questions("train")
     assert (question.id, question.image, question.text) == ("7", "train.png", "what color ?")
@@ -58,7 +60,10 @@ def test_byte_order_mark_windows_lines_and_blank_lines(tmp_path: Path) -> None:
     line = json.dumps(ask("é.png", "quelle couleur?"), ensure_ascii=False).encode()
     Image.new("RGB", (5, 3)).save(tmp_path / "é.png")
     (tmp_path / "train.jsonl").write_bytes(b"\xef\xbb\xbf" + line + b"\r\n\r\n" + line + b"\r\n\n\n")
-    assert [(q.id, q.image) for q in OwnData(tmp_path).questions("train")] == [("train-1", "é.png"), ("train-3", "é.png")]
+    assert [(q.id, q.image) for q in OwnData(tmp_path).questions("train")] == [
+        ("train-1", "é.png"),
+        ("train-3", "é.png"),
+    ]
 
 
 def test_images_beside_the_files_or_in_images(tmp_path: Path) -> None:
@@ -85,8 +90,8 @@ WRONG = [
     ({"image": "a.png", "question": "q", "answer": "red"}, '"answers", a list.*got "answer"'),
     ({**GOOD, "answers": "red"}, r'got a string; write \["red"\]'),
     ({**GOOD, "answers": []}, "at least one string"),
-    ({**GOOD, "answers": ["red", 2]}, "each of \"answers\" to be a string that is not empty, got 2"),
-    ({**GOOD, "answers": [" "]}, "each of \"answers\" to be a string that is not empty"),
+    ({**GOOD, "answers": ["red", 2]}, 'each of "answers" to be a string that is not empty, got 2'),
+    ({**GOOD, "answers": [" "]}, 'each of "answers" to be a string that is not empty'),
     ({**GOOD, "question": "  "}, '"question" to be a string that is not empty'),
     ({**GOOD, "question": 3}, '"question" to be a string that is not empty, got 3'),
     ({**GOOD, "type": None}, '"type" to be a string'),

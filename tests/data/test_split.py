@@ -15,8 +15,20 @@ FRACTIONS = {"val": 0.1, "test": 0.1, "train": 0.8}
 
 def test_the_same_on_every_platform() -> None:
     images = ["a.jpg", "images/b.png", "é.jpg", "image3", ""]
-    assert list(split_by_image(images, {"train": 0.5, "val": 0.5}).values()) == ["train", "val", "train", "val", "train"]
-    assert list(split_by_image(images, {"train": 0.5, "val": 0.5}, seed=7).values()) == ["train", "val", "val", "train", "val"]
+    assert list(split_by_image(images, {"train": 0.5, "val": 0.5}).values()) == [
+        "train",
+        "val",
+        "train",
+        "val",
+        "train",
+    ]
+    assert list(split_by_image(images, {"train": 0.5, "val": 0.5}, seed=7).values()) == [
+        "train",
+        "val",
+        "val",
+        "train",
+        "val",
+    ]
 
 
 @given(st.sets(st.text(max_size=8)), st.sets(st.text(max_size=8)), st.integers(0, 99))
@@ -50,5 +62,9 @@ def test_fractions_that_are_none_are_refused(fractions: dict[str, float]) -> Non
 
 
 def test_counts() -> None:
-    questions = [Question("1", "a", "?", ("red", "blue")), Question("2", "b", "?", ("red",)), Question("3", "a", "?", ("2",))]
+    questions = [
+        Question("1", "a", "?", ("red", "blue")),
+        Question("2", "b", "?", ("red",)),
+        Question("3", "a", "?", ("2",)),
+    ]
     assert count_questions(questions) == {"questions": 3, "images": 2, "answers": 3}

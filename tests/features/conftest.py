@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from saccade.features.spec import FeatureSpec
@@ -25,3 +26,12 @@ def pictures(tmp_path_factory) -> Path:
 @pytest.fixture
 def spec() -> FeatureSpec:
     return FeatureSpec(backbone="test_resnet", weights="random", image_size=96, layer=2)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny networks: threads would only wait for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

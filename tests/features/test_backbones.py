@@ -22,8 +22,7 @@ def backbone(name: str, **fields):
 @pytest.mark.parametrize(
     ("name", "fields", "grid", "channels"),
     [
-        ("vgg19", {"image_size": 64}, (2, 2), 512),  # pool5, a thirty-second of the image
-        ("resnet10t", {"image_size": 448}, (14, 14), 512),
+        ("test_resnet", {"image_size": 448}, (14, 14), 96),
         ("test_resnet", {"layer": 0}, (80, 80), 32),
         ("test_resnet", {"layer": 3}, (10, 10), 192),
         ("test_efficientnet", {}, (5, 5), 256),  # behind the last convolution, which no stage reaches
@@ -44,8 +43,9 @@ def test_the_map_has_the_expected_cells(name, fields, grid, channels):
 
 
 def test_vgg_gives_pool5_without_its_fully_connected_layers():
-    network = backbone("vgg11", image_size=64)
+    network = backbone("vgg19", image_size=64)
     assert not any("pre_logits" in name for name in network.state_dict())
+    assert (network.grid, network.channels) == ((2, 2), 512)
     twin = network._model.features
     images = torch.randn(2, 3, 64, 64)
     assert torch.equal(network(images), twin(images).flatten(2).transpose(1, 2))
@@ -130,7 +130,9 @@ def test_colours_are_the_backbones_unless_given():
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".bin"])
 def test_a_local_file_is_loaded_whole_with_half_precision_widened(tmp_path, suffix):
     torch.manual_seed(1)
-    state = {k: v.half() if v.is_floating_point() else v for k, v in timm.create_model("test_resnet").state_dict().items()}
+    state = {
+        k: v.half() if v.is_floating_point() else v for k, v in timm.create_model("test_resnet").state_dict().items()
+    }
     assert "fc.weight" in state  # the head is ignored
     file = tmp_path / f"weights{suffix}"
     save_file(state, file) if suffix == ".safetensors" else torch.save({"state_dict": state}, file)
@@ -170,7 +172,7 @@ def test_a_file_that_does_not_fit_is_refused_by_tensor(tmp_path, change, message
 
 
 def test_files_that_hold_no_weights_are_refused(tmp_path):
-    with pytest.raises(RecipeError, match="there is no file 'nowhere.pth'"):
+    with pytest.raises(RecipeError, match=r"there is no file 'nowhere\.pth'"):
         backbone("test_resnet", weights="nowhere.pth")
     for name in ("a.safetensors", "a.pth"):
         (tmp_path / name).write_text("hello")

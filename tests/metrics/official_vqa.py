@@ -1,6 +1,8 @@
-"""The official VQA evaluation's rules once more, slow and plain, from reading `vqaEval.py`; shares nothing with saccade."""
+"""The official VQA evaluation's rules once more, slow and plain, from reading `vqaEval.py`; independent of ours."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 # "without=with" for every entry of the official table, upper case and useless ones included.
 CONTRACTIONS = dict(
@@ -25,7 +27,7 @@ CONTRACTIONS = dict(
     wouldnt've=wouldn't've wouldn'tve=wouldn't've yall=y'all yall'll=y'all'll y'allll=y'all'll yall'd've=y'all'd've
     y'alld've=y'all'd've y'all'dve=y'all'd've youd=you'd youd've=you'd've you'dve=you'd've youll=you'll youre=you're
     youve=you've
-    """.split()
+    """.split()  # noqa: SIM905
 )
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 MARKS = [";", "/", "[", "]", '"', "{", "}", "(", ")", "=", "+", "\\", "_", "-", ">", "<", "@", "`", ",", "?", "!"]
@@ -44,7 +46,7 @@ def process_punctuation(text: str) -> str:
     out = text
     for mark in MARKS:
         beside_space = False
-        for left, right in zip(text, text[1:], strict=False):
+        for left, right in pairwise(text):
             if (left, right) in ((mark, " "), (" ", mark)):
                 beside_space = True
         out = "".join(("" if beside_space or number_with_comma else " ") if c == mark else c for c in out)

@@ -75,7 +75,9 @@ def test_a_worked_example() -> None:
     """2x2 cells; the box is the upper half and a quarter of the lower left cell."""
     weights = np.array([[0.1, 0.2, 0.4, 0.3], [0.25, 0.25, 0.25, 0.25], [1.0, 0.0, 0.0, 0.0]], dtype=np.float32)
     boxes = [[(0.0, 0.0, 1.0, 0.5), (0.0, 0.4, 0.25, 0.75)]] * 2 + [[]]
-    assert attention_mass(weights, grid(2, 2), boxes) == pytest.approx([0.3 + 0.4 / 4, 0.5 + 0.25 / 4, np.nan], nan_ok=True)
+    assert attention_mass(weights, grid(2, 2), boxes) == pytest.approx(
+        [0.3 + 0.4 / 4, 0.5 + 0.25 / 4, np.nan], nan_ok=True
+    )
     assert pointing_accuracy(weights, grid(2, 2), boxes) == pytest.approx([1.0, 0.75, np.nan], nan_ok=True)
     assert attention_entropy(weights)[1:] == pytest.approx([np.log(4), 0.0])
 
@@ -125,5 +127,5 @@ def test_the_mean_leaves_out_what_has_no_boxes() -> None:
 def test_bad_input_is_refused() -> None:
     with pytest.raises(DataError, match="finite and at least 0"):
         attention_entropy(np.array([[np.nan, 1.0]]))
-    with pytest.raises(DataError, match="boxes of 1 examples, .* got 2"):
+    with pytest.raises(DataError, match=r"boxes of 1 examples, .* got 2"):
         attention_mass(np.ones((1, 4)), grid(2, 2), [[], []])

@@ -19,8 +19,45 @@ official = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(official)
 
 WORDS = [*official.CONTRACTIONS, *official.CONTRACTIONS.values(), *official.NUMBERS, "none", "a", "an", "The", "A"]
-WORDS += ["yes", "No", "t-shirt", "1,000", "1,5", "2.5", ".5", "5.", "3.", "U.S.A.", "12:30", "they’re", "½", "٣,٤", "left"]
-WORDS += [".", "...", "." * 40, ",", ", ", "?", "!", "(", ")", "/", "\\", "_", "-", "'", '"', "\n", "\t", "  ", "&", "%"]
+WORDS += [
+    "yes",
+    "No",
+    "t-shirt",
+    "1,000",
+    "1,5",
+    "2.5",
+    ".5",
+    "5.",
+    "3.",
+    "U.S.A.",
+    "12:30",
+    "they’re",
+    "½",
+    "٣,٤",
+    "left",
+]
+WORDS += [
+    ".",
+    "...",
+    "." * 40,
+    ",",
+    ", ",
+    "?",
+    "!",
+    "(",
+    ")",
+    "/",
+    "\\",
+    "_",
+    "-",
+    "'",
+    '"',
+    "\n",
+    "\t",
+    "  ",
+    "&",
+    "%",
+]
 GLUE = [" ", " ", " ", "", ",", "-", ".", "/", ", ", "\n", "\t", " ,"]
 
 

@@ -4,6 +4,8 @@ import random
 import shutil
 import warnings
 from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,17 @@ from saccade.metrics.wordnet import WordNet, find_wordnet
 from saccade.metrics.wups import Wups, normalize_answer_set, set_accuracy, wups_scores
 
 # Nouns as DAQUAR's answers have them: plurals, irregular ones, underscores, colours, numbers, and what WordNet lacks.
-WORDS = """table chair chairs telephone desk book books papers tape_dispenser garbage_bin lamp night_stand clothes door
-    window curtain mirror bed pillow pillows sofa ottoman television monitor keyboard mouse mice cabinet shelves bookshelf
-    box boxes dishes knives faucet sink toilet toilet_paper towel towels bottle bottles cup glass glasses man men woman
-    women children people teeth geese person chef fireman dog puppy red blue green white brown black purple 2 7 nine ten
-    paper_towel scissor scissors stapler fan clock photo photos picture floor_mat blinds bag bags basket container fridge
-    refrigerator oven microwave coffee_machine laptop printer whiteboard map plant flower_pot candle candelabra piano
-    guitar drum bicycle treadmill light lights switch stairs fireplace wall ceiling leg hand Paris Einstein dream color
-    oil_container xyzzy the data axes matrices oxen foci entity abstraction physical_entity""".split()
+WORDS = """
+    table chair chairs telephone desk book books papers tape_dispenser garbage_bin lamp night_stand clothes door
+    window curtain mirror bed pillow pillows sofa ottoman television monitor keyboard mouse mice cabinet shelves
+    bookshelf box boxes dishes knives faucet sink toilet toilet_paper towel towels bottle bottles cup glass glasses
+    man men woman women children people teeth geese person chef fireman dog puppy red blue green white brown black
+    purple 2 7 nine ten paper_towel scissor scissors stapler fan clock photo photos picture floor_mat blinds bag
+    bags basket container fridge refrigerator oven microwave coffee_machine laptop printer whiteboard map plant
+    flower_pot candle candelabra piano guitar drum bicycle treadmill light lights switch stairs fireplace wall
+    ceiling leg hand Paris Einstein dream color oil_container xyzzy the data axes matrices oxen foci entity
+    abstraction physical_entity
+""".split()  # noqa: SIM905
 
 
 @pytest.fixture(scope="session")
@@ -69,8 +74,8 @@ def test_senses_equal_nltk(dictionary: Path, nltk_nouns: Any) -> None:
 def test_similarity_equals_nltk(dictionary: Path, nltk_nouns: Any) -> None:
     ours, draw, compared = WordNet(dictionary), random.Random(0), 0
     some = random.Random(1).sample(sorted(ours._index), 400)
-    pairs = [(draw.choice(WORDS), draw.choice(WORDS)) for _ in range(700)]
-    pairs += [(draw.choice(some), draw.choice(some)) for _ in range(700)]
+    pairs = [(draw.choice(WORDS), draw.choice(WORDS)) for _ in range(600)]
+    pairs += [(draw.choice(some), draw.choice(some)) for _ in range(600)]
     for first, second in pairs:
         for x in nltk_nouns.synsets(first, pos="n"):
             for y in nltk_nouns.synsets(second, pos="n"):
@@ -84,7 +89,7 @@ def test_similarity_equals_nltk_where_several_subsumers_are_lowest(dictionary: P
     ours, found = WordNet(dictionary), 0
     offsets = random.Random(2).sample(sorted({offset for senses in ours._index.values() for offset in senses}), 4000)
     branching = [offset for offset in offsets if len(ours._parents_of(offset)) > 1]
-    for first, second in zip(branching, branching[1:], strict=False):
+    for first, second in pairwise(branching):
         x, y = (nltk_nouns.synset_from_pos_and_offset("n", offset) for offset in (first, second))
         assert ours.similarity(first, second) == pytest.approx(x.wup_similarity(y), abs=1e-12)
         found += len(x.lowest_common_hypernyms(y, use_min_depth=True)) > 1
@@ -93,14 +98,18 @@ def test_similarity_equals_nltk_where_several_subsumers_are_lowest(dictionary: P
 
 @pytest.mark.wordnet
 def test_wups_equals_the_official_rule_over_nltk(dictionary: Path, nltk_nouns: Any) -> None:
-    def word(a: str, b: str, threshold: float) -> float:
-        if a == b:
-            return 1.0
+    @cache
+    def closest(a: str, b: str) -> float:
         best = 0.0
         for x in nltk_nouns.synsets(a, pos="n"):
             for y in nltk_nouns.synsets(b, pos="n"):
                 best = max(best, x.wup_similarity(y))
-        return best * (1.0 if best >= threshold else 0.1)
+        return best
+
+    def word(a: str, b: str, threshold: float) -> float:
+        if a == b:
+            return 1.0
+        return closest(a, b) * (1.0 if closest(a, b) >= threshold else 0.1)
 
     def score(truth: str, answer: str, threshold: float) -> float:
         left, right = [x.strip() for x in truth.split(",")], [x.strip() for x in answer.split(",")]
@@ -111,9 +120,9 @@ def test_wups_equals_the_official_rule_over_nltk(dictionary: Path, nltk_nouns: A
             product_right *= max(word(b, a, threshold) for a in left)
         return min(product_left, product_right)
 
-    wups, draw = Wups(dictionary), random.Random(3)
+    wups, draw, words = Wups(dictionary), random.Random(3), [*WORDS[:25], *WORDS[-15:]]
     for _ in range(300):
-        truth, answer = (", ".join(draw.choices(WORDS, k=draw.choice([1, 1, 2, 3]))) for _ in range(2))
+        truth, answer = (", ".join(draw.choices(words, k=draw.choice([1, 1, 2, 3]))) for _ in range(2))
         for threshold in (0.9, 0.0):
             assert wups(answer, truth, threshold=threshold) == pytest.approx(score(truth, answer, threshold), abs=1e-12)
 
@@ -155,7 +164,7 @@ def test_a_missing_dictionary_says_how_to_get_it(tmp_path: Path, monkeypatch: py
     with pytest.raises(DataError, match=r"wordnet-base.*data\.noun, noun\.exc missing"):
         Wups(tmp_path)
     monkeypatch.setattr(wordnet.Path, "is_file", lambda path: False)
-    with pytest.raises(DataError, match="/usr/share/wordnet.*wordnet-base"):
+    with pytest.raises(DataError, match=r"/usr/share/wordnet.*wordnet-base"):
         Wups()
 
 

@@ -4,9 +4,10 @@
     qa.37.raw.train.txt, qa.37.raw.test.txt     the reduced set of 37 object classes
     images/image3.png or .jpg                   also in nyu_depth_images/
 
-A question ends by naming its image ("... in the image3 ?"). That ending is removed from the text that a model reads, and
-an image named before it loses its number; otherwise a number would be a word that occurs for one image only. An answer
-may be several words with commas between them: as a class, it is the whole string ("book, lamp"), in the annotator's order.
+A question ends by naming its image ("... in the image3 ?"). That ending is removed from the text that a model reads,
+and an image named before it loses its number; otherwise a number would be a word that occurs for one image only. An
+answer may be several words with commas between them: as a class, it is the whole string ("book, lamp"), in the
+annotator's order.
 """
 
 from __future__ import annotations
@@ -89,7 +90,9 @@ def _read(path: Path, name: str) -> Iterator[Question]:
     except UnicodeDecodeError as error:
         raise DataError(f"expected UTF-8 text ({error.reason})", path) from None
     if len(lines) % 2:
-        raise DataError("expected a question line and an answer line in turn, got a last question alone", path, len(lines))
+        raise DataError(
+            "expected a question line and an answer line in turn, got a last question alone", path, len(lines)
+        )
     for number in range(0, len(lines), 2):
         text, answer = lines[number : number + 2]
         images: list[str] = IMAGE.findall(text)

@@ -1,12 +1,12 @@
 """Anybody's own questions about anybody's own images: a folder of images and one JSON Lines file per split.
 
-    train.jsonl            {"image": "a.jpg", "question": "what color is the cup", "answers": ["red", "red", "dark red"]}
+    train.jsonl            {"image": "a.jpg", "question": "what color is the cup", "answers": ["red", "dark red"]}
     val.jsonl, test.jsonl  the same; where one is missing, a tenth of train.jsonl's images is held out for it
     a.jpg or images/a.jpg  the image that a line calls "a.jpg"
 
 `answers` has one entry per annotator. A line may also have `type` (the question's type), `boxes` (where to look, as
-[x1, y1, x2, y2] fractions of width and height) and `id`. Files are UTF-8; a byte order mark, Windows line ends and blank
-lines are accepted, spaces around questions and answers dropped. Nothing else is: a wrong line is an error.
+[x1, y1, x2, y2] fractions of width and height) and `id`. Files are UTF-8; a byte order mark, Windows line ends and
+blank lines are accepted, spaces around questions and answers dropped. Nothing else is: a wrong line is an error.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class OwnData:
         self._hold_out([split for split in SPLITS if split not in self._questions], seed)
 
     def questions(self, split: str) -> Sequence[Question]:
-        """The questions of a split, in the file's order; raises UnknownNameError, or DataError when none was held out."""
+        """The questions of a split, in the file's order; raises UnknownNameError, and DataError without any."""
         questions = look_up(self._questions, split, "split")
         if not questions:
             raise DataError(
@@ -154,7 +154,9 @@ def _record(line: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise DataError(f"expected a JSON object like {LINE}, got {_show(record)}")
     if "answer" in record:
-        raise DataError('expected "answers", a list with one string per annotator, got "answer"; write "answers": [...]')
+        raise DataError(
+            'expected "answers", a list with one string per annotator, got "answer"; write "answers": [...]'
+        )
     for key in record:
         look_up(KEYS, key, "key")
     if missing := [key for key in REQUIRED if key not in record]:

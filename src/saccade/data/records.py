@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from PIL.Image import Image
 
@@ -30,6 +30,7 @@ class Question:
     boxes: tuple[Box, ...] = ()
 
 
+@runtime_checkable
 class AnsweringData(Protocol):
     """A corpus of questions about images, split by image."""
 

@@ -30,7 +30,7 @@ def split_by_image(images: Iterable[str], fractions: Mapping[str, float], seed: 
     DataError unless the fractions are at least 0 and sum to 1.
 
     >>> split_by_image(["a.jpg", "b.jpg", "c.jpg"], {"train": 0.5, "val": 0.5})
-    {'a.jpg': 'val', 'b.jpg': 'val', 'c.jpg': 'train'}
+    {'a.jpg': 'train', 'b.jpg': 'train', 'c.jpg': 'val'}
     """
     if abs(sum(fractions.values()) - 1) > 1e-9 or min(fractions.values()) < 0:
         raise DataError(f"expected fractions of at least 0 that sum to 1, got {dict(fractions)}")

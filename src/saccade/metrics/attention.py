@@ -33,11 +33,11 @@ def pointing_accuracy(
 ) -> Float[Array, " examples"]:
     """1 where the centre of the strongest region lies in one of the boxes, their edges included, else 0.
 
-    Of several equally strong regions each counts the same, so the value is the share of them that hit: what breaking the
-    tie at random gives on average, whatever the order of the regions.
+    Of several equally strong regions each counts the same, so the value is the share of them that hit: what breaking
+    the tie at random gives on average, whatever the order of the regions.
 
     >>> grid = np.array([[0, 0, 0.5, 1], [0.5, 0, 1, 1]])
-    >>> pointing_accuracy(np.array([[0.3, 0.7], [0.5, 0.5]]), grid, [[(0.6, 0, 1, 1)], [(0.6, 0, 1, 1)]])
+    >>> pointing_accuracy(np.array([[0.3, 0.7], [0.5, 0.5]]), grid, [[(0.6, 0.0, 1.0, 1.0)]] * 2)
     array([1. , 0.5])
     """
     shares, corners = _shares(weights, mask), _per_example(weights, regions, boxes)
@@ -59,7 +59,7 @@ def attention_mass(
     boxes covers: overlapping boxes count once. A region without area counts whole or not at all, by its centre.
 
     >>> grid = np.array([[0, 0, 0.5, 1], [0.5, 0, 1, 1]])
-    >>> attention_mass(np.array([[0.25, 0.75]]), grid, [[(0, 0, 0.75, 1), (0.5, 0, 0.75, 1)]])
+    >>> attention_mass(np.array([[0.25, 0.75]]), grid, [[(0.0, 0.0, 0.75, 1.0), (0.5, 0.0, 0.75, 1.0)]])
     array([0.625])
     """
     shares, corners = _shares(weights, mask), _per_example(weights, regions, boxes)
@@ -77,7 +77,8 @@ def attention_entropy(
     """
     shares = _shares(weights, mask)
     logs = np.log(shares, where=shares > 0, out=np.zeros_like(shares))
-    return np.abs((shares * logs).sum(1))
+    entropy: Array = np.abs((shares * logs).sum(1))
+    return entropy
 
 
 def mean_and_count(values: Float[Array, " examples"]) -> tuple[float, int]:
@@ -98,7 +99,8 @@ def _shares(
         raise DataError("expected attention weights that are finite and at least 0")
     masked = weights.astype(np.float64) if mask is None else np.where(mask, weights, 0.0).astype(np.float64)
     totals = masked.sum(1, keepdims=True)
-    return masked / np.where(totals > 0, totals, 1.0)
+    shares: Array = masked / np.where(totals > 0, totals, 1.0)
+    return shares
 
 
 def _per_example(
@@ -111,7 +113,7 @@ def _per_example(
 
 def _inside(points: Float[Array, "regions 2"], boxes: Boxes) -> Bool[Array, " regions"]:
     edges = np.asarray(boxes, dtype=np.float64).reshape(-1, 1, 4)
-    return ((points >= edges[..., :2]) & (points <= edges[..., 2:])).all(-1).any(0)
+    return np.asarray(((points >= edges[..., :2]) & (points <= edges[..., 2:])).all(-1).any(0))
 
 
 def _covered(regions: Float[Array, "regions 4"], boxes: Boxes) -> Float[Array, " regions"]:
@@ -135,7 +137,8 @@ def _covered(regions: Float[Array, "regions 4"], boxes: Boxes) -> Float[Array, "
 
 def _overlap(spans: Float[Array, "regions 2"], cuts: Float[Array, " cuts"]) -> Float[Array, "regions intervals"]:
     """How much of each span lies between every two neighbouring cuts."""
-    return np.maximum(np.minimum(spans[:, 1:], cuts[1:]) - np.maximum(spans[:, :1], cuts[:-1]), 0.0)
+    lengths: Array = np.minimum(spans[:, 1:], cuts[1:]) - np.maximum(spans[:, :1], cuts[:-1])
+    return lengths.clip(0.0)
 
 
 def _where_boxes(boxes: Sequence[Boxes], values: Float[Array, " examples"]) -> Float[Array, " examples"]:

@@ -14,9 +14,17 @@ from pathlib import Path
 from saccade.errors import DataError
 
 FILES = ("index.noun", "data.noun", "noun.exc")
-ENDINGS = (
-    ("s", ""), ("ses", "s"), ("ves", "f"), ("xes", "x"), ("zes", "z"), ("ches", "ch"), ("shes", "sh"), ("men", "man"), ("ies", "y"),
-)  # fmt: skip
+ENDINGS = {
+    "s": "",
+    "ses": "s",
+    "ves": "f",
+    "xes": "x",
+    "zes": "z",
+    "ches": "ch",
+    "shes": "sh",
+    "men": "man",
+    "ies": "y",
+}
 
 
 def find_wordnet() -> Path:
@@ -54,7 +62,7 @@ class WordNet:
         word = word.lower()
         bases = self._exceptions.get(word)
         if bases is None:
-            bases = tuple(word[: -len(old)] + new for old, new in ENDINGS if word.endswith(old))
+            bases = tuple(word[: -len(old)] + new for old, new in ENDINGS.items() if word.endswith(old))
         forms = dict.fromkeys((word, *bases))
         return tuple(offset for form in forms for offset in self._index.get(form, ()))
 

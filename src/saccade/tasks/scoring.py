@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from saccade.errors import DataError
 from saccade.metrics.vqa import normalize_answer, soft_scores, vqa_accuracy
@@ -13,6 +13,7 @@ from saccade.metrics.wups import Wups, normalize_answer_set
 OFFICIAL_ANNOTATORS = 10
 
 
+@runtime_checkable
 class Scoring(Protocol):
     """The rules of one corpus. Answers are the annotators', prediction and classes are strings as compared."""
 

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import re
+import struct
+import threading
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from saccade.errors import ImageError
+from saccade.images import MAX_PIXELS, open_image
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    """A smooth picture 31 wide and 17 high: redder to the right, greener to the bottom."""
+    y, x = np.mgrid[0:17, 0:31]
+    return Image.fromarray(np.stack((8 * x, 15 * y, 0 * x + 60), -1).astype(np.uint8))
+
+
+def difference(a: Image.Image, b: Image.Image) -> float:
+    return float(np.abs(np.asarray(a, float) - np.asarray(b, float)).mean())
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "webp", "jpg"])
+def test_a_colour_image_is_itself(tmp_path, picture, suffix):
+    picture.save(tmp_path / f"a.{suffix}")
+    opened = open_image(str(tmp_path / f"a.{suffix}"))
+    assert opened.mode == "RGB"
+    assert difference(opened, picture) <= (8 if suffix in ("jpg", "webp") else 0)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "undo"),
+    [
+        (2, Image.Transpose.FLIP_LEFT_RIGHT),
+        (3, Image.Transpose.ROTATE_180),
+        (6, Image.Transpose.ROTATE_90),  # shown turned clockwise: stored turned back
+        (8, Image.Transpose.ROTATE_270),
+    ],
+)
+def test_images_are_turned_upright(tmp_path, picture, orientation, undo):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.transpose(undo).save(tmp_path / "a.png", exif=exif)
+    opened = open_image(tmp_path / "a.png")
+    assert opened.size == (31, 17)
+    assert difference(opened, picture) == 0
+
+
+def test_transparency_lies_over_white(tmp_path):
+    clear = Image.new("RGBA", (4, 2), (255, 0, 0, 0))
+    clear.putpixel((1, 0), (255, 0, 0, 255))
+    clear.putpixel((2, 0), (0, 0, 0, 128))
+    clear.save(tmp_path / "a.png")
+    opened = open_image(tmp_path / "a.png")
+    assert opened.getpixel((0, 0)) == (255, 255, 255)
+    assert opened.getpixel((1, 0)) == (255, 0, 0)
+    assert opened.getpixel((2, 0)) == (127, 127, 127)
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("P", "png"), ("LA", "png"), ("P", "gif"), ("L", "png")])
+def test_transparent_colours_of_palettes_and_greys(tmp_path, mode, suffix):
+    image = Image.new("RGBA" if mode == "LA" else "L", (3, 2), 0)
+    options = {} if mode == "LA" else {"transparency": 0}
+    image.convert(mode).save(tmp_path / f"a.{suffix}", **options)
+    assert open_image(tmp_path / f"a.{suffix}").getpixel((1, 1)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"), [("L", "png"), ("CMYK", "jpg"), ("CMYK", "tif"), ("YCbCr", "jpg"), ("1", "png")]
+)
+def test_other_colour_spaces(tmp_path, picture, mode, suffix):
+    picture.convert(mode).save(tmp_path / f"a.{suffix}")
+    opened = open_image(tmp_path / f"a.{suffix}")
+    assert (opened.mode, opened.size) == ("RGB", (31, 17))
+    assert difference(opened, picture.convert(mode).convert("RGB")) < 8
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("<u2", "png"), ("<u2", "tif"), (">u2", "tif")])
+def test_sixteen_bits_of_grey_are_scaled_not_cut_off(tmp_path, kind, suffix):
+    values = np.arange(12).reshape(3, 4) * 5000
+    mode = "I;16B" if kind == ">u2" else "I;16"
+    Image.frombytes(mode, (4, 3), values.astype(kind).tobytes()).save(tmp_path / f"a.{suffix}")
+    opened = np.asarray(open_image(tmp_path / f"a.{suffix}"))
+    assert np.array_equal(opened[..., 1], values // 257)
+
+
+def png(width: int, height: int) -> bytes:
+    """The head of a PNG file of that size, without a pixel."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [30_000, 10_001, 12_000])
+def test_huge_images_are_refused_before_they_are_decoded(tmp_path, side):
+    (tmp_path / "huge.png").write_bytes(png(side, side))  # decoding it would say that it is damaged
+    with pytest.raises(ImageError, match=r"huge.png: .*limit of 100,000,000.*make the image smaller"):
+        open_image(tmp_path / "huge.png")
+
+
+def test_images_up_to_the_limit_pass_without_a_warning(tmp_path):
+    assert MAX_PIXELS == 100_000_000
+    Image.new("L", (9_800, 10_000)).save(tmp_path / "large.png", compress_level=1)  # Pillow would warn
+    assert open_image(tmp_path / "large.png").size == (9_800, 10_000)
+
+
+def test_bad_files_are_told_apart(tmp_path, picture):
+    picture.resize((310, 170)).save(tmp_path / "whole.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:1500])
+    (tmp_path / "text.jpg").write_text("Dear diary")
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    expected = {
+        "cut.jpg": "the image is damaged",
+        "text.jpg": "not an image that Pillow can read",
+        "empty.jpg": "not an image that Pillow can read",
+        "gone.jpg": "no such image file",
+        "": "expected an image file, this is a folder",
+    }
+    for name, message in expected.items():
+        with pytest.raises(ImageError, match=re.escape(f"{tmp_path / name}: {message}")):
+            open_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "webp", "tif", "bmp"])
+def test_whatever_happens_to_a_file_it_opens_or_raises_an_image_error(tmp_path, picture, suffix):
+    generator = np.random.default_rng(0)
+    picture.save(tmp_path / f"a.{suffix}", exif=picture.getexif())
+    data = (tmp_path / f"a.{suffix}").read_bytes()
+    refused = 0
+    for _ in range(60):
+        damaged = np.frombuffer(data, np.uint8).copy()
+        damaged[generator.integers(0, len(data), 5)] = generator.integers(0, 256, 5)
+        (tmp_path / "damaged").write_bytes(damaged[: generator.integers(1, 2 * len(data))].tobytes())
+        try:
+            assert open_image(tmp_path / "damaged").mode == "RGB"
+        except ImageError:
+            refused += 1
+    assert refused > 10
+
+
+def test_threads_leave_the_warning_filters_alone(tmp_path, picture):
+    picture.save(tmp_path / "a.png")
+    before = list(warnings.filters)
+    threads = [threading.Thread(target=lambda: [open_image(tmp_path / "a.png") for _ in range(40)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(warnings.filters) == before
