@@ -69,7 +69,7 @@ def plain_ibowimg(model: nn.Module, regions: Regions, words: Words) -> Tensor:
     return model.answer(torch.cat([bag, regions.features.mean(1)], dim=1))
 
 
-def plain_question_only(model: nn.Module, regions: Regions, words: Words) -> Tensor:
+def plain_question_only(model: nn.Module, _: Regions, words: Words) -> Tensor:
     """The LSTM over the padded batch."""
     states, _ = model.text_encoder.lstm(model.text_encoder.embedding(words.ids))
     forward, backward = states.chunk(2, dim=-1)
@@ -94,7 +94,11 @@ def measure(name: str, version: str, backward: bool, device: str, seconds: float
     words = Words(ids, torch.ones_like(ids, dtype=torch.bool))
 
     def forward() -> Tensor:
-        return model(regions, words, attention=False).logits if version == "saccade" else PLAIN[name](model, regions, words)
+        return (
+            model(regions, words, attention=False).logits
+            if version == "saccade"
+            else PLAIN[name](model, regions, words)
+        )
 
     def run() -> None:
         with torch.set_grad_enabled(backward):
@@ -107,7 +111,9 @@ def measure(name: str, version: str, backward: bool, device: str, seconds: float
 
     model.eval()
     with torch.no_grad():
-        torch.testing.assert_close(model(regions, words).logits, PLAIN[name](model, regions, words), atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(
+            model(regions, words).logits, PLAIN[name](model, regions, words), atol=1e-3, rtol=1e-3
+        )
     model.train(backward)
     before = _memory(device)
     run()

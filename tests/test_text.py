@@ -16,14 +16,17 @@ TEXTS = ["What color is the cat?", "Is the cat's tape_dispenser red, or the dog?
 def test_words_are_lower_case_without_punctuation() -> None:
     vocabulary = Vocabulary.build(TEXTS)
     assert vocabulary.words("Is the cat's tape_dispenser  RED, or a well-known?!") == (
-        "is the cat's tape_dispenser red or a well-known".split()
+        ["is", "the", "cat's", "tape_dispenser", "red", "or", "a", "well-known"]
     )
 
 
 def test_ids_follow_the_counts_whatever_the_order_of_the_texts() -> None:
     vocabulary = Vocabulary.build(TEXTS)
     assert vocabulary.encode(["the cat is"]).ids.tolist() == [[2, 3, 4]]
-    assert vocabulary.encode(["the cat is what"]).ids.tolist() == Vocabulary.build(TEXTS[::-1]).encode(["the cat is what"]).ids.tolist()
+    assert (
+        vocabulary.encode(["the cat is what"]).ids.tolist()
+        == Vocabulary.build(TEXTS[::-1]).encode(["the cat is what"]).ids.tolist()
+    )
 
 
 def test_rare_and_surplus_words_are_unknown() -> None:

@@ -1,4 +1,4 @@
-"""The loop: killed and resumed equals undisturbed, two processes equal one, parts equal the whole, clipping and schedules."""
+"""The loop: killed and resumed equals undisturbed, two processes equal one, parts equal the whole; schedules."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _train_in_a_process_of_its_own(recipe: Recipe, out: Path) -> None:
     checkpoint.write_json(out.with_suffix(".json"), checkpoint.to_dict(recipe))
     script = out.with_suffix(".py")
     script.write_text(
-        "import sys\nfrom pathlib import Path\nfrom saccade.recipe import Recipe\nfrom saccade.serial import from_dict, read_json\n"
+        "import sys\nfrom pathlib import Path\nfrom saccade.recipe import Recipe\nfrom saccade.serial import *\n"
         "from saccade.train import train\nif __name__ == '__main__':\n"
         "    train(from_dict(Recipe, read_json(Path(sys.argv[1]))), Path(sys.argv[2]))\n"
     )
@@ -163,7 +163,7 @@ def test_early_stopping_keeps_the_best_epoch(store, tmp_path) -> None:
 
 def test_a_loss_that_is_no_number_stops_the_run_with_advice(store, tmp_path) -> None:
     wild = OptimConfig(name="sgd", lr=1e30)
-    with pytest.raises(RunError, match="no longer finite.*lower --optim.lr"):
+    with pytest.raises(RunError, match=r"no longer finite.*lower --optim\.lr"):
         train(small(store, epochs=9, optim=wild), tmp_path / "run")
 
 

@@ -1,8 +1,8 @@
 """The recipe of `saccade/features/scenes_cnn.safetensors`: the backbone for `scenes`, in minutes on two CPU cores.
 
-Every cell of the map learns the colour, shape and size of the thing that covers it (or that there is none), and
-whether a thing's centre lies in it: four linear heads that are thrown away afterwards. Only scenes of the training
-split are seen, and no questions. Run it from the repository: `python tools/train_scenes_cnn.py`.
+Every cell of the map learns the colour, shape and size of the thing whose box covers half of it or more (or that there
+is none), and whether a thing's centre lies in it: four linear heads that are thrown away afterwards. Only scenes of
+the training split are seen, and no questions. Run it from the repository: `python tools/train_scenes_cnn.py`.
 
 Measured on the validation split (torch 2.15, two cores, 3 minutes): colour 99.96 %, shape 99.95 %, size 99.98 % of the
 covered cells; 93.4 % of the centres.
@@ -21,31 +21,29 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from saccade.data.scenes import Scenes
-from saccade.data.scenes_drawing import COLORS, FULL, RADII, SHAPES, Scene, coverage
+from saccade.data.scenes_drawing import COLORS, RADII, SHAPES, Scene
 from saccade.features.scenes_cnn import ScenesCNN
 
 TARGETS = {"color": tuple(COLORS), "shape": SHAPES, "size": tuple(RADII), "centre": ("here",)}
-UNCLEAR = -1  # a cell that a thing merely touches: neither covered nor free
-COVERED = 12 * FULL  # a cell of 64 pixels counts as covered from this many on
 CELLS = ScenesCNN.image_size // ScenesCNN.stride
 
 
 def labels_of(scene: Scene) -> np.ndarray:
     """For each target and cell 0 where nothing is, else 1 + the value's index: [4, rows, columns]."""
     labels = np.zeros((len(TARGETS), CELLS, CELLS), np.int64)
-    strongest = np.zeros((CELLS, CELLS), np.int64)
     for thing in scene.things:
-        pixels = np.zeros((ScenesCNN.image_size, ScenesCNN.image_size), np.int64)
-        x, y, r = thing.x, thing.y, thing.radius
-        pixels[y - r : y + r, x - r : x + r] = coverage(thing.shape, r)
-        covered = pixels.reshape(CELLS, ScenesCNN.stride, CELLS, ScenesCNN.stride).sum(axis=(1, 3))
-        won = covered > strongest
+        rows, columns = (_overlap(middle - thing.radius, middle + thing.radius) for middle in (thing.y, thing.x))
+        inside = 2 * np.outer(rows, columns) >= ScenesCNN.stride**2
         for target, (name, values) in enumerate(list(TARGETS.items())[:3]):
-            value = 1 + values.index(getattr(thing, name))
-            labels[target][won] = np.where(covered >= COVERED, value, UNCLEAR)[won]
-        strongest = np.maximum(strongest, covered)
-        labels[3, y // ScenesCNN.stride, x // ScenesCNN.stride] = 1
+            labels[target][inside] = 1 + values.index(getattr(thing, name))
+        labels[3, thing.y // ScenesCNN.stride, thing.x // ScenesCNN.stride] = 1
     return labels
+
+
+def _overlap(start: int, stop: int) -> np.ndarray:
+    """How many of each cell's pixels, along one side, lie from `start` to before `stop`."""
+    edges = ScenesCNN.stride * np.arange(CELLS + 1)
+    return np.clip(np.minimum(stop, edges[1:]) - np.maximum(start, edges[:-1]), 0, None)
 
 
 def load(scenes: Scenes, split: str) -> tuple[Tensor, Tensor]:
@@ -76,10 +74,7 @@ def train(model: nn.Module, heads: nn.ModuleList, pixels: Tensor, labels: Tensor
             images, targets = normalised(pixels[rows]), labels[rows]
             images[::2], targets[::2] = images[::2].flip(-1), targets[::2].flip(-1)
             features = model(images)
-            losses = [
-                nn.functional.cross_entropy(head(features), targets[:, i], ignore_index=UNCLEAR)
-                for i, head in enumerate(heads)
-            ]
+            losses = [nn.functional.cross_entropy(head(features), targets[:, i]) for i, head in enumerate(heads)]
             loss = torch.stack(losses).sum()
             optimizer.zero_grad()
             loss.backward()

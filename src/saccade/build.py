@@ -49,7 +49,9 @@ def build(recipe: Recipe, report: Report) -> Setup:
     data = create_dataset(recipe.data.name, recipe.data.root)
     train, val = (limited(data, split, recipe.data.limit) for split in ("train", "val"))
     if not train or not val:
-        raise DataError(f"{recipe.data.name}: expected training and validation questions, got {len(train)} and {len(val)}")
+        raise DataError(
+            f"{recipe.data.name}: expected training and validation questions, got {len(train)} and {len(val)}"
+        )
     create_model(recipe.model, num_words=1, num_answers=1, region_size=1, **recipe.sizes)  # refuse wrong names early
     task = AnsweringTask.build(train, recipe.task)
     store = build_store(recipe, data, report)
@@ -75,7 +77,10 @@ def store_path(recipe: Recipe) -> Path:
     if recipe.data.store:
         return Path(recipe.data.store)
     facts = json.dumps([to_dict(recipe.features), recipe.data.root, recipe.data.limit], sort_keys=True)
-    return Path("stores") / f"{recipe.data.name}-{recipe.features.backbone}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}"
+    return (
+        Path("stores")
+        / f"{recipe.data.name}-{recipe.features.backbone}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}"
+    )
 
 
 def limited(data: AnsweringData, split: str, limit: int | None) -> Sequence[Question]:

@@ -1,7 +1,7 @@
-"""The run directory: everything needed to use a model anywhere, to resume its training, and to notice damage. No pickle.
+"""The run directory: all that is needed to use a model anywhere, resume its training, and notice damage. No pickle.
 
     recipe.json  tokenizer.json  answers.json  features.json   written once, before training
-    model.safetensors                                          the best weights so far, with the hashes of the files above
+    model.safetensors                                          the best weights so far, and the hashes of these files
     metrics.json  log.jsonl  resume/step-*/                    results, one line per epoch, the state to go on from
 
 Each file is written under a temporary name and renamed, so a run killed at any moment leaves whole files only.
@@ -114,8 +114,13 @@ def save_resume(
     state = optimizer.state_dict()
     tensors = {f"{i}.{name}": value for i, entry in state["state"].items() for name, value in entry.items()}
     save_file(_cpu(model.state_dict()), temporary / MODEL)
-    save_file(_cpu({name: value for name, value in tensors.items() if value is not None}), temporary / "optimizer.safetensors")
-    write_json(temporary / "state.json", {"progress": asdict(progress), "groups": state["param_groups"], "precision": precision})
+    save_file(
+        _cpu({name: value for name, value in tensors.items() if value is not None}), temporary / "optimizer.safetensors"
+    )
+    write_json(
+        temporary / "state.json",
+        {"progress": asdict(progress), "groups": state["param_groups"], "precision": precision},
+    )
     temporary.rename(target)
     for other in folder.iterdir():
         if other != target:
@@ -195,5 +200,5 @@ def _weights_hash(weights: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(f"{name} {weights[name].dtype} {tuple(weights[name].shape)}".encode())
-        digest.update(weights[name].reshape(-1).view(torch.uint8).numpy())
+        digest.update(weights[name].reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,8 +18,6 @@ from saccade.errors import SaccadeError, UnknownNameError, look_up
 from saccade.features.spec import FeatureSpec
 from saccade.recipe import Recipe
 from saccade.recipes import RECIPES, get_recipe
-
-Positional = tyro.conf.Positional
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,9 @@ class Demo:
 class List:
     """List the models, recipes, data sets or backbones that commands and recipes can name."""
 
-    what: Positional[Literal["all", "models", "recipes", "datasets", "backbones"]] = "all"
+    what: Annotated[
+        Literal["all", "models", "recipes", "datasets", "backbones"], tyro.conf.arg(name="WHAT"), tyro.conf.Positional
+    ] = "all"
     """Which table to print."""
 
     def run(self) -> None:
@@ -65,7 +65,7 @@ class List:
 class Evaluate:
     """Evaluate a run on a split: metrics.json and predictions.jsonl."""
 
-    run_directory: Annotated[Path, tyro.conf.arg(name="RUN"), Positional]
+    run_directory: Annotated[Path, tyro.conf.arg(name="RUN"), tyro.conf.Positional]
     """Run directory."""
     split: Literal["train", "val", "test"] = "test"
     """Which split."""
@@ -85,7 +85,12 @@ class Evaluate:
 
         with ConsoleReport() as report:
             metrics = evaluate(
-                self.run_directory, split=self.split, out=self.out, root=self.root, batch_size=self.batch_size, report=report
+                self.run_directory,
+                split=self.split,
+                out=self.out,
+                root=self.root,
+                batch_size=self.batch_size,
+                report=report,
             )
         if self.json:
             print(json.dumps(metrics))
@@ -98,11 +103,11 @@ class Evaluate:
 class Ask:
     """Ask a trained model a question about an image."""
 
-    run_directory: Annotated[str, tyro.conf.arg(name="RUN"), Positional]
+    run_directory: Annotated[str, tyro.conf.arg(name="RUN"), tyro.conf.Positional]
     """Run directory, or a repository on the Hugging Face hub."""
-    image: Positional[Path]
+    image: Annotated[Path, tyro.conf.arg(name="IMAGE"), tyro.conf.Positional]
     """Image file."""
-    question: Positional[str]
+    question: Annotated[str, tyro.conf.arg(name="QUESTION"), tyro.conf.Positional]
     """The question, in quotes."""
     explain: Path | None = None
     """Draw where the model looked and what it read into this .png, .jpg or .html file."""
@@ -120,7 +125,9 @@ class Ask:
 
         if self.explain is not None:
             check_suffix(self.explain)
-        reply = Predictor.from_pretrained(self.run_directory, weights=self.weights).ask(self.image, self.question, top=self.top)
+        reply = Predictor.from_pretrained(self.run_directory, weights=self.weights).ask(
+            self.image, self.question, top=self.top
+        )
         if self.explain is not None:
             save(reply.explanation(), self.explain)
         if reply.unknown_words:
@@ -138,11 +145,11 @@ class Ask:
 class Extract:
     """Turn a folder of images into a feature store; killed and started again, it goes on where it was."""
 
-    images: Positional[Path]
+    images: Annotated[Path, tyro.conf.arg(name="IMAGES"), tyro.conf.Positional]
     """Folder of images, searched with its subfolders."""
     out: Path
     """Folder of the store."""
-    features: Annotated[FeatureSpec, tyro.conf.arg(name="")] = FeatureSpec()
+    features: Annotated[FeatureSpec, tyro.conf.arg(name="")] = field(default_factory=FeatureSpec)
     """How an image becomes regions."""
     batch_size: int = 32
     """Images at a time."""
@@ -165,7 +172,9 @@ class Extract:
             )
         for name, reason in store.failed.items():
             print(f"left out {name}: {reason}", file=sys.stderr)
-        print(f"{len(store)} images, regions of {store.region_size} in {self.out}; {len(store.failed)} could not be read")
+        print(
+            f"{len(store)} images, regions of {store.region_size} in {self.out}; {len(store.failed)} could not be read"
+        )
 
 
 @dataclass(frozen=True)
@@ -186,7 +195,9 @@ class WriteScenes:
         counts = write_scenes(self.out, images=self.images, seed=self.seed)
         for name, count in counts.items():
             print(f"{name:20} {count}")
-        print(f"Train on them: saccade train r-dan-own --data.root {self.out} --features.backbone scenes-cnn --features.image-size 96")
+        print(
+            f"Train on them: saccade train r-dan-own --data.root {self.out} --features.backbone scenes-cnn --features.image-size 96"
+        )
 
 
 @dataclass(frozen=True)
@@ -255,7 +266,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"saccade: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UnknownNameError) else 1)
     except KeyboardInterrupt:
-        print("saccade: stopped; a training run goes on with --resume, an extraction with the same command", file=sys.stderr)
+        print(
+            "saccade: stopped; a training run goes on with --resume, an extraction with the same command",
+            file=sys.stderr,
+        )
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -33,12 +33,16 @@ class ConsoleReport(Report):
         self._started = self._last = 0.0
         self._first = 0
 
+    def __reduce__(self) -> tuple[type[ConsoleReport], tuple[()]]:
+        """A spawned process shows its own progress."""
+        return ConsoleReport, ()
+
     def __enter__(self) -> ConsoleReport:
-        if self._bars is not None:
-            self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bars is not None:
             self._bars.stop()
 
@@ -68,6 +72,7 @@ class ConsoleReport(Report):
     def _begin(self, stage: str, total: int, now: float, done: int) -> None:
         self._stage, self._started, self._last, self._first = stage, now, now, max(done - 1, 0)
         if self._bars is not None:
+            self._bars.start()
             for task in self._bars.task_ids:
                 self._bars.remove_task(task)
             self._task = self._bars.add_task(stage, total=total, rate="")

@@ -1,4 +1,4 @@
-"""The demo: r-DAN learns the generated scenes beside two baselines, answers three questions, and everything is reported."""
+"""The demo: r-DAN learns the generated scenes beside two baselines, answers three questions, and all is reported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ASKED = ("color", "relation", "count")
 
 
 def run_demo(out: Path, *, smoke: bool = False, report: Report = SILENT) -> dict[str, Any]:
-    """Train, evaluate, ask and report into `out`; returns r-DAN's test metrics with those of the baselines beside them."""
+    """Train, evaluate, ask and report into `out`; returns r-DAN's test metrics, those of the baselines beside them."""
     started = time.perf_counter()
     found = {}
     for name in EPOCHS:
@@ -70,7 +70,7 @@ def _page(out: Path, metrics: dict[str, Any], smoke: bool) -> html.Markup:
                 columns,
                 rows,
                 first="model",
-                caption=f"Share of {metrics['questions']} questions about {metrics['images']} held-out scenes, by type.",
+                caption=f"{metrics['questions']} questions about {metrics['images']} held-out scenes, by type.",
             ),
             html.metrics_table(
                 "Where it looked",
@@ -78,7 +78,8 @@ def _page(out: Path, metrics: dict[str, Any], smoke: bool) -> html.Markup:
                 looking,
                 first="attention of the last step",
                 best=False,
-                caption="Pointing: the strongest region lies on an object the question is about. Mass: the share of attention on them.",
+                caption="Pointing: the strongest region lies on a thing the question is about. "
+                "Mass: the share of attention on those things.",
             ),
             *_asked(out, recipe),
             html.facts(
@@ -86,7 +87,7 @@ def _page(out: Path, metrics: dict[str, Any], smoke: bool) -> html.Markup:
                 {
                     "model": "r-DAN, Nam, Ha and Kim, Dual Attention Networks, CVPR 2017",
                     "recipe": f"{recipe.name}, {recipe.train.epochs} epochs, seed {recipe.train.seed}",
-                    "regions": f"{recipe.features.backbone}, a grid over {recipe.features.image_size} x {recipe.features.image_size} pixels",
+                    "regions": f"the grid of {recipe.features.backbone}, each with its position",
                     "time": f"{metrics['seconds'] / 60:.1f} minutes, baselines included",
                     "run directory": str(out),
                 },
@@ -94,7 +95,10 @@ def _page(out: Path, metrics: dict[str, Any], smoke: bool) -> html.Markup:
             html.commands(
                 "What to try next",
                 [
-                    (f'saccade ask {out} IMAGE "what color is the circle?" --explain look.html', "Ask it about another image"),
+                    (
+                        f'saccade ask {out} IMAGE "what color is the circle?" --explain look.html',
+                        "Ask it about another image",
+                    ),
                     ("saccade train r-dan-scenes", "Train it longer"),
                     ("saccade scenes --out my-scenes", "See what own data looks like"),
                     ("saccade train r-dan-own --data.root DIR", "Train on own images"),
@@ -107,7 +111,7 @@ def _page(out: Path, metrics: dict[str, Any], smoke: bool) -> html.Markup:
 
 
 def _asked(out: Path, recipe: Recipe) -> list[html.Markup]:
-    """One question of each kind in ASKED, each about the next held-out scene that has one: not chosen by the answer."""
+    """A question of each kind in ASKED, each about the next held-out scene that has one: not chosen by the answer."""
     data = create_dataset(recipe.data.name)
     questions = limited(data, "test", recipe.data.limit)
     predictor = Predictor.from_pretrained(out)

@@ -46,10 +46,14 @@ def evaluate(
         raise DataError(f"the {split} split of {recipe.data.name} has no questions")
     store = build_store(recipe, data, report)
     if store.weights_hash != loaded.facts.weights_hash:
-        raise StoreError(f"{store.path}: made with other backbone weights than the run was trained on; delete it to extract again")
+        raise StoreError(
+            f"{store.path}: made with other backbone weights than the run was trained on; delete it to extract again"
+        )
     fabric = Fabric(accelerator=accelerator, devices=1, precision=recipe.train.precision)
     fabric.launch()
-    predictions = predict(fabric, loaded.model.to(fabric.device), loaded.task, questions, store.read, batch_size, report=report)
+    predictions = predict(
+        fabric, loaded.model.to(fabric.device), loaded.task, questions, store.read, batch_size, report=report
+    )
     metrics = {
         "split": split,
         "questions": len(questions),
@@ -58,7 +62,9 @@ def evaluate(
     }
     out = out or run / split
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / "predictions.jsonl", "".join(json.dumps(p.to_dict(), ensure_ascii=False) + "\n" for p in predictions))
+    write_text(
+        out / "predictions.jsonl", "".join(json.dumps(p.to_dict(), ensure_ascii=False) + "\n" for p in predictions)
+    )
     write_json(out / checkpoint.METRICS, metrics)
     return metrics
 

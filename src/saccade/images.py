@@ -52,8 +52,19 @@ def _open(path: Path) -> Image.Image:
         return Image.open(path)
 
 
+def find_images(folder: Path) -> list[str]:
+    """The image files below a folder, as sorted relative paths with forward slashes; raises ImageError when there are none."""
+    if not folder.is_dir():
+        raise ImageError(f"{folder}: no such folder of images")
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    names = sorted(path.relative_to(folder).as_posix() for path in found)
+    if not names:
+        raise ImageError(f"{folder}: no image files in it; known endings are {', '.join(sorted(SUFFIXES))}")
+    return names
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The image turned upright by its EXIF orientation and in RGB, whatever its mode, with transparency laid over white."""
+    """The image in RGB whatever its mode, turned upright by its EXIF orientation, transparency laid over white."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits of grey
         image = image.convert("I").point(lambda value: value / 257).convert("L")

@@ -1,4 +1,4 @@
-"""Predictor: a trained run and a raw image to an answer and the attention behind it. The command line and others share it."""
+"""Predictor: a trained run and a raw image to an answer and the attention behind it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from saccade.types import AttentionMap, Regions
 class Reply:
     """An answer to a question about an image.
 
-    ``answers`` are the most probable with their probabilities, best first; ``unknown_words`` were never seen in training
-    and say nothing to the model; ``attention`` are the maps of this one question, over ``regions`` and ``words``.
+    ``answers`` are the most probable with their probabilities, best first; ``unknown_words`` were never seen in
+    training and say nothing to the model; ``attention`` are the maps of this one question, over ``regions`` and ``words``.
     """
 
     question: str
@@ -50,7 +50,9 @@ class Reply:
             "words": list(self.words),
             "unknown_words": list(self.unknown_words),
             "grid": self.regions.grid,
-            "attention": [{"name": m.name, "axes": list(m.axes), "weights": m.weights[0].tolist()} for m in self.attention],
+            "attention": [
+                {"name": m.name, "axes": list(m.axes), "weights": m.weights[0].tolist()} for m in self.attention
+            ],
         }
 
     def explanation(self, note: str = "") -> Explanation:
@@ -122,7 +124,11 @@ def _local(run: str | Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
 
     try:
-        return Path(snapshot_download(name, allow_patterns=[*checkpoint.COMPANIONS, checkpoint.MODEL, checkpoint.METRICS]))
+        return Path(
+            snapshot_download(name, allow_patterns=[*checkpoint.COMPANIONS, checkpoint.MODEL, checkpoint.METRICS])
+        )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{name}: no such run directory here, and the hub did not give one of that name ({reason})") from None
+        raise RunError(
+            f"{name}: no such run directory here, and the hub did not give one of that name ({reason})"
+        ) from None

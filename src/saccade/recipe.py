@@ -38,7 +38,7 @@ class DataConfig:
     limit: int | None = None
     """Use the first so many images of each split only."""
     store: str = ""
-    """Folder of the region features, extracted there when missing; by default one below `stores`, named after data and features."""
+    """Folder of the region features, extracted there when missing; by default one below `stores`."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class AnsweringConfig:
     answers: int = 2000
     """Keep the so many most frequent answers of the training split as classes."""
     targets: Literal["hard", "soft"] = "hard"
-    """hard: softmax over classes, the annotators' most frequent answer; soft: a sigmoid per class, the official scores."""
+    """hard: softmax, the annotators' most frequent answer; soft: a sigmoid per class, the official scores."""
     scoring: Literal["vqa", "daquar"] = "vqa"
     """vqa: the official VQA accuracy; daquar: exact answer sets and WUPS."""
     min_word_count: int = 1
@@ -144,7 +144,7 @@ class Recipe:
             raise RecipeError(f"data.limit: expected a number above 0, got {self.data.limit}")
 
     def smoke(self) -> Recipe:
-        """The same path in seconds: two epochs over a few images, and a small untrained backbone where none is shipped."""
+        """The same path in seconds: two epochs over a few images, a small untrained backbone where none is shipped."""
         features = self.features
         if features.backbone != "scenes-cnn":
             features = dataclasses.replace(

@@ -55,7 +55,9 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return dict(value)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    if hint is Any or (isinstance(hint, type) and isinstance(value, hint) and (hint is bool) == isinstance(value, bool)):
+    if hint is Any or (
+        isinstance(hint, type) and isinstance(value, hint) and (hint is bool) == isinstance(value, bool)
+    ):
         return value
     expected = " or ".join(map(repr, arguments)) if origin is Literal else getattr(hint, "__name__", str(hint))
     raise RecipeError(f"{where}: expected {expected}, got {value!r}")

@@ -7,6 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def train(
         strategy=recipe.train.strategy,
         precision=recipe.train.precision,
     )
-    fabric.launch(_run, recipe, out, resume, overwrite, report)
+    # Bound, not passed: Fabric looks through the arguments of what it launches and refuses frozen dataclasses.
+    fabric.launch(partial(_run, recipe=recipe, out=out, resume=resume, overwrite=overwrite, report=report))
     metrics: dict[str, Any] = read_json(out / checkpoint.METRICS)
     return metrics
 
@@ -60,14 +62,18 @@ def _prepare(recipe: Recipe, out: Path, resume: bool, overwrite: bool) -> None:
         free = set(RESUMABLE) - ({"epochs"} if recipe.optim.schedule == "cosine" else set())
         changed = _differences(to_dict(saved), to_dict(recipe), free)
         if changed:
-            raise RunError(f"{out} was started with another recipe, so it cannot be resumed; they differ in {', '.join(changed)}")
+            raise RunError(
+                f"{out} was started with another recipe, so it cannot be resumed; they differ in {', '.join(changed)}"
+            )
     elif overwrite:
         shutil.rmtree(out)
     else:
-        raise RunError(f"{out} holds a run already; go on with --resume, start anew with --overwrite, or name another --out")
+        raise RunError(
+            f"{out} holds a run already; go on with --resume, start anew with --overwrite, or name another --out"
+        )
 
 
-def _run(fabric: Fabric, recipe: Recipe, out: Path, resume: bool, overwrite: bool, report: Report) -> None:
+def _run(fabric: Fabric, *, recipe: Recipe, out: Path, resume: bool, overwrite: bool, report: Report) -> None:
     if fabric.is_global_zero:
         _prepare(recipe, out, resume, overwrite)
     fabric.barrier()
@@ -136,7 +142,11 @@ class _Loop:
         wrapped.train()
         total = torch.tensor(progress.loss_sum / fabric.world_size, dtype=torch.float64, device=fabric.device)
         todo = batches[progress.batch :]
-        shares = [deal(batch, p * fabric.world_size + fabric.global_rank, parts) for batch in todo for p in range(config.accumulate)]
+        shares = [
+            deal(batch, p * fabric.world_size + fabric.global_rank, parts)
+            for batch in todo
+            for p in range(config.accumulate)
+        ]
         loaded = prefetch(self._collate, shares)
         for batch in todo:
             size = sum(map(len, batch))
@@ -144,7 +154,11 @@ class _Loop:
                 group["lr"] = learning_rate(self.recipe, progress.step, len(batches))
             torch.manual_seed(_step_seed(config.seed, progress.step, fabric.global_rank))
             total += self._step(wrapped, optimizer, loaded, size)
-            progress.step, progress.batch, progress.examples = progress.step + 1, progress.batch + 1, progress.examples + size
+            progress.step, progress.batch, progress.examples = (
+                progress.step + 1,
+                progress.batch + 1,
+                progress.examples + size,
+            )
             self.report.advance(f"epoch {progress.epoch + 1}/{config.epochs}", progress.batch, len(batches), "batches")
             if progress.step % config.save_every == 0 and progress.batch < len(batches):
                 self._sum_loss(total)
@@ -152,7 +166,7 @@ class _Loop:
         self._sum_loss(total)
 
     def _step(self, wrapped: Any, optimizer: Any, loaded: Iterator[Batch], size: int) -> torch.Tensor:
-        """One optimiser step on the mean loss of the whole batch, whatever it is divided into; returns this process's sum."""
+        """One optimiser step on the mean loss of the whole batch, however divided; returns this process's sum."""
         fabric, accumulate = self.fabric, self.recipe.train.accumulate
         total = torch.zeros((), dtype=torch.float64, device=fabric.device)
         for part in range(accumulate):
@@ -187,10 +201,14 @@ class _Loop:
     def _finish_epoch(self, seconds: float, examples: int) -> None:
         """Validate, log, keep the weights if they are the best, and save the state to resume from."""
         progress, config = self.progress, self.recipe.train
-        predictions = predict(self.fabric, self.model, self.setup.task, self.setup.val, self.read, config.batch_size, attention=False)
+        predictions = predict(
+            self.fabric, self.model, self.setup.task, self.setup.val, self.read, config.batch_size, attention=False
+        )
         metrics = self.setup.task.metrics(predictions)
         if config.metric not in metrics:
-            raise RecipeError(f"train.metric: no validation metric named {config.metric!r}; there are {', '.join(metrics)}")
+            raise RecipeError(
+                f"train.metric: no validation metric named {config.metric!r}; there are {', '.join(metrics)}"
+            )
         record = {
             "epoch": progress.epoch + 1,
             "step": progress.step,
@@ -232,8 +250,10 @@ class _Loop:
 def build_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.Optimizer:
     """The recipe's optimiser over all parameters."""
     if config.name == "sgd":
-        return torch.optim.SGD(model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
-    kind = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax}[config.name]
+        return torch.optim.SGD(
+            model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+        )
+    kind = torch.optim.Adam if config.name == "adam" else torch.optim.Adamax
     return kind(model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
 
 
@@ -268,7 +288,7 @@ def _differences(saved: dict[str, Any], wanted: dict[str, Any], free: set[str], 
 
 def _tensorboard(out: Path) -> Any:
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - optional, and slow to load
     except ImportError:
         return None
     return SummaryWriter(str(out / "tensorboard"))

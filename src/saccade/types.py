@@ -96,7 +96,7 @@ class AttentionMap:
     ``name`` is the step, as in "step 1".
     """
 
-    weights: Float[Tensor, "texts *axes"]
+    weights: Float[Tensor, texts * axes]
     axes: tuple[str, ...]
     name: str
 

@@ -1,4 +1,4 @@
-"""r-DAN against equations 1 to 15 written out in NumPy float64, exact gradients, and the parameter counts of the paper's sizes."""
+"""r-DAN against equations 1 to 15 in NumPy float64, exact gradients, and the parameter counts of the paper's sizes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,11 @@ class Transcription:
         states = []
         for x in xs:
             z = self.p[f"text_encoder.lstm.weight_ih_l0{suffix}"] @ x + self.p[f"text_encoder.lstm.bias_ih_l0{suffix}"]
-            z = z + self.p[f"text_encoder.lstm.weight_hh_l0{suffix}"] @ h + self.p[f"text_encoder.lstm.bias_hh_l0{suffix}"]
+            z = (
+                z
+                + self.p[f"text_encoder.lstm.weight_hh_l0{suffix}"] @ h
+                + self.p[f"text_encoder.lstm.bias_hh_l0{suffix}"]
+            )
             i, f, g, o = np.split(z, 4)
             c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
             h = sigmoid(o) * np.tanh(c)
@@ -94,7 +98,9 @@ def test_forward_equals_the_equations_with_padding_in_any_order(order: list[int]
 
 def test_single_precision_forward_equals_the_equations() -> None:
     model, regions = tiny(), some_regions(3)
-    expected = [Transcription(model)(v[m].numpy(), t)[0] for v, m, t in zip(regions.features, regions.mask, TEXTS, strict=True)]
+    expected = [
+        Transcription(model)(v[m].numpy(), t)[0] for v, m, t in zip(regions.features, regions.mask, TEXTS, strict=True)
+    ]
     output = model.float()(Regions(regions.features.float(), regions.mask), pad_words(TEXTS))
     np.testing.assert_allclose(output.logits.detach().numpy(), np.array(expected), atol=1e-6)
 

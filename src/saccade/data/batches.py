@@ -22,8 +22,8 @@ def shuffled_batches(
     """The batches of one epoch, the same for the same seed and epoch on every machine.
 
     `images[i]` is the image of question i. Grouped, the questions of an image stay together and a batch ends with the
-    image that fills it, so its size may exceed `batch_size` by part of an image. No batch but an only one has fewer groups
-    than `parts`, so that every process has work in every step: a last one that would, joins the one before.
+    image that fills it, so its size may exceed `batch_size` by part of an image. No batch but an only one has fewer
+    groups than `parts`, so that every process has work in every step: a last one that would, joins the one before.
     """
     groups = _by_image(images) if grouped else [[i] for i in range(len(images))]
     order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(len(groups))

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from saccade.nn.attention import masked_mean, masked_softmax, pool, score
 from saccade.nn.text_encoders import BiLSTM
-from saccade.types import Answers, AttentionMap, Regions, Words
+from saccade.types import Answers, AttentionMap, Grouping, Regions, Words
 
 
 class Attention(nn.Module):
-    """The attention weights of one step over regions (equations 4 and 5) or over words (8 and 9)."""
+    """One step's attention over regions (equations 4 and 5) or over words (8 and 9), before the softmax."""
 
     def __init__(self, item_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -39,6 +39,15 @@ class Attention(nn.Module):
     def query(self, memory: Float[Tensor, "texts hidden"]) -> Float[Tensor, "texts hidden"]:
         """W_h o tanh(W_m m): what the memory asks of every item."""
         return self.logit.weight * torch.tanh(self.memory(memory))
+
+    def forward(
+        self,
+        memory: Float[Tensor, "texts hidden"],
+        items: Float[Tensor, "rows items size"],
+        grouping: Grouping | None = None,
+    ) -> Float[Tensor, "texts items"]:
+        """The logit of every item of each text's row."""
+        return score(self.query(memory), self.keys(items), grouping) + self.logit.bias
 
 
 class RDAN(nn.Module):
@@ -78,12 +87,10 @@ class RDAN(nn.Module):
         maps = []
         for k, (look, read, P) in enumerate(zip(self.looks, self.reads, self.contexts[1:], strict=True), start=1):
             memory = self.dropout(m)
-            logits_v = score(look.query(memory), look.keys(v_dropped), regions.grouping) + look.logit.bias  # Eq. 4
-            alpha_v = masked_softmax(logits_v, region_mask)  # Eq. 5
+            alpha_v = masked_softmax(look(memory, v_dropped, regions.grouping), region_mask)  # Eq. 4, 5
             v_k = torch.tanh(P(pool(alpha_v, v, regions.grouping)))  # Eq. 6
 
-            logits_u = score(read.query(memory), read.keys(u_dropped)) + read.logit.bias  # Eq. 8
-            alpha_u = masked_softmax(logits_u, words.mask)  # Eq. 9
+            alpha_u = masked_softmax(read(memory, u_dropped), words.mask)  # Eq. 8, 9
             u_k = pool(alpha_u, u)  # Eq. 10
 
             m = m + v_k * u_k  # Eq. 11

@@ -1,7 +1,8 @@
 """iBOWIMG, the bag-of-words baseline (Zhou, Tian, Sukhbaatar, Szlam and Fergus, "Simple Baseline for VQA", 2015).
 
-Follows the authors' code (metalbubble/VQAbaseline@62fa128): binary word presence, bias-free linear layers and no hidden
-non-linearity. The image is one vector; here it is the mean of the regions, so that it sees what the attention models see.
+Follows the authors' code (metalbubble/VQAbaseline@62fa128): binary word presence, bias-free linear layers and no
+hidden non-linearity. The image is one vector; here it is the mean of the regions, so that it sees what the attention
+models see.
 """
 
 from __future__ import annotations

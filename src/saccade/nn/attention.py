@@ -57,9 +57,7 @@ def pool(
     return torch.bmm(table, values)[grouping.image, grouping.slot]
 
 
-def _spread(
-    rows: Float[Tensor, "texts size"], grouping: Grouping, images: int
-) -> Float[Tensor, "images width size"]:
+def _spread(rows: Float[Tensor, "texts size"], grouping: Grouping, images: int) -> Float[Tensor, "images width size"]:
     """Per-text rows laid out as [images, width], zero where an image has fewer texts."""
     table = rows.new_zeros(images, grouping.width, rows.shape[1])
     return table.index_put((grouping.image, grouping.slot), rows)

@@ -1,4 +1,4 @@
-"""Recipes of the baselines: iBOWIMG (Zhou et al. 2015) and question-only, on the features and splits of the models beside them."""
+"""Recipes of the baselines iBOWIMG (Zhou et al. 2015) and question-only, on the features and splits of r-DAN's."""
 
 from __future__ import annotations
 

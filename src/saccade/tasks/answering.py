@@ -6,10 +6,9 @@ Blind to which model answers: anything that maps (Regions, Words) to Answers wil
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from saccade.data.records import Question
 from saccade.errors import DataError
-from saccade.tasks.looking import Look, looks_of, looking_metrics
+from saccade.tasks.looking import Look, looking_metrics, looks_of
 from saccade.tasks.scoring import SCORING
 from saccade.text import Vocabulary
 from saccade.types import Answers, Grouping, Regions, Words
@@ -130,7 +129,7 @@ class AnsweringTask:
         ]
 
     def metrics(self, predictions: Sequence[Prediction], *, further: bool = True) -> dict[str, float]:
-        """Accuracy, over all and by question type; the corpus's further metrics; and the attention's, where boxes are known."""
+        """Accuracy over all and by question type; the corpus's further metrics; the attention's, where boxes are known."""
         if not predictions:
             raise DataError("there is nothing to score: no predictions")
         found = {"accuracy": _mean([p.accuracy for p in predictions])}
@@ -164,7 +163,7 @@ def metric_key(kind: str) -> str:
     return "_".join("".join(c if c.isalnum() else " " for c in kind.lower()).split())
 
 
-def _best(scores: Any) -> str:
+def _best(scores: Mapping[str, float]) -> str:
     return max(scores, key=scores.__getitem__)
 
 

@@ -13,7 +13,7 @@ from saccade.types import AttentionMap, Regions
 
 @dataclass(frozen=True)
 class Look:
-    """One step's attention over regions: did it point at a box that matters, how much lay in the boxes, how spread was it."""
+    """One step's attention over regions: did it point at a box, how much lay in the boxes, how spread was it."""
 
     step: str
     pointing_accuracy: float
@@ -52,7 +52,7 @@ def looks_of(
 
 
 def looking_metrics(looks: Sequence[tuple[Look, ...]], *, steps: bool = True) -> dict[str, float]:
-    """The means over questions: of the last step, which the answer is read from, and with `steps` of each step by name."""
+    """The means over questions: of the last step, and with `steps` of each step by name."""
     if not looks:
         return {}
     found = {name: _mean([getattr(steps_of_one[-1], name) for steps_of_one in looks]) for name in MEASURES}

@@ -1,4 +1,4 @@
-"""How a corpus counts an answer as right: what its classes are, what each earns, and which further metrics it reports."""
+"""How a corpus counts an answer as right: its classes, what each earns, and which further metrics it reports."""
 
 from __future__ import annotations
 
