@@ -25,7 +25,7 @@ from saccade.tasks.answering import AnsweringTask
 
 @dataclass(frozen=True)
 class FeatureFacts:
-    """How a run's regions were made: enough to make them again from a raw image, and to notice other backbone weights."""
+    """How a run's regions were made: enough to make them again from a raw image, and to notice other weights."""
 
     spec: FeatureSpec
     weights_hash: str
@@ -60,7 +60,7 @@ def build(recipe: Recipe, report: Report) -> Setup:
 
 
 def build_store(recipe: Recipe, data: AnsweringData, report: Report) -> FeatureStore:
-    """The features of every image of every split; extracted, or the extraction resumed, where the store is not finished."""
+    """The features of every image of every split; extracted, or the extraction resumed, where that is not done."""
     images = [image for split in SPLITS for image in images_of(limited(data, split, recipe.data.limit))]
     path = store_path(recipe)
     return extract(

@@ -195,9 +195,8 @@ class WriteScenes:
         counts = write_scenes(self.out, images=self.images, seed=self.seed)
         for name, count in counts.items():
             print(f"{name:20} {count}")
-        print(
-            f"Train on them: saccade train r-dan-own --data.root {self.out} --features.backbone scenes-cnn --features.image-size 96"
-        )
+        fields = "--features.backbone scenes-cnn --features.image-size 96 --features.positions"
+        print(f"Train on them: saccade train r-dan-own --data.root {self.out} {fields}")
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,8 @@ def _page(out: Path, metrics: dict[str, Any], smoke: bool) -> html.Markup:
                 ],
             ),
         ],
-        lead="A small attention model read questions about generated scenes and answered them. The maps show where it looked, "
-        "the shaded words what it read." + warning,
+        lead="A small attention model read questions about generated scenes and answered them. "
+        "The maps show where it looked, the shaded words what it read." + warning,
     )
 
 

@@ -53,7 +53,7 @@ def _open(path: Path) -> Image.Image:
 
 
 def find_images(folder: Path) -> list[str]:
-    """The image files below a folder, as sorted relative paths with forward slashes; raises ImageError when there are none."""
+    """The image files below a folder, as sorted relative paths with forward slashes; raises ImageError for none."""
     if not folder.is_dir():
         raise ImageError(f"{folder}: no such folder of images")
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())

@@ -25,7 +25,7 @@ class Reply:
     """An answer to a question about an image.
 
     ``answers`` are the most probable with their probabilities, best first; ``unknown_words`` were never seen in
-    training and say nothing to the model; ``attention`` are the maps of this one question, over ``regions`` and ``words``.
+    training and say nothing to the model; ``attention`` are this one question's maps, over ``regions`` and ``words``.
     """
 
     question: str
@@ -83,8 +83,8 @@ class Predictor:
         extractor = Extractor(spec if weights is None else dataclasses.replace(spec, weights=weights), device=chosen)
         if extractor.weights_hash != loaded.facts.weights_hash:
             raise RunError(
-                f"the weights of backbone {spec.backbone} ({weights or spec.weights}) are not those that {run} was trained "
-                "with; give the right file with --weights"
+                f"the weights of backbone {spec.backbone} ({weights or spec.weights}) are not those that {run} was "
+                "trained with; give the right file with --weights"
             )
         return cls(loaded, extractor, chosen)
 

@@ -21,7 +21,7 @@ DATASETS: Mapping[str, Callable[[Path], AnsweringData] | None] = {
 
 
 def create_dataset(name: str, root: str | Path = "") -> AnsweringData:
-    """The corpus of that name in its folder; raises UnknownNameError, or DataError for a folder not named or missing."""
+    """The corpus of that name in its folder; raises UnknownNameError, or DataError when no such folder is named."""
     reader = look_up(DATASETS, name, "data set")
     if reader is None:
         return Scenes()
