@@ -4,8 +4,8 @@ Every cell of the map learns the colour, shape and size of the thing whose box c
 is none), and whether a thing's centre lies in it: four linear heads that are thrown away afterwards. Only scenes of
 the training split are seen, and no questions. Run it from the repository: `python tools/train_scenes_cnn.py`.
 
-Measured on the validation split (torch 2.15, two cores, 3 minutes): colour 99.96 %, shape 99.95 %, size 99.98 % of the
-covered cells; 93.4 % of the centres.
+Measured on the validation split (torch 2.15, two cores, 2.5 minutes): colour, shape and size 99.87 % of the cells that
+hold one and 99.98 % or more of those that do not; 93.7 % of the centres.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from saccade.data import create_dataset
@@ -44,7 +45,7 @@ class Setup:
     val: Sequence[Question]
 
 
-def build(recipe: Recipe, report: Report) -> Setup:
+def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
     """Read the data, extract or open the features, and make the task from the training split alone."""
     data = create_dataset(recipe.data.name, recipe.data.root)
     train, val = (limited(data, split, recipe.data.limit) for split in ("train", "val"))
@@ -54,12 +55,12 @@ def build(recipe: Recipe, report: Report) -> Setup:
         )
     create_model(recipe.model, num_words=1, num_answers=1, region_size=1, **recipe.sizes)  # refuse wrong names early
     task = AnsweringTask.build(train, recipe.task)
-    store = build_store(recipe, data, report)
+    store = build_store(recipe, data, report, device)
     facts = FeatureFacts(store.spec, store.weights_hash, store.region_size, store.grid)
     return Setup(task, store, facts, train, val)
 
 
-def build_store(recipe: Recipe, data: AnsweringData, report: Report) -> FeatureStore:
+def build_store(recipe: Recipe, data: AnsweringData, report: Report, device: torch.device) -> FeatureStore:
     """The features of every image of every split; extracted, or the extraction resumed, where that is not done."""
     images = [image for split in SPLITS for image in images_of(limited(data, split, recipe.data.limit))]
     path = store_path(recipe)
@@ -68,6 +69,7 @@ def build_store(recipe: Recipe, data: AnsweringData, report: Report) -> FeatureS
         data.open_image,
         path,
         recipe.features,
+        device=device,
         progress=lambda done, total: report.advance(f"extract {recipe.features.backbone}", done, total, "images"),
     )
 

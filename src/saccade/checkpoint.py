@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,6 +58,15 @@ class LoadedRun:
     model: nn.Module
 
 
+def check_writable(path: Path) -> None:
+    """Raise RunError when no folder can be made at this path: to be asked before the work that would be lost."""
+    existing = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not existing.is_dir():
+        raise RunError(f"{path} cannot be made: {existing} is a file; name another folder with --out")
+    if not os.access(existing, os.W_OK):
+        raise RunError(f"{path} cannot be made: no permission to write to {existing}; name another folder with --out")
+
+
 def create(path: Path, recipe: Recipe, task: AnsweringTask, facts: FeatureFacts) -> None:
     """Make the run directory with all that is known before training."""
     path.mkdir(parents=True, exist_ok=True)
@@ -68,8 +78,12 @@ def create(path: Path, recipe: Recipe, task: AnsweringTask, facts: FeatureFacts)
 
 def load(path: Path) -> LoadedRun:
     """Read a run back; raises RunError when a file is missing, altered, or does not fit the others."""
-    recipe, task, facts = load_companions(path)
-    weights = _load_weights(path)
+    if not path.is_dir():
+        raise RunError(f"{path}: no such run directory; `saccade train RECIPE --out {path}` makes one")
+    if not any((path / name).exists() for name in (MODEL, *COMPANIONS)):
+        raise RunError(f"{path} is no run directory: expected the files {', '.join((MODEL, *COMPANIONS))} in it")
+    weights = _load_weights(path)  # first, for it tells altered files from wrong ones
+    recipe, task, facts = _load_companions(path)
     model = build_model(recipe, task, facts.region_size)
     try:
         model.load_state_dict(weights)
@@ -78,10 +92,8 @@ def load(path: Path) -> LoadedRun:
     return LoadedRun(path, recipe, task, facts, model.eval())
 
 
-def load_companions(path: Path) -> tuple[Recipe, AnsweringTask, FeatureFacts]:
+def _load_companions(path: Path) -> tuple[Recipe, AnsweringTask, FeatureFacts]:
     """The recipe, the task with its vocabularies, and how regions are made."""
-    if not path.is_dir():
-        raise RunError(f"{path}: no such run directory; `saccade train RECIPE --out {path}` makes one")
     recipe = from_dict(Recipe, read_json(path / RECIPE), where=RECIPE)
     answers = read_json(path / ANSWERS)
     if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
@@ -183,6 +195,8 @@ def _load_weights(path: Path) -> dict[str, Tensor]:
     if hashes.get("weights") != _weights_hash(weights):
         raise RunError(f"{file} was altered: its weights are not those that were saved; restore it or train again")
     for name in COMPANIONS:
+        if not (path / name).exists():
+            raise RunError(f"{path / name} is missing: the run directory is incomplete; restore it or train again")
         if hashes.get(name) != _file_hash(path / name):
             raise RunError(f"{path / name} was altered since the model was saved; restore it or train again")
     return weights

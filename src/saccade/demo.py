@@ -23,7 +23,7 @@ from saccade.serial import write_json
 from saccade.train import train
 
 # Enough for the demo's figures in a few minutes; the recipe alone trains longer.
-EPOCHS = {"r-dan-scenes": 10, "ibowimg-scenes": 4, "question-only-scenes": 2}
+EPOCHS = {"r-dan-scenes": 6, "ibowimg-scenes": 4, "question-only-scenes": 2}
 ASKED = ("color", "relation", "count")
 
 

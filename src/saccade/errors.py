@@ -23,7 +23,7 @@ class UnknownNameError(SaccadeError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
         nearest = get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
         super().__init__(f"no {kind} named {name!r}{hint} Known: {', '.join(names) or 'none'}.")
 
 

@@ -17,7 +17,7 @@ from saccade.build import build_store, limited
 from saccade.data import create_dataset
 from saccade.data.batches import deal, ordered_batches, prefetch
 from saccade.data.records import Question, images_of
-from saccade.errors import DataError, StoreError
+from saccade.errors import DataError, RecipeError, StoreError
 from saccade.progress import SILENT, Report
 from saccade.serial import write_json, write_text
 from saccade.tasks.answering import AnsweringTask, Prediction
@@ -38,19 +38,23 @@ def evaluate(
 
     `out` is `<run>/<split>` by default; `root` names the folder of the corpus where it has moved since training.
     """
+    if batch_size < 1:
+        raise RecipeError(f"batch_size: expected at least 1 question, got {batch_size}")
     loaded = checkpoint.load(run)
+    out = out or run / split
+    checkpoint.check_writable(out)
     recipe = loaded.recipe
     data = create_dataset(recipe.data.name, recipe.data.root if root is None else root)
     questions = limited(data, split, recipe.data.limit)
     if not questions:
         raise DataError(f"the {split} split of {recipe.data.name} has no questions")
-    store = build_store(recipe, data, report)
+    fabric = Fabric(accelerator=accelerator, devices=1, precision=recipe.train.precision)
+    fabric.launch()
+    store = build_store(recipe, data, report, fabric.device)
     if store.weights_hash != loaded.facts.weights_hash:
         raise StoreError(
             f"{store.path}: made with other backbone weights than the run was trained on; delete it to extract again"
         )
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=recipe.train.precision)
-    fabric.launch()
     predictions = predict(
         fabric, loaded.model.to(fabric.device), loaded.task, questions, store.read, batch_size, report=report
     )
@@ -60,7 +64,6 @@ def evaluate(
         "images": len(images_of(questions)),
         **loaded.task.metrics(predictions),
     }
-    out = out or run / split
     out.mkdir(parents=True, exist_ok=True)
     write_text(
         out / "predictions.jsonl", "".join(json.dumps(p.to_dict(), ensure_ascii=False) + "\n" for p in predictions)

@@ -39,12 +39,15 @@ def train(
     Raises RunError when `out` holds a run already and neither `resume` nor `overwrite` is said, or when the run to
     resume was started with another recipe.
     """
-    fabric = Fabric(
-        accelerator=recipe.train.accelerator,
-        devices=recipe.train.devices,
-        strategy=recipe.train.strategy,
-        precision=recipe.train.precision,
-    )
+    try:
+        fabric = Fabric(
+            accelerator=recipe.train.accelerator,
+            devices=recipe.train.devices,
+            strategy=recipe.train.strategy,
+            precision=recipe.train.precision,
+        )
+    except (ValueError, RuntimeError) as error:  # no such accelerator or strategy, or not on this machine
+        raise RecipeError(f"train.accelerator, devices, strategy or precision: {error}") from None
     # Bound, not passed: Fabric looks through the arguments of what it launches and refuses frozen dataclasses.
     fabric.launch(partial(_run, recipe=recipe, out=out, resume=resume, overwrite=overwrite, report=report))
     metrics: dict[str, Any] = read_json(out / checkpoint.METRICS)
@@ -52,6 +55,7 @@ def train(
 
 
 def _prepare(recipe: Recipe, out: Path, resume: bool, overwrite: bool) -> None:
+    checkpoint.check_writable(out)
     if not (out / checkpoint.RECIPE).exists():
         if out.exists() and any(out.iterdir()):
             raise RunError(f"{out} holds other files and no run; name an empty folder with --out")
@@ -78,7 +82,7 @@ def _run(fabric: Fabric, *, recipe: Recipe, out: Path, resume: bool, overwrite: 
         _prepare(recipe, out, resume, overwrite)
     fabric.barrier()
     with fabric.rank_zero_first():  # the first process extracts the features, the others find them made
-        setup = build(recipe, report if fabric.is_global_zero else SILENT)
+        setup = build(recipe, report if fabric.is_global_zero else SILENT, fabric.device)
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe, setup.task, setup.facts.region_size)
     optimizer = build_optimizer(recipe.optim, model)

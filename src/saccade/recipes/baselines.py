@@ -11,7 +11,6 @@ _ABOUT = {
     "ibowimg": "a bag of words beside the mean region: what no attention can do",
     "question-only": "the question without the image: what the wording gives away",
 }
-_SIZES: dict[str, dict[str, float]] = {"ibowimg": {}, "question-only": {"dropout": 0.5}}
 
 
 def _beside(model: str, recipe: Recipe) -> Recipe:
@@ -23,7 +22,7 @@ def _beside(model: str, recipe: Recipe) -> Recipe:
         model=model,
         optim=OptimConfig(name="adam", lr=1e-3),
         train=dataclasses.replace(recipe.train, epochs=max(recipe.train.epochs // 3, 5)),
-        sizes=_SIZES[model],
+        sizes={name: size for name, size in recipe.sizes.items() if model == "question-only"},
         card=Card(_ABOUT[model]),
     )
 

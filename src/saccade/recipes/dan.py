@@ -11,14 +11,8 @@ PAPER = OptimConfig(
 )
 
 SCENES = FeatureSpec(backbone="scenes-cnn", image_size=96, positions=True)
-# MobileNetV2 trained with TensorFlow's padding, input scaled to -1..1; twice the usual size gives a 14 x 14 grid.
-MOBILENET = FeatureSpec(
-    backbone="mobilenetv2_100",
-    image_size=448,
-    mean=(0.5, 0.5, 0.5),
-    std=(0.5, 0.5, 0.5),
-    backbone_args=("pad_type=same",),
-)
+# Twice the usual size gives a 14 x 14 grid, as in the paper, at a fortieth of ResNet-152's cost.
+MOBILENET = FeatureSpec(backbone="mobilenetv2_100", image_size=448)
 
 RECIPES = (
     Recipe(
@@ -26,9 +20,9 @@ RECIPES = (
         model="r-dan",
         data=DataConfig("scenes"),
         features=SCENES,
-        optim=OptimConfig(name="adam", lr=1e-3, schedule="cosine", warmup_epochs=0.5, clip=1.0),
+        optim=OptimConfig(name="adam", lr=2e-3, schedule="cosine", warmup_epochs=0.5, clip=1.0),
         train=TrainConfig(epochs=30, batch_size=256, group_by_image=True),
-        sizes={"dropout": 0.1},
+        sizes={"hidden_size": 128, "dropout": 0.1},
         card=Card(about="r-DAN learns the generated scenes; not an experiment of the paper"),
     ),
     Recipe(

@@ -129,7 +129,7 @@ class AnsweringTask:
         ]
 
     def metrics(self, predictions: Sequence[Prediction], *, further: bool = True) -> dict[str, float]:
-        """Accuracy over all and by question type, the corpus's further metrics, the attention's where boxes are known."""
+        """Accuracy over all and by question type, the corpus's further metrics, the attention's where boxes are."""
         if not predictions:
             raise DataError("there is nothing to score: no predictions")
         found = {"accuracy": _mean([p.accuracy for p in predictions])}
