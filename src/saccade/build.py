@@ -54,8 +54,9 @@ def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
             f"{recipe.data.name}: expected training and validation questions, got {len(train)} and {len(val)}"
         )
     create_model(recipe.model, num_words=1, num_answers=1, region_size=1, **recipe.sizes)  # refuse wrong names early
-    task = AnsweringTask.build(train, recipe.task)
     store = build_store(recipe, data, report, device)
+    train, val = (readable(questions, store, report) for questions in (train, val))
+    task = AnsweringTask.build(train, recipe.task)
     facts = FeatureFacts(store.spec, store.weights_hash, store.region_size, store.grid)
     return Setup(task, store, facts, train, val)
 
@@ -72,6 +73,16 @@ def build_store(recipe: Recipe, data: AnsweringData, report: Report, device: tor
         device=device,
         progress=lambda done, total: report.advance(f"extract {recipe.features.backbone}", done, total, "images"),
     )
+
+
+def readable(questions: Sequence[Question], store: FeatureStore, report: Report) -> Sequence[Question]:
+    """The questions whose images have features; says how many are left out because their images could not be read."""
+    kept = [question for question in questions if question.image in store]
+    if len(kept) < len(questions):
+        lost = [image for image in images_of(questions) if image not in store]
+        named = "; ".join(store.failed[image] for image in lost[:3]) + ("; ..." if len(lost) > 3 else "")
+        report.say(f"{len(questions) - len(kept)} questions left out, {len(lost)} images could not be read: {named}")
+    return kept
 
 
 def store_path(recipe: Recipe) -> Path:

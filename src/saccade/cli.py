@@ -6,11 +6,12 @@ import dataclasses
 import json
 import os
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TextIO
 
 import tyro
 
@@ -46,7 +47,9 @@ class List:
     """List the models, recipes, data sets or backbones that commands and recipes can name."""
 
     what: Annotated[
-        Literal["all", "models", "recipes", "datasets", "backbones"], tyro.conf.arg(name="WHAT"), tyro.conf.Positional
+        Literal["all", "models", "recipes", "datasets", "backbones"],
+        tyro.conf.arg(metavar="WHAT"),
+        tyro.conf.Positional,
     ] = "all"
     """Which table to print."""
 
@@ -65,13 +68,13 @@ class List:
 class Evaluate:
     """Evaluate a run on a split: metrics.json and predictions.jsonl."""
 
-    run_directory: Annotated[Path, tyro.conf.arg(name="RUN"), tyro.conf.Positional]
+    run_directory: Annotated[Path, tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
     """Run directory."""
     split: Literal["train", "val", "test"] = "test"
     """Which split."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder for the two files; RUN/SPLIT by default."""
-    root: str | None = None
+    root: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder of the corpus, where it has moved since training."""
     batch_size: int = 256
     """Questions at a time."""
@@ -103,17 +106,17 @@ class Evaluate:
 class Ask:
     """Ask a trained model a question about an image."""
 
-    run_directory: Annotated[str, tyro.conf.arg(name="RUN"), tyro.conf.Positional]
+    run_directory: Annotated[str, tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
     """Run directory, or a repository on the Hugging Face hub."""
-    image: Annotated[Path, tyro.conf.arg(name="IMAGE"), tyro.conf.Positional]
+    image: Annotated[Path, tyro.conf.arg(metavar="IMAGE"), tyro.conf.Positional]
     """Image file."""
-    question: Annotated[str, tyro.conf.arg(name="QUESTION"), tyro.conf.Positional]
+    question: Annotated[str, tyro.conf.arg(metavar="QUESTION"), tyro.conf.Positional]
     """The question, in quotes."""
-    explain: Path | None = None
+    explain: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Draw where the model looked and what it read into this .png, .jpg or .html file."""
     top: int = 5
     """How many answers to show."""
-    weights: str | None = None
+    weights: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """The backbone's weights file, where it has moved since training."""
     json: bool = False
     """Print one JSON object, attention included, and nothing else."""
@@ -145,7 +148,7 @@ class Ask:
 class Extract:
     """Turn a folder of images into a feature store; killed and started again, it goes on where it was."""
 
-    images: Annotated[Path, tyro.conf.arg(name="IMAGES"), tyro.conf.Positional]
+    images: Annotated[Path, tyro.conf.arg(metavar="IMAGES"), tyro.conf.Positional]
     """Folder of images, searched with its subfolders."""
     out: Path
     """Folder of the store."""
@@ -205,7 +208,7 @@ class Train:
 
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
     """The recipe's fields."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Run directory; runs/RECIPE by default."""
     resume: bool = False
     """Go on with the run in that folder where it was stopped or killed."""
@@ -229,8 +232,15 @@ class Train:
         recipe = dataclasses.replace(recipe, sizes=defaults | recipe.sizes)
         if "--smoke" in arguments:
             recipe = recipe.smoke()
-        parsed = tyro.cli(cls, args=arguments[1:], prog=f"saccade train {arguments[0]}", default=cls(recipe))
-        chosen = {name: value for name, value in parsed.recipe.sizes.items() if defaults.get(name) != value}
+        prog = f"saccade train {arguments[0]}"
+        parsed, unknown = tyro.cli(
+            cls, args=arguments[1:], prog=prog, default=cls(recipe), config=FLAGS, return_unknown_args=True
+        )
+        if unknown:
+            raise UnknownNameError("field", unknown[0].partition("=")[0], _field_names(cls(recipe)))
+        # The recipe's sizes are for its own model: another one takes the paper's, and what was said here.
+        usual = defaults if parsed.recipe.model == recipe.model else recipe.sizes
+        chosen = {name: value for name, value in parsed.recipe.sizes.items() if usual.get(name) != value}
         return dataclasses.replace(parsed, recipe=dataclasses.replace(parsed.recipe, sizes=chosen))
 
     def run(self) -> None:
@@ -244,6 +254,8 @@ class Train:
         _print_metrics(metrics)
         print(f"Run directory: {out}. Go on with: saccade evaluate {out}")
 
+
+FLAGS = (tyro.conf.FlagCreatePairsOff,)
 
 COMMANDS = {
     "demo": Demo,
@@ -260,7 +272,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; exits with 0 done, 1 a failure that the message explains, 2 wrong usage."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        _dispatch(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            _dispatch(arguments)
+            sys.stdout.flush()
     except SaccadeError as error:
         print(f"saccade: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UnknownNameError) else 1)
@@ -270,8 +285,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             file=sys.stderr,
         )
         sys.exit(130)
-    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is None:  # not a file of ours but standard output: say nothing more there
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # which is only the reader of our output gone, as `| head` does
+            place = "" if error.filename is None else f"{error.filename}: "
+            print(f"saccade: {place}{error.strerror or error}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -287,7 +306,38 @@ def _dispatch(arguments: list[str]) -> None:
     if command is Train:
         Train.parse(arguments[1:]).run()
     else:
-        tyro.cli(command, args=arguments[1:], prog=f"saccade {arguments[0]}").run()
+        tyro.cli(command, args=arguments[1:], prog=f"saccade {arguments[0]}", config=FLAGS).run()
+
+
+def _field_names(value: Any, prefix: str = "--") -> list[str]:
+    """The options that set the fields of a dataclass, those of the recipe without its name before them."""
+    if isinstance(value, Mapping):
+        fields = dict(value)
+    else:
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    names = []
+    for name, inner in fields.items():
+        if dataclasses.is_dataclass(inner) or isinstance(inner, Mapping):
+            names += _field_names(inner, prefix if name == "recipe" else f"{prefix}{name}.")
+        else:
+            names.append(prefix + name.replace("_", "-"))
+    return names
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Our warnings on one line; those of others with their place, for it is not the user's doing."""
+    ours = Path(filename).is_relative_to(Path(__file__).parent)
+    text = (
+        f"saccade: warning: {message}\n" if ours else warnings.formatwarning(message, category, filename, lineno, line)
+    )
+    (file or sys.stderr).write(text)
 
 
 def _print_metrics(metrics: Mapping[str, Any]) -> None:

@@ -52,16 +52,16 @@ class ConsoleReport(Report):
         if stage != self._stage:
             self._begin(stage, total, now, done)
         rate = (done - self._first) / (now - self._started) if now > self._started else 0.0
-        speed = f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.1f} {unit}/s"
+        speed = f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.1f} {unit}/s" if rate else ""
         if self._bars is not None:
-            self._bars.update(self._task, completed=done, total=total, rate=speed if rate else "")
+            self._bars.update(self._task, completed=done, total=total, rate=speed)
             if done == total:
                 self._bars.remove_task(self._task)
                 self._stage = ""
         elif done == total or now - self._last >= SECONDS_BETWEEN_LINES:
             self._last = now
-            left = f", {_duration((total - done) / rate)} left" if rate and done < total else ""
-            self._console.print(f"{stage}: {done}/{total} {unit}, {speed}{left}", markup=False)
+            left = f"{_duration((total - done) / rate)} left" if rate and done < total else ""
+            self._console.print(", ".join(filter(None, (f"{stage}: {done}/{total} {unit}", speed, left))), markup=False)
             if done == total:
                 self._stage = ""
 

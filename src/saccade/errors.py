@@ -12,6 +12,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+LISTED = 40  # name all the known ones up to so many
+
 
 class SaccadeError(Exception):
     """The root of the tree: catch it to catch every failure Saccade explains itself."""
@@ -24,7 +26,10 @@ class UnknownNameError(SaccadeError):
         names = sorted(known)
         nearest = get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
-        super().__init__(f"no {kind} named {name!r}{hint} Known: {', '.join(names) or 'none'}.")
+        listed = "Known" if len(names) <= LISTED else f"Of {len(names)} known the nearest"
+        if len(names) > LISTED:
+            names = get_close_matches(name, names, n=10, cutoff=0.0)
+        super().__init__(f"no {kind} named {name!r}{hint} {listed}: {', '.join(names) or 'none'}.")
 
 
 class DataError(SaccadeError):

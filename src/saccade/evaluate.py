@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from saccade import checkpoint
-from saccade.build import build_store, limited
+from saccade.build import build_store, limited, readable
 from saccade.data import create_dataset
 from saccade.data.batches import deal, ordered_batches, prefetch
 from saccade.data.records import Question, images_of
@@ -51,6 +51,7 @@ def evaluate(
     fabric = Fabric(accelerator=accelerator, devices=1, precision=recipe.train.precision)
     fabric.launch()
     store = build_store(recipe, data, report, fabric.device)
+    questions = readable(questions, store, report)
     if store.weights_hash != loaded.facts.weights_hash:
         raise StoreError(
             f"{store.path}: made with other backbone weights than the run was trained on; delete it to extract again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,11 @@ class Predictor:
         loaded = checkpoint.load(_local(run))
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         spec = loaded.facts.spec
+        if weights is None and spec.weights not in ("pretrained", "random") and not Path(spec.weights).is_file():
+            raise RunError(
+                f"{run} was trained with backbone weights from {spec.weights}, which is not here; say with --weights "
+                "where the file is"
+            )
         extractor = Extractor(spec if weights is None else dataclasses.replace(spec, weights=weights), device=chosen)
         if extractor.weights_hash != loaded.facts.weights_hash:
             raise RunError(
@@ -121,14 +127,18 @@ def _local(run: str | Path) -> Path:
     if path.parent.exists() or not re.fullmatch(r"[\w-]+/[\w.-]+", name):
         return path
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only here is the hub needed
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+    from huggingface_hub.errors import RepositoryNotFoundError  # noqa: PLC0415
 
+    wanted = [*checkpoint.COMPANIONS, checkpoint.MODEL, checkpoint.METRICS]
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # its warnings of retries and of missing accounts say less than our error
     try:
-        return Path(
-            snapshot_download(name, allow_patterns=[*checkpoint.COMPANIONS, checkpoint.MODEL, checkpoint.METRICS])
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(
-            f"{name}: no such run directory here, and the hub did not give one of that name ({reason})"
-        ) from None
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except RepositoryNotFoundError:
+        reason = "it has none, or it is private"
+    except Exception as error:  # the hub's client raises what its HTTP library raises
+        reason = str(error).partition("\n")[0] or type(error).__name__
+    finally:
+        logger.setLevel(level)
+    raise RunError(f"{name}: no such run directory here, and the hub did not give one of that name ({reason})")

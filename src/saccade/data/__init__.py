@@ -11,12 +11,18 @@ from saccade.data.records import AnsweringData
 from saccade.data.scenes import Scenes
 from saccade.errors import DataError, look_up
 
+
+def _daquar_37(root: Path) -> Daquar:
+    """DAQUAR with the reduced 37 answer classes."""
+    return Daquar(root, classes=37)
+
+
 # From the folder that `--data.root` names to the corpus; None for data that needs no folder.
 DATASETS: Mapping[str, Callable[[Path], AnsweringData] | None] = {
     "scenes": None,
     "own": OwnData,
     "daquar": Daquar,
-    "daquar-37": lambda root: Daquar(root, classes=37),
+    "daquar-37": _daquar_37,
 }
 
 

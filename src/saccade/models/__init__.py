@@ -26,14 +26,18 @@ _FROM_DATA = ("self", "num_words", "num_answers", "region_size")
 def create_model(name: str, *, num_words: int, num_answers: int, region_size: int, **sizes: Any) -> nn.Module:
     """A freshly initialised model; `sizes` override the paper's.
 
-    Raises UnknownNameError for a model or a size that does not exist, RecipeError for a size of another type.
+    Raises UnknownNameError for a model or a size that does not exist, RecipeError for a size that cannot be.
     """
     build, known = look_up(MODELS, name, "model"), model_sizes(name)
     for size, value in sizes.items():
         default = look_up(known, size, f"size of {name}")
         if not isinstance(value, int if isinstance(default, int) else int | float) or isinstance(value, bool):
             raise RecipeError(f"size {size} of {name}: expected a number like {default!r}, got {value!r}")
-    return build(num_words, num_answers, region_size=region_size, **sizes)
+    try:
+        return build(num_words, num_answers, region_size=region_size, **sizes)
+    except (ValueError, RuntimeError) as error:  # what torch raises for a negative width or a dropout of 3
+        given = ", ".join(f"{size}={value}" for size, value in sizes.items())
+        raise RecipeError(f"{name} cannot be made with the sizes {given}: {error}") from None
 
 
 def model_sizes(name: str) -> dict[str, Any]:
