@@ -13,6 +13,7 @@ from torch import nn
 
 from saccade.data import create_dataset
 from saccade.data.records import SPLITS, AnsweringData, Question, images_of
+from saccade.data.split import count_questions
 from saccade.errors import DataError
 from saccade.features.extract import extract
 from saccade.features.spec import FeatureSpec
@@ -54,6 +55,9 @@ def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
             f"{recipe.data.name}: expected training and validation questions, got {len(train)} and {len(val)}"
         )
     create_model(recipe.model, num_words=1, num_answers=1, region_size=1, **recipe.sizes)  # refuse wrong names early
+    for split, questions in {"training": train, "validation": val}.items():
+        counts = count_questions(questions)
+        report.say(f"{split}: " + ", ".join(f"{number:,} {what}" for what, number in counts.items()))
     store = build_store(recipe, data, report, device)
     train, val = (readable(questions, store, report) for questions in (train, val))
     task = AnsweringTask.build(train, recipe.task)
@@ -89,7 +93,8 @@ def store_path(recipe: Recipe) -> Path:
     """Where the recipe's features lie: as told, or a folder named after what they depend on."""
     if recipe.data.store:
         return Path(recipe.data.store)
-    facts = json.dumps([to_dict(recipe.features), recipe.data.root, recipe.data.limit], sort_keys=True)
+    spec = to_dict(recipe.features) | {"positions": None}  # these are added when features are read
+    facts = json.dumps([spec, recipe.data.root, recipe.data.limit], sort_keys=True)
     return (
         Path("stores")
         / f"{recipe.data.name}-{recipe.features.backbone}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}"

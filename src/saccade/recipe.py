@@ -152,7 +152,9 @@ class Recipe:
             )
         return dataclasses.replace(
             self,
-            data=dataclasses.replace(self.data, limit=min(self.data.limit or 24, 24), store=""),
+            data=dataclasses.replace(self.data, limit=min(self.data.limit or 24, 24)),
             features=features,
-            train=dataclasses.replace(self.train, epochs=2, batch_size=16),
+            train=dataclasses.replace(
+                self.train, epochs=min(self.train.epochs, 2), batch_size=min(self.train.batch_size, 16)
+            ),
         )

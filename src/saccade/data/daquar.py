@@ -6,8 +6,8 @@
 
 A question ends by naming its image ("... in the image3 ?"). That ending is removed from the text that a model reads,
 and an image named before it loses its number; otherwise a number would be a word that occurs for one image only. An
-answer may be several words with commas between them: as a class, it is the whole string ("book, lamp"), in the
-annotator's order.
+answer may be several words with commas between them: it is kept as one string ("book, lamp"), whose order scoring
+ignores.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from saccade.features.spec import FeatureSpec
 OWN_BACKBONES: dict[str, type[ScenesCNN]] = {"scenes-cnn": ScenesCNN}
 # A classifier head lies behind the map, under one of these names; a weights file may hold one.
 HEADS = ("head.", "head_dist.", "fc.", "classifier.", "pre_logits.", "AuxLogits.")
-LOCAL = "give a local file with --features.weights FILE"
+LOCAL = "give a local file with --features.weights FILE (of saccade extract: --weights FILE)"
 
 Colour = tuple[float, float, float]
 

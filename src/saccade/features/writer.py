@@ -269,18 +269,18 @@ def refuse_other_plan(path: Path, there: dict[str, Any], wanted: dict[str, Any])
 
 
 def finished_store(path: Path, ids: Sequence[str], spec: FeatureSpec, weights_hash: str | None) -> FeatureStore | None:
-    """The finished store of that plan in a folder, None where there is no manifest; raises StoreError for another plan.
+    """The finished store of those images, or of more, in a folder; None where there is no manifest.
 
-    A weights hash of None is not compared.
+    Raises StoreError when it was made otherwise or lacks an image. A weights hash of None is not compared.
     """
     if not (path / MANIFEST).exists():
         return None
-    wanted = {"spec": to_dict(spec), "images": fingerprint(ids)}
-    refuse_other_plan(
-        path, read_manifest(path), wanted if weights_hash is None else {**wanted, "weights_hash": weights_hash}
-    )
+    store, there = FeatureStore.open(path, positions=spec.positions), read_manifest(path)
+    holds_all = all(image in store or image in store.failed for image in ids)
+    wanted = {"spec": to_dict(spec), "images": there["images"] if holds_all else fingerprint(ids)}
+    refuse_other_plan(path, there, wanted if weights_hash is None else {**wanted, "weights_hash": weights_hash})
     (path / PLAN).unlink(missing_ok=True)  # there when the process was killed between the two
-    return FeatureStore.open(path, positions=spec.positions)
+    return store
 
 
 def _lock(path: Path) -> int | None:
