@@ -1,4 +1,4 @@
-"""From recipe to data, features and task: damaged images are left out and counted, stores are shared where they can be."""
+"""From recipe to data, features and task: damaged images are left out and counted, stores are shared."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def test_a_damaged_image_is_left_out_and_counted(folder, tmp_path) -> None:
         setup = build(own(folder, tmp_path / "store"), heard, CPU)
     finally:
         image.write_bytes(whole)
-    asked = sum(json.loads(text)["image"] == line["image"] for text in (folder / "train.jsonl").read_text().splitlines())
+    asked = sum(
+        json.loads(text)["image"] == line["image"] for text in (folder / "train.jsonl").read_text().splitlines()
+    )
     assert f"{asked} questions left out, 1 images could not be read" in heard.lines[-1]
     assert all(question.image in setup.store for question in (*setup.train, *setup.val))
 

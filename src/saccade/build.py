@@ -48,7 +48,7 @@ class Setup:
 
 def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
     """Read the data, extract or open the features, and make the task from the training split alone."""
-    data = create_dataset(recipe.data.name, recipe.data.root)
+    data = create_dataset(recipe.data.name, recipe.data.root, limit=recipe.data.limit)
     train, val = (limited(data, split, recipe.data.limit) for split in ("train", "val"))
     if not train or not val:
         raise DataError(

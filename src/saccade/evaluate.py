@@ -44,7 +44,7 @@ def evaluate(
     out = out or run / split
     checkpoint.check_writable(out)
     recipe = loaded.recipe
-    data = create_dataset(recipe.data.name, recipe.data.root if root is None else root)
+    data = create_dataset(recipe.data.name, recipe.data.root if root is None else root, limit=recipe.data.limit)
     questions = limited(data, split, recipe.data.limit)
     if not questions:
         raise DataError(f"the {split} split of {recipe.data.name} has no questions")

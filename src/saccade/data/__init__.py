@@ -7,7 +7,7 @@ from pathlib import Path
 
 from saccade.data.daquar import Daquar
 from saccade.data.own import OwnData
-from saccade.data.records import AnsweringData
+from saccade.data.records import SPLITS, AnsweringData
 from saccade.data.scenes import Scenes
 from saccade.errors import DataError, look_up
 
@@ -26,11 +26,15 @@ DATASETS: Mapping[str, Callable[[Path], AnsweringData] | None] = {
 }
 
 
-def create_dataset(name: str, root: str | Path = "") -> AnsweringData:
-    """The corpus of that name in its folder; raises UnknownNameError, or DataError when no such folder is named."""
+def create_dataset(name: str, root: str | Path = "", *, limit: int | None = None) -> AnsweringData:
+    """The corpus of that name in its folder; generated data makes the first `limit` images of each split only.
+
+    Raises UnknownNameError, or DataError when no such folder is named.
+    """
     reader = look_up(DATASETS, name, "data set")
     if reader is None:
-        return Scenes()
+        whole = Scenes()
+        return whole if limit is None else Scenes(**{split: min(limit, len(whole.images(split))) for split in SPLITS})
     if not str(root):
         raise DataError(f"data set {name} needs its folder: say --data.root DIR")
     if not Path(root).is_dir():
