@@ -38,7 +38,7 @@ def trained_run(scenes_store, tmp_path_factory) -> Path:
         recipe,
         data=dataclasses.replace(recipe.data, store=scenes_store),
         train=dataclasses.replace(recipe.train, accelerator="cpu"),
-        sizes={"hidden_size": 16},
+        sizes=recipe.sizes | {"hidden_size": 16},
     )
     out = tmp_path_factory.mktemp("runs") / "run"
     train(recipe, out)

@@ -48,13 +48,13 @@ class Setup:
 
 def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
     """Read the data, extract or open the features, and make the task from the training split alone."""
+    create_model(recipe.model, num_words=1, num_answers=1, region_size=1, **recipe.sizes)  # refuse wrong names early
     data = create_dataset(recipe.data.name, recipe.data.root, limit=recipe.data.limit)
     train, val = (limited(data, split, recipe.data.limit) for split in ("train", "val"))
     if not train or not val:
         raise DataError(
             f"{recipe.data.name}: expected training and validation questions, got {len(train)} and {len(val)}"
         )
-    create_model(recipe.model, num_words=1, num_answers=1, region_size=1, **recipe.sizes)  # refuse wrong names early
     for split, questions in {"training": train, "validation": val}.items():
         counts = count_questions(questions)
         report.say(f"{split}: " + ", ".join(f"{number:,} {what}" for what, number in counts.items()))

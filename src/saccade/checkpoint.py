@@ -147,12 +147,12 @@ def load_resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) 
     saved = sorted((path / RESUME).glob("step-*"))
     if not saved:
         return Progress(), {}
-    record = read_json(saved[-1] / "state.json")
     try:
+        record = read_json(saved[-1] / "state.json")
         model.load_state_dict(load_file(saved[-1] / MODEL))
         tensors = load_file(saved[-1] / "optimizer.safetensors")
-    except (SafetensorError, FileNotFoundError, RuntimeError) as error:
-        raise RunError(f"{saved[-1]} is damaged ({error}): delete the folder to start the run again") from None
+    except (RunError, SafetensorError, FileNotFoundError, RuntimeError) as error:
+        raise RunError(f"{saved[-1]} is damaged ({error}): delete {path / RESUME} to start the run again") from None
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)

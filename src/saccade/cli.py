@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TextIO
 
 import tyro
 
-from saccade.errors import SaccadeError, UnknownNameError, look_up
+from saccade.errors import SaccadeError, SaccadeWarning, UnknownNameError, look_up
 from saccade.features.spec import FeatureSpec
 from saccade.recipe import Recipe
 from saccade.recipes import RECIPES, get_recipe
@@ -286,7 +286,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         sys.exit(130)
     except OSError as error:
-        if error.filename is None:  # not a file of ours but standard output: say nothing more there
+        try:
+            sys.stdout.flush()
+        except OSError:  # it is standard output that cannot be written: let nothing more be tried at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # which is only the reader of our output gone, as `| head` does
             place = "" if error.filename is None else f"{error.filename}: "
@@ -333,10 +335,10 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """Our warnings on one line; those of others with their place, for it is not the user's doing."""
-    ours = Path(filename).is_relative_to(Path(__file__).parent)
-    text = (
-        f"saccade: warning: {message}\n" if ours else warnings.formatwarning(message, category, filename, lineno, line)
-    )
+    if issubclass(category, SaccadeWarning):
+        text = f"saccade: warning: {message}\n"
+    else:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
     (file or sys.stderr).write(text)
 
 

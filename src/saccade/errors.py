@@ -56,6 +56,10 @@ class RecipeError(SaccadeError):
     """A recipe asks for something that cannot be."""
 
 
+class SaccadeWarning(UserWarning):
+    """Something went on, but not as one would think; the command line shows it on a line of its own."""
+
+
 def look_up(table: Mapping[str, T], name: str, kind: str) -> T:
     """The entry of that name; raises UnknownNameError with the known names and the nearest one."""
     try:

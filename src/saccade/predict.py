@@ -134,11 +134,14 @@ def _local(run: str | Path) -> Path:
     level = logger.level
     logger.setLevel(logging.ERROR)  # its warnings of retries and of missing accounts say less than our error
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
+        folder = Path(snapshot_download(name, allow_patterns=wanted))
+        if (folder / checkpoint.MODEL).exists():
+            return folder
+        reason = f"its repository lacks {checkpoint.MODEL}"
     except RepositoryNotFoundError:
         reason = "it has none, or it is private"
     except Exception as error:  # the hub's client raises what its HTTP library raises
         reason = str(error).partition("\n")[0] or type(error).__name__
     finally:
         logger.setLevel(level)
-    raise RunError(f"{name}: no such run directory here, and the hub did not give one of that name ({reason})")
+    raise RunError(f"{name}: no such run directory here, and the hub gave none of that name ({reason})")

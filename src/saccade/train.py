@@ -57,7 +57,8 @@ def train(
 def _prepare(recipe: Recipe, out: Path, resume: bool, overwrite: bool) -> None:
     checkpoint.check_writable(out)
     if not (out / checkpoint.RECIPE).exists():
-        if out.exists() and any(out.iterdir()):
+        # A hidden file may be our own: the first one of a run that was killed while it was written.
+        if out.exists() and any(not path.name.startswith(".") for path in out.iterdir()):
             raise RunError(f"{out} holds other files and no run; name an empty folder with --out")
         if resume:
             raise RunError(f"{out} holds no run to resume; leave out --resume to start one")
@@ -132,51 +133,51 @@ class _Loop:
 
     def _epoch(self, wrapped: Any, optimizer: Any) -> None:
         fabric, progress, config = self.fabric, self.progress, self.recipe.train
-        parts = fabric.world_size * config.accumulate
         batches = shuffled_batches(
             [question.image for question in self.questions],
             config.batch_size,
             seed=config.seed,
             epoch=progress.epoch,
             grouped=config.group_by_image,
-            parts=parts,
         )
-        if len(batches[0]) < parts:
-            raise RecipeError(f"{len(batches[0])} images or questions to train on cannot be shared among {parts} parts")
         wrapped.train()
         total = torch.tensor(progress.loss_sum / fabric.world_size, dtype=torch.float64, device=fabric.device)
         todo = batches[progress.batch :]
-        shares = [
-            deal(batch, p * fabric.world_size + fabric.global_rank, parts)
-            for batch in todo
-            for p in range(config.accumulate)
-        ]
+        shares = [share for batch in todo for share in self._shares(batch)]
         loaded = prefetch(self._collate, shares)
         for batch in todo:
-            size = sum(map(len, batch))
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(self.recipe, progress.step, len(batches))
             torch.manual_seed(_step_seed(config.seed, progress.step, fabric.global_rank))
+            size = sum(map(len, batch))
             total += self._step(wrapped, optimizer, loaded, size)
-            progress.step, progress.batch, progress.examples = (
-                progress.step + 1,
-                progress.batch + 1,
-                progress.examples + size,
-            )
+            progress.step += 1
+            progress.batch += 1
+            progress.examples += size
             self.report.advance(f"epoch {progress.epoch + 1}/{config.epochs}", progress.batch, len(batches), "batches")
             if progress.step % config.save_every == 0 and progress.batch < len(batches):
                 self._sum_loss(total)
                 self._save()
         self._sum_loss(total)
 
-    def _step(self, wrapped: Any, optimizer: Any, loaded: Iterator[Batch], size: int) -> torch.Tensor:
+    def _shares(self, batch: list[list[int]]) -> list[tuple[list[int], float]]:
+        """This process's parts of a batch, each with the weight of its loss.
+
+        An empty part, as a last small batch has, is some questions at weight 0: all processes must take each step.
+        """
+        world, accumulate = self.fabric.world_size, self.recipe.train.accumulate
+        parts = [deal(batch, part * world + self.fabric.global_rank, world * accumulate) for part in range(accumulate)]
+        return [(part, 1.0) if part else (batch[0], 0.0) for part in parts]
+
+    def _step(self, wrapped: Any, optimizer: Any, loaded: Iterator[tuple[Batch, float]], size: int) -> torch.Tensor:
         """One optimiser step on the mean loss of the whole batch, however divided; returns this process's sum."""
         fabric, accumulate = self.fabric, self.recipe.train.accumulate
         total = torch.zeros((), dtype=torch.float64, device=fabric.device)
         for part in range(accumulate):
-            batch = next(loaded).to(fabric.device)
+            collated, weight = next(loaded)
+            batch = collated.to(fabric.device)
             with fabric.no_backward_sync(wrapped, enabled=part < accumulate - 1):
-                loss = self.setup.task.loss(wrapped(batch.regions, batch.words, attention=False), batch)
+                loss = weight * self.setup.task.loss(wrapped(batch.regions, batch.words, attention=False), batch)
                 # Processes average their gradients, so each weighs its share of the sum by their number.
                 fabric.backward(loss * (fabric.world_size / size))
             total += loss.detach().double()
@@ -188,10 +189,10 @@ class _Loop:
         optimizer.zero_grad()
         return total
 
-    def _collate(self, indices: list[int]) -> Batch:
-        return self.setup.task.collate(
-            [self.questions[i] for i in indices], self.read, grouped=self.recipe.train.group_by_image
-        )
+    def _collate(self, share: tuple[list[int], float]) -> tuple[Batch, float]:
+        indices, weight = share
+        questions = [self.questions[i] for i in indices]
+        return self.setup.task.collate(questions, self.read, grouped=self.recipe.train.group_by_image), weight
 
     def _sum_loss(self, total: torch.Tensor) -> None:
         summed = self.fabric.all_reduce(total.clone(), reduce_op="sum")

@@ -174,10 +174,17 @@ def test_other_plans_are_refused_with_what_differs(pictures, tmp_path, spec):
     run(pictures, out, spec)
     with pytest.raises(StoreError, match="image_size is 96 there and 64 here"):
         run(pictures, out, dataclasses.replace(spec, image_size=64))
-    with pytest.raises(StoreError, match=r"it is of 11 images, these are 10\. Delete it"):
-        run(pictures, out, spec, IDS[:10])
+    with pytest.raises(StoreError, match=r"it is of 11 images, these are 12\. Delete it"):
+        run(pictures, out, spec, [*IDS, "another.jpg"])
     with pytest.raises(StoreError, match="it is of other images"):
-        run(pictures, out, spec, IDS[::-1])
+        run(pictures, out, spec, [*IDS[1:], "another.jpg"])
+
+
+def test_a_finished_store_serves_fewer_images_in_any_order(pictures, tmp_path, spec):
+    out = tmp_path / "store"
+    whole = run(pictures, out, spec)
+    fewer = run(pictures, out, spec, IDS[:3][::-1])
+    assert fewer.ids == whole.ids
 
 
 def test_weights_that_changed_under_their_name_are_noticed(pictures, tmp_path, spec):

@@ -16,28 +16,22 @@ R = TypeVar("R")
 Batch = list[list[int]]
 
 
-def shuffled_batches(
-    images: Sequence[str], batch_size: int, *, seed: int, epoch: int, grouped: bool, parts: int = 1
-) -> list[Batch]:
+def shuffled_batches(images: Sequence[str], batch_size: int, *, seed: int, epoch: int, grouped: bool) -> list[Batch]:
     """The batches of one epoch, the same for the same seed and epoch on every machine.
 
     `images[i]` is the image of question i. Grouped, the questions of an image stay together and a batch ends with the
-    image that fills it, so its size may exceed `batch_size` by part of an image. No batch but an only one has fewer
-    groups than `parts`, so that every process has work in every step: a last one that would, joins the one before.
+    image that fills it, so its size may exceed `batch_size` by part of an image.
     """
     groups = _by_image(images) if grouped else [[i] for i in range(len(images))]
     order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(len(groups))
     batches: list[Batch] = [[]]
     filled = 0
     for group in (groups[i] for i in order):
-        if filled >= batch_size and len(batches[-1]) >= parts:
+        if filled >= batch_size:
             batches.append([])
             filled = 0
         batches[-1].append(group)
         filled += len(group)
-    if len(batches) > 1 and len(batches[-1]) < parts:
-        last = batches.pop()
-        batches[-1].extend(last)
     return batches
 
 
@@ -52,7 +46,7 @@ def ordered_batches(images: Sequence[str], batch_size: int) -> list[Batch]:
 
 
 def deal(batch: Batch, part: int, parts: int) -> list[int]:
-    """The question indices of one of `parts` equal shares of a batch; no group is split."""
+    """The question indices of one of `parts` shares of a batch, as equal as whole groups allow; it may be empty."""
     return [index for group in batch[part::parts] for index in group]
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
-from saccade.errors import RecipeError, UnknownNameError
+from saccade.errors import RecipeError, SaccadeWarning, UnknownNameError
 from saccade.features.scenes_cnn import ScenesCNN
 from saccade.features.spec import FeatureSpec
 
@@ -96,7 +96,8 @@ def create_backbone(spec: FeatureSpec) -> Backbone:
     else:
         mean, std = model.pretrained_cfg["mean"], model.pretrained_cfg["std"]
     if spec.weights == "random":
-        warnings.warn(f"the weights of {spec.backbone} are random: its features mean little; {LOCAL}", stacklevel=2)
+        message = f"the weights of {spec.backbone} are random: its features mean little; {LOCAL}"
+        warnings.warn(message, SaccadeWarning, stacklevel=2)
     elif spec.weights != "pretrained":
         load_weights(model, Path(spec.weights), spec.backbone)
     return Backbone(model, spec, mean=tuple(mean), std=tuple(std))

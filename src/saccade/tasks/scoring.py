@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from saccade.errors import DataError
+from saccade.errors import DataError, SaccadeWarning
 from saccade.metrics.vqa import normalize_answer, soft_scores, vqa_accuracy
 from saccade.metrics.wups import Wups, normalize_answer_set
 
@@ -67,7 +67,7 @@ class DaquarScoring:
         try:
             wups = Wups()
         except DataError as error:
-            warnings.warn(f"WUPS left out: {error}", stacklevel=2)
+            warnings.warn(f"WUPS left out: {error}", SaccadeWarning, stacklevel=2)
             return {}
         truths = [answer for answer, *_ in answers]
         return {f"wups_{threshold}": wups.mean(predictions, truths, threshold=threshold) for threshold in (0.9, 0.0)}
