@@ -61,6 +61,9 @@ def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
     store = build_store(recipe, data, report, device)
     train, val = (readable(questions, store, report) for questions in (train, val))
     task = AnsweringTask.build(train, recipe.task)
+    wordless = next((q for q in (*train, *val) if not task.vocabulary.words(q.text)), None)
+    if wordless is not None:
+        raise DataError(f"question {wordless.id!r} about {wordless.image}: expected words, got {wordless.text!r}")
     facts = FeatureFacts(store.spec, store.weights_hash, store.region_size, store.grid)
     return Setup(task, store, facts, train, val)
 

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
 
@@ -76,6 +77,8 @@ class Evaluate:
     """Folder for the two files; RUN/SPLIT by default."""
     root: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder of the corpus, where it has moved since training."""
+    weights: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """The backbone's weights file, where it has moved since training."""
     batch_size: int = 256
     """Questions at a time."""
     json: bool = False
@@ -92,6 +95,7 @@ class Evaluate:
                 split=self.split,
                 out=self.out,
                 root=self.root,
+                weights=self.weights,
                 batch_size=self.batch_size,
                 report=report,
             )
@@ -225,13 +229,12 @@ class Train:
             print("usage: saccade train RECIPE [--help] [any field]", file=sys.stdout if asked else sys.stderr)
             print(f"RECIPE is one of: {', '.join(RECIPES)}", file=sys.stdout if asked else sys.stderr)
             sys.exit(0 if asked else 2)
+        from saccade.features.backbones import known_backbones
         from saccade.models import model_sizes
 
-        recipe = get_recipe(arguments[0])
+        recipe = _saved_recipe(arguments) or get_recipe(arguments[0])
         defaults = model_sizes(recipe.model)
         recipe = dataclasses.replace(recipe, sizes=defaults | recipe.sizes)
-        if "--smoke" in arguments:
-            recipe = recipe.smoke()
         prog = f"saccade train {arguments[0]}"
         parsed, unknown = tyro.cli(
             cls, args=arguments[1:], prog=prog, default=cls(recipe), config=FLAGS, return_unknown_args=True
@@ -241,7 +244,11 @@ class Train:
         # The recipe's sizes are for its own model: another one takes the paper's, and what was said here.
         usual = defaults if parsed.recipe.model == recipe.model else recipe.sizes
         chosen = {name: value for name, value in parsed.recipe.sizes.items() if usual.get(name) != value}
-        return dataclasses.replace(parsed, recipe=dataclasses.replace(parsed.recipe, sizes=chosen))
+        recipe = dataclasses.replace(parsed.recipe, sizes=chosen)
+        if parsed.smoke:
+            look_up(dict.fromkeys(known_backbones()), recipe.features.backbone, "backbone")
+            recipe = recipe.smoke()
+        return dataclasses.replace(parsed, recipe=recipe)
 
     def run(self) -> None:
         """Train and print the validation metrics of the best epoch."""
@@ -253,6 +260,18 @@ class Train:
             metrics = train(self.recipe, out, resume=self.resume, overwrite=self.overwrite, report=report)
         _print_metrics(metrics)
         print(f"Run directory: {out}. Go on with: saccade evaluate {out}")
+
+
+def _saved_recipe(arguments: Sequence[str]) -> Recipe | None:
+    """With --resume, the recipe that the run was started with, so that its fields need not be said again."""
+    if "--resume" not in arguments:
+        return None
+    from saccade.checkpoint import RECIPE
+    from saccade.serial import from_dict, read_json
+
+    said = dict(pairwise(arguments)) | dict(a.split("=", 1) for a in arguments if "=" in a)
+    file = Path(said.get("--out", Path("runs") / get_recipe(arguments[0]).name)) / RECIPE
+    return from_dict(Recipe, read_json(file), where=RECIPE) if file.exists() else None
 
 
 FLAGS = (tyro.conf.FlagCreatePairsOff,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,13 +31,15 @@ def evaluate(
     split: str = "test",
     out: Path | None = None,
     root: str | None = None,
+    weights: str | None = None,
     batch_size: int = 256,
     accelerator: str = "auto",
     report: Report = SILENT,
 ) -> dict[str, Any]:
     """Evaluate a run on a split of its data set; writes `metrics.json` and `predictions.jsonl` into `out`.
 
-    `out` is `<run>/<split>` by default; `root` names the folder of the corpus where it has moved since training.
+    `out` is `<run>/<split>` by default; `root` names the folder of the corpus, and `weights` the file of the backbone's
+    weights, where they have moved since training.
     """
     if batch_size < 1:
         raise RecipeError(f"batch_size: expected at least 1 question, got {batch_size}")
@@ -44,6 +47,8 @@ def evaluate(
     out = out or run / split
     checkpoint.check_writable(out)
     recipe = loaded.recipe
+    if weights is not None:
+        recipe = dataclasses.replace(recipe, features=dataclasses.replace(recipe.features, weights=weights))
     data = create_dataset(recipe.data.name, recipe.data.root if root is None else root, limit=recipe.data.limit)
     questions = limited(data, split, recipe.data.limit)
     if not questions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 import shutil
@@ -21,6 +22,7 @@ from saccade.checkpoint import Progress
 from saccade.data.batches import deal, prefetch, shuffled_batches
 from saccade.errors import RecipeError, RunError
 from saccade.evaluate import predict
+from saccade.models import model_sizes
 from saccade.progress import SILENT, Report
 from saccade.recipe import OptimConfig, Recipe
 from saccade.serial import from_dict, read_json, to_dict, write_json
@@ -65,7 +67,7 @@ def _prepare(recipe: Recipe, out: Path, resume: bool, overwrite: bool) -> None:
     elif resume:
         saved = from_dict(Recipe, read_json(out / checkpoint.RECIPE), where=checkpoint.RECIPE)
         free = set(RESUMABLE) - ({"epochs"} if recipe.optim.schedule == "cosine" else set())
-        changed = _differences(to_dict(saved), to_dict(recipe), free)
+        changed = _differences(_all_fields(saved), _all_fields(recipe), free)
         if changed:
             raise RunError(
                 f"{out} was started with another recipe, so it cannot be resumed; they differ in {', '.join(changed)}"
@@ -76,6 +78,11 @@ def _prepare(recipe: Recipe, out: Path, resume: bool, overwrite: bool) -> None:
         raise RunError(
             f"{out} holds a run already; go on with --resume, start anew with --overwrite, or name another --out"
         )
+
+
+def _all_fields(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's fields, the sizes that are the paper's among them."""
+    return to_dict(dataclasses.replace(recipe, sizes=model_sizes(recipe.model) | recipe.sizes))
 
 
 def _run(fabric: Fabric, *, recipe: Recipe, out: Path, resume: bool, overwrite: bool, report: Report) -> None:

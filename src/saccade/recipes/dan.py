@@ -7,7 +7,8 @@ import dataclasses
 from saccade.features.spec import FeatureSpec
 from saccade.recipe import AnsweringConfig, Card, DataConfig, OptimConfig, Recipe, TrainConfig
 
-# Section 4.1; the paper trains 60 epochs. "Gradient clipping at 0.1" is by value: so did the re-implementation made with the author's advice.
+# Section 4.1; the paper trains 60 epochs. "Gradient clipping at 0.1" is by value: so did the re-implementation that was
+# made with the author's advice.
 PAPER = OptimConfig(
     name="sgd", lr=0.1, momentum=0.9, weight_decay=5e-4, schedule="step", milestones=(30,), clip=0.1, clip_by="value"
 )
