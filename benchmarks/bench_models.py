@@ -52,13 +52,13 @@ def plain_r_dan(model: nn.Module, regions: Regions, words: Words) -> Tensor:
     states, _ = model.text_encoder.lstm(model.text_encoder.embedding(words.ids))
     forward, backward = states.chunk(2, dim=-1)
     u = drop(forward + backward)
-    m = torch.tanh(model.contexts[0](v.mean(1))) * u.mean(1)
+    m = torch.tanh(model.contexts[0](drop(v.mean(1)))) * u.mean(1)
     for look, read, P in zip(model.looks, model.reads, model.contexts[1:], strict=True):
         h_v = torch.tanh(look.items(drop(v))) * torch.tanh(look.memory(drop(m))).unsqueeze(1)
         alpha_v = torch.softmax(look.logit(h_v), dim=1)
         h_u = torch.tanh(read.items(u)) * torch.tanh(read.memory(drop(m))).unsqueeze(1)
         alpha_u = torch.softmax(read.logit(h_u), dim=1)
-        m = m + torch.tanh(P((alpha_v * v).sum(1))) * (alpha_u * u).sum(1)
+        m = m + torch.tanh(P(drop((alpha_v * v).sum(1)))) * (alpha_u * u).sum(1)
     return model.answer(drop(m))
 
 

@@ -3,8 +3,8 @@
 Implements equations 1 to 15. Biases are present, as the paper says it leaves them out of its notation only.
 The paper leaves open, and this file decides:
 
-- Dropout (its ratio is given, its places are not) acts on the word features u_t wherever they are read, on v_n where
-  W_v reads them, and on m where W_vm, W_um and W_ans do. One draw on v_n and u_t serves all steps.
+- Dropout (its ratio is given, its places are not) acts on the word features u_t, and on the input of every linear layer
+  that reads v_n or m: W_v, P, W_vm, W_um and W_ans. One draw on v_n and on u_t serves all steps.
 - The mean over words (equation 14) and the softmax over words (equation 9) leave padding out.
 - The gradient of the scalar bias of W_vh and W_uh is zero, since softmax does not see it; it is kept because it counts.
 
@@ -80,7 +80,7 @@ class RDAN(nn.Module):
         v_dropped = self.dropout(v)
         region_mask = regions.per_text(regions.mask)
 
-        v_0 = torch.tanh(self.contexts[0](masked_mean(v, regions.mask)))  # Eq. 13
+        v_0 = torch.tanh(self.contexts[0](self.dropout(masked_mean(v, regions.mask))))  # Eq. 13
         u_0 = masked_mean(u, words.mask)  # Eq. 14
         m = regions.per_text(v_0) * u_0  # Eq. 12
 
@@ -88,7 +88,7 @@ class RDAN(nn.Module):
         for k, (look, read, P) in enumerate(zip(self.looks, self.reads, self.contexts[1:], strict=True), start=1):
             memory = self.dropout(m)
             alpha_v = masked_softmax(look(memory, v_dropped, regions.grouping), region_mask)  # Eq. 4, 5
-            v_k = torch.tanh(P(pool(alpha_v, v, regions.grouping)))  # Eq. 6
+            v_k = torch.tanh(P(self.dropout(pool(alpha_v, v, regions.grouping))))  # Eq. 6
 
             alpha_u = masked_softmax(read(memory, u), words.mask)  # Eq. 8, 9
             u_k = pool(alpha_u, u)  # Eq. 10
