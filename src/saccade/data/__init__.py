@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from saccade.data.daquar import Daquar
@@ -15,6 +16,12 @@ from saccade.errors import DataError, look_up
 def _daquar_37(root: Path) -> Daquar:
     """DAQUAR with the reduced 37 answer classes."""
     return Daquar(root, classes=37)
+
+
+@lru_cache(maxsize=2)  # asked for several times in a row, when training and then evaluating
+def _scenes(limit: int | None) -> Scenes:
+    whole = Scenes()
+    return whole if limit is None else Scenes(**{split: min(limit, len(whole.images(split))) for split in SPLITS})
 
 
 # From the folder that `--data.root` names to the corpus; None for data that needs no folder.
@@ -33,8 +40,7 @@ def create_dataset(name: str, root: str | Path = "", *, limit: int | None = None
     """
     reader = look_up(DATASETS, name, "data set")
     if reader is None:
-        whole = Scenes()
-        return whole if limit is None else Scenes(**{split: min(limit, len(whole.images(split))) for split in SPLITS})
+        return _scenes(limit)
     if not str(root):
         raise DataError(f"data set {name} needs its folder: say --data.root DIR")
     if not Path(root).is_dir():
