@@ -24,7 +24,7 @@ from saccade.train import train
 
 # Enough for the demo's figures in a few minutes; the recipes themselves train longer, on all images.
 IMAGES = 5000
-EPOCHS = {"r-dan-scenes": 5, "ibowimg-scenes": 3, "question-only-scenes": 1}
+EPOCHS = {"r-dan-scenes": 7, "ibowimg-scenes": 3, "question-only-scenes": 1}
 ASKED = ("color", "relation", "count")
 
 
@@ -91,7 +91,8 @@ def _page(out: Path, metrics: dict[str, Any], smoke: bool) -> html.Markup:
                 "How this was made",
                 {
                     "model": "r-DAN, Nam, Ha and Kim, Dual Attention Networks, CVPR 2017",
-                    "recipe": f"{recipe.name}, {recipe.train.epochs} epochs over {recipe.data.limit} images, seed {recipe.train.seed}",
+                    "recipe": f"{recipe.name}, {recipe.train.epochs} epochs over {recipe.data.limit} images",
+                    "seed": str(recipe.train.seed),
                     "regions": f"the grid of {recipe.features.backbone}, each with its position",
                     "time": f"{metrics['seconds'] / 60:.1f} minutes, baselines included",
                     "run directory": str(out),
