@@ -49,7 +49,7 @@ SIZES = {
 def plain_r_dan(model: nn.Module, regions: Regions, words: Words) -> Tensor:
     """Equations 1 to 15 as they stand: the hidden states h_n of every region are formed for every question and step."""
     v, drop = regions.features, model.dropout
-    states, _ = model.text_encoder.lstm(model.text_encoder.embedding(words.ids))
+    states, _ = model.text_encoder.lstm(model.text_encoder.dropout(model.text_encoder.embedding(words.ids)))
     forward, backward = states.chunk(2, dim=-1)
     u = drop(forward + backward)
     m = torch.tanh(model.contexts[0](drop(v.mean(1)))) * u.mean(1)
@@ -71,7 +71,7 @@ def plain_ibowimg(model: nn.Module, regions: Regions, words: Words) -> Tensor:
 
 def plain_question_only(model: nn.Module, _: Regions, words: Words) -> Tensor:
     """The LSTM over the padded batch."""
-    states, _ = model.text_encoder.lstm(model.text_encoder.embedding(words.ids))
+    states, _ = model.text_encoder.lstm(model.text_encoder.dropout(model.text_encoder.embedding(words.ids)))
     forward, backward = states.chunk(2, dim=-1)
     return model.answer(model.dropout((forward + backward).mean(1)))
 

@@ -3,8 +3,8 @@
 Implements equations 1 to 15. Biases are present, as the paper says it leaves them out of its notation only.
 The paper leaves open, and this file decides:
 
-- Dropout (its ratio is given, its places are not) acts on the word features u_t, and on the input of every linear layer
-  that reads v_n or m: W_v, P, W_vm, W_um and W_ans. One draw on v_n and on u_t serves all steps.
+- Dropout (its ratio is given, its places are not) acts on the embedded words x_t, on the word features u_t, and on the
+  input of every linear layer that reads v_n or m: W_v, P, W_vm, W_um and W_ans. One draw serves all steps.
 - The mean over words (equation 14) and the softmax over words (equation 9) leave padding out.
 - The gradient of the scalar bias of W_vh and W_uh is zero, since softmax does not see it; it is kept because it counts.
 
@@ -67,7 +67,7 @@ class RDAN(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        self.text_encoder = BiLSTM(num_words, hidden_size)
+        self.text_encoder = BiLSTM(num_words, hidden_size, dropout=dropout)
         self.looks = nn.ModuleList(Attention(region_size, hidden_size) for _ in range(steps))
         self.reads = nn.ModuleList(Attention(hidden_size, hidden_size) for _ in range(steps))
         self.contexts = nn.ModuleList(nn.Linear(region_size, hidden_size) for _ in range(steps + 1))  # P^(0) to P^(K)

@@ -26,7 +26,7 @@ class QuestionOnly(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        self.text_encoder = BiLSTM(num_words, hidden_size)
+        self.text_encoder = BiLSTM(num_words, hidden_size, dropout=dropout)
         self.dropout = nn.Dropout(dropout)
         self.answer = nn.Linear(hidden_size, num_answers)
 

@@ -14,16 +14,18 @@ class BiLSTM(nn.Module):
     """Word features in context: forward and backward states added, u_t = h_f,t + h_b,t (DAN, equations 1 and 2).
 
     Padding is packed away: the backward pass starts at each text's last word, and padded places come back as zero.
+    `dropout` acts on the embeddings.
     """
 
-    def __init__(self, num_words: int, size: int) -> None:
+    def __init__(self, num_words: int, size: int, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.embedding = nn.Embedding(num_words, size, padding_idx=0)
+        self.dropout = nn.Dropout(dropout)
         self.lstm = nn.LSTM(size, size, batch_first=True, bidirectional=True)
 
     def forward(self, words: Words) -> Float[Tensor, "texts words size"]:
         """Word features, zero at padded places."""
-        embedded = self.embedding(words.ids)
+        embedded = self.dropout(self.embedding(words.ids))
         lengths = words.mask.sum(dim=1).cpu()
         packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
         states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=words.ids.shape[1])

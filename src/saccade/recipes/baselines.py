@@ -21,7 +21,7 @@ def _beside(model: str, recipe: Recipe) -> Recipe:
         name=f"{model}-{dataset}",
         model=model,
         optim=OptimConfig(name="adam", lr=1e-3),
-        train=dataclasses.replace(recipe.train, epochs=max(recipe.train.epochs // 3, 5)),
+        train=dataclasses.replace(recipe.train, patience=5),
         sizes={name: size for name, size in recipe.sizes.items() if model == "question-only"},
         card=Card(_ABOUT[model]),
     )
