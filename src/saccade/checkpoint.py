@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 
 from saccade.build import FeatureFacts, build_model
@@ -107,7 +107,7 @@ def save_model(path: Path, model: nn.Module) -> None:
     weights = _cpu(model.state_dict())
     hashes = {name: _file_hash(path / name) for name in COMPANIONS} | {"weights": _weights_hash(weights)}
     temporary = path / f".{MODEL}.tmp"
-    save_file(weights, temporary, metadata=hashes)
+    temporary.write_bytes(save(weights, metadata=hashes))  # unlike save_file, with the permissions of other files
     temporary.replace(path / MODEL)
 
 

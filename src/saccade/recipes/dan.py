@@ -15,7 +15,7 @@ RECIPES = (
         data=DataConfig("scenes"),
         features=SCENES,
         optim=OptimConfig(name="adam", lr=2e-3, schedule="cosine", warmup_epochs=0.5, clip=1.0),
-        train=TrainConfig(epochs=30, batch_size=256, group_by_image=True),
+        train=TrainConfig(epochs=12, batch_size=256, group_by_image=True),
         sizes={"hidden_size": 128, "dropout": 0.1},
         card=Card(about="r-DAN learns the generated scenes; not an experiment of the paper"),
     ),
