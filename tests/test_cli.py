@@ -646,3 +646,17 @@ def test_help_loads_no_torch() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_demo_ends_with_a_run_its_metrics_and_a_report(saccade, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = saccade("demo", "--smoke")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.splitlines()[-1] == f"Report: {tmp_path / 'runs' / 'demo' / 'report.html'}"
+    metrics = json.loads((tmp_path / "runs" / "demo" / "metrics.json").read_text())
+    assert metrics["split"] == "test"
+    assert set(metrics["baselines"]) == {"ibowimg", "question-only"}
+    page = (tmp_path / "runs" / "demo" / "report.html").read_text()
+    assert page.count("Right answer: ") == 3
+    assert "its numbers mean nothing" in page
+    assert saccade("demo", "--smoke").code == 0  # what an earlier demo left is replaced
