@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -92,13 +93,16 @@ class Words:
 class AttentionMap:
     """One step's attention weights, by value.
 
-    ``axes`` names the dimensions behind the batch: ``("regions",)``, ``("words",)`` or ``("words", "regions")``;
-    ``name`` is the step, as in "step 1".
+    ``axes`` names the dimensions behind the batch: ``("regions",)``, ``("words",)``, ``("words", "regions")``, with
+    ``"heads"`` before them where there are several; ``name`` is the step, as in "step 1". ``kind`` says what sums to 1:
+    "joint" the whole map, "rows" each row along the last axis, "raw" nothing, as with similarities. Rows of padding are
+    0. A joint map sums to less than 1 where a model, as its authors wrote it, lets padding be attended to.
     """
 
     weights: Float[Tensor, texts * axes]
     axes: tuple[str, ...]
     name: str
+    kind: Literal["joint", "rows", "raw"] = "joint"
 
 
 @dataclass(eq=False)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import typing
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -20,19 +22,23 @@ MODELS: Mapping[str, Callable[..., nn.Module]] = {
 }
 
 # What a model is told by its data, not by its recipe.
-_FROM_DATA = ("self", "num_words", "num_answers", "region_size")
+_FROM_DATA = ("self", "num_words", "num_answers", "region_size", "num_regions")
 
 
-def create_model(name: str, *, num_words: int, num_answers: int, region_size: int, **sizes: Any) -> nn.Module:
+def create_model(
+    name: str, *, num_words: int, num_answers: int, region_size: int, num_regions: int | None = None, **sizes: Any
+) -> nn.Module:
     """A freshly initialised model; `sizes` override the paper's.
 
-    Raises UnknownNameError for a model or a size that does not exist, RecipeError for a size that cannot be.
+    `num_regions` is how many regions every image has, for the models that have parameters per location; the paper's
+    number unless given. Raises UnknownNameError for a model or a size that does not exist, RecipeError for a size that
+    cannot be.
     """
     build, known = look_up(MODELS, name, "model"), model_sizes(name)
     for size, value in sizes.items():
-        default = look_up(known, size, f"size of {name}")
-        if not isinstance(value, int if isinstance(default, int) else int | float) or isinstance(value, bool):
-            raise RecipeError(f"size {size} of {name}: expected a number like {default!r}, got {value!r}")
+        _check_size(name, size, value, look_up(known, size, f"size of {name}"))
+    if num_regions is not None and needs_locations(name):
+        sizes["num_regions"] = num_regions
     try:
         return build(num_words, num_answers, region_size=region_size, **sizes)
     except (ValueError, RuntimeError) as error:  # what torch raises for a negative width or a dropout of 3
@@ -41,9 +47,31 @@ def create_model(name: str, *, num_words: int, num_answers: int, region_size: in
 
 
 def model_sizes(name: str) -> dict[str, Any]:
-    """The sizes that a recipe may override, with the paper's values."""
-    parameters = inspect.signature(look_up(MODELS, name, "model")).parameters
-    return {key: p.default for key, p in parameters.items() if key not in _FROM_DATA}
+    """The sizes and options that a recipe may override, with the paper's values."""
+    build = look_up(MODELS, name, "model")
+    bound = build.keywords if isinstance(build, partial) else {}  # what makes the variant of that name
+    parameters = inspect.signature(build).parameters
+    return {key: p.default for key, p in parameters.items() if key not in (*_FROM_DATA, *bound)}
 
 
-__all__ = ["MODELS", "create_model", "model_sizes"]
+def needs_locations(name: str) -> bool:
+    """Whether the model has parameters per location, so that every image must have the same grid of regions."""
+    return "num_regions" in inspect.signature(look_up(MODELS, name, "model")).parameters
+
+
+def _check_size(name: str, size: str, value: Any, default: Any) -> None:
+    """Refuse what is not of the kind of the paper's value, or not among the choices of an option."""
+    if isinstance(default, str):
+        build: Any = MODELS[name]
+        hints = typing.get_type_hints((build.func if isinstance(build, partial) else build).__init__)
+        choices = typing.get_args(hints[size])
+        if value not in choices:
+            raise RecipeError(f"size {size} of {name}: expected one of {', '.join(choices)}, got {value!r}")
+        return
+    kinds = bool if isinstance(default, bool) else int if isinstance(default, int) else (int, float)
+    if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool):
+        what = "true or false" if isinstance(default, bool) else f"a number like {default!r}"
+        raise RecipeError(f"size {size} of {name}: expected {what}, got {value!r}")
+
+
+__all__ = ["MODELS", "create_model", "model_sizes", "needs_locations"]

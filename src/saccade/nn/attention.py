@@ -34,30 +34,36 @@ def masked_mean(
 
 
 def score(
-    queries: Float[Tensor, "texts size"],
+    queries: Float[Tensor, "texts *queries size"],
     keys: Float[Tensor, "rows items size"],
     grouping: Grouping | None = None,
-) -> Float[Tensor, "texts items"]:
-    """The inner product of each text's query with every item of its row (its own, or its image's when grouped)."""
-    if grouping is None:
-        return torch.bmm(keys, queries.unsqueeze(2)).squeeze(2)
-    table = _spread(queries, grouping, keys.shape[0])
-    return torch.bmm(table, keys.transpose(1, 2))[grouping.image, grouping.slot]
+) -> Float[Tensor, "texts *queries items"]:
+    """The inner products of each text's query, or queries, with every item of its row (its image's when grouped)."""
+    return _product(queries, keys.transpose(1, 2), grouping)
 
 
 def pool(
-    weights: Float[Tensor, "texts items"],
+    weights: Float[Tensor, "texts *queries items"],
     values: Float[Tensor, "rows items size"],
     grouping: Grouping | None = None,
-) -> Float[Tensor, "texts size"]:
-    """The weighted sum of the items of each text's row."""
+) -> Float[Tensor, "texts *queries size"]:
+    """The weighted sums of the items of each text's row."""
+    return _product(weights, values, grouping)
+
+
+def _product(
+    left: Float[Tensor, "texts *queries inner"],
+    right: Float[Tensor, "rows inner outer"],
+    grouping: Grouping | None,
+) -> Float[Tensor, "texts *queries outer"]:
+    """Each text's rows times the matrix of its row: all texts of an image in one product when grouped."""
+    texts, inner, outer = len(left), right.shape[1], right.shape[2]
+    queries = left.shape[1:-1]
+    rows = left.reshape(texts, -1, inner)
     if grouping is None:
-        return torch.bmm(weights.unsqueeze(1), values).squeeze(1)
-    table = _spread(weights, grouping, values.shape[0])
-    return torch.bmm(table, values)[grouping.image, grouping.slot]
-
-
-def _spread(rows: Float[Tensor, "texts size"], grouping: Grouping, images: int) -> Float[Tensor, "images width size"]:
-    """Per-text rows laid out as [images, width], zero where an image has fewer texts."""
-    table = rows.new_zeros(images, grouping.width, rows.shape[1])
-    return table.index_put((grouping.image, grouping.slot), rows)
+        return torch.bmm(rows, right).reshape(texts, *queries, outer)
+    # Texts laid out as [images, width], zero where an image has fewer.
+    table = rows.new_zeros(len(right), grouping.width, rows.shape[1], inner)
+    table = table.index_put((grouping.image, grouping.slot), rows)
+    products = torch.bmm(table.flatten(1, 2), right).reshape(*table.shape[:3], outer)
+    return products[grouping.image, grouping.slot].reshape(texts, *queries, outer)

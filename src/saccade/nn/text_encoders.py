@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -32,6 +32,45 @@ class BiLSTM(nn.Module):
         forward, backward = states.chunk(2, dim=-1)
         summed: Tensor = forward + backward
         return summed
+
+
+class FixedLengthGRU(nn.Module):
+    """Word features of texts cut or padded to `length` words; the GRU runs on over the padding (BAN, DFAF).
+
+    Words are looked up in `tables` tables side by side: one to learn, or GloVe's vectors and a second table made from
+    them, see `load_vectors`. Padding is the zero vector. `dropout` acts on the embeddings.
+    """
+
+    def __init__(
+        self,
+        num_words: int,
+        size: int,
+        *,
+        length: int = 14,
+        embedding_size: int = 300,
+        tables: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.length = length
+        self.tables = nn.ModuleList(nn.Embedding(num_words, embedding_size, padding_idx=0) for _ in range(tables))
+        self.dropout = nn.Dropout(dropout)
+        self.gru = nn.GRU(tables * embedding_size, size, batch_first=True)
+
+    def forward(self, words: Words) -> tuple[Float[Tensor, "texts length size"], Bool[Tensor, "texts length"]]:
+        """All states of the GRU, and which of the places hold words."""
+        missing = self.length - words.ids.shape[1]  # negative when there are words to cut
+        ids, mask = (nn.functional.pad(each, (0, missing)) for each in (words.ids, words.mask))
+        ids = ids.masked_fill(~mask, 0)
+        embedded = self.dropout(torch.cat([table(ids) for table in self.tables], dim=-1))
+        return self.gru(embedded)[0], mask
+
+    def load_vectors(self, *vectors: Float[Tensor, "words size"]) -> None:
+        """Start from known word vectors: one matrix for each table."""
+        with torch.no_grad():
+            for table, rows in zip(self.tables.parameters(), vectors, strict=True):
+                table.copy_(rows)
+                table[0] = 0
 
 
 class BagOfWords(nn.Module):
