@@ -10,16 +10,17 @@ from pathlib import Path
 SOURCE = Path(__file__).parent.parent / "src" / "saccade"
 
 LAYERS = {
-    "types": 0, "errors": 0, "text": 0, "images": 0, "serial": 0, "progress": 0,
+    "types": 0, "errors": 0, "text": 0, "word_vectors": 0, "images": 0, "serial": 0, "progress": 0,
     "nn": 1, "metrics": 1, "data": 1, "features": 1, "explain": 1,
     "models": 2, "tasks": 2,
     "recipe": 3, "recipes": 3, "build": 3,
     "checkpoint": 4, "evaluate": 4, "train": 4, "predict": 4,
-    "demo": 5, "tables": 5, "console": 5,
-    "cli": 6,
+    "demo": 5, "compare": 5, "score": 5, "tables": 5, "console": 5,
+    "cli": 6, "commands": 6,
 }  # fmt: skip
 # Packages of the first layer are used by all above, but never by each other; other layers have an order inside.
-ORDER_INSIDE = ["errors", "types", "text", "recipe", "recipes", "build", "checkpoint", "evaluate", "train", "predict"]
+ORDER_INSIDE = ["errors", "types", "text", "recipe", "recipes", "build", "checkpoint", "evaluate", "train", "predict",
+                "commands", "cli"]
 
 
 def imported(path: Path) -> set[str]:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from saccade import checkpoint
 from saccade.errors import RecipeError, RunError
+from saccade.models import create_model
 from saccade.recipe import OptimConfig, Recipe
 from saccade.recipes import get_recipe
 from saccade.train import build_optimizer, learning_rate, train
@@ -176,7 +177,7 @@ def test_an_unknown_metric_names_those_there_are(store, tmp_path) -> None:
         train(small(store, metric="bleu"), tmp_path / "run")
 
 
-@pytest.mark.parametrize("clip_by", ["norm", "value"])
+@pytest.mark.parametrize("clip_by", ["norm", "value", "parameter"])
 def test_clipping_bounds_the_step(store, tmp_path, clip_by) -> None:
     gentle = OptimConfig(name="sgd", lr=1.0, momentum=0.0, clip=1e-9, clip_by=clip_by)
     recipe = small(store, epochs=1, optim=gentle)
@@ -198,9 +199,57 @@ def test_schedules() -> None:
     assert rates(3, schedule="step", milestones=(1, 2)) == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
     assert rates(2, warmup_epochs=1.0) == [0.5, 1, 1, 1]
     assert rates(2, schedule="cosine") == pytest.approx([1, 0.853553, 0.5, 0.146447], abs=1e-6)
+    assert rates(3, schedule="steps", factor=0.5, period=2) == [1, 1, 0.5, 0.5, 0.25, 0.25]
+    assert rates(3, schedule="epochs", rates=(0.5, 2.0)) == [0.5, 0.5, 2, 2, 2, 2]
+    with pytest.raises(RecipeError, match=r"optim\.rates: the schedule epochs needs"):
+        rates(1, schedule="epochs")
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamax"])
+def test_biases_and_embeddings_may_learn_faster_and_be_spared_the_penalty() -> None:
+    model = create_model("smem-2", num_words=3, num_answers=2, region_size=5, hidden_size=7)
+    named = dict(model.named_parameters())
+    biases = {name for name in named if "bias" in name}
+    embeddings = {name for name in named if name.startswith("words.")}
+    assert len(biases) == 5  # the paper's b_A, b_E, b_E2, b_Q and b_P
+    assert len(embeddings) == 1
+
+    def of(key: str, **config) -> dict[str, float]:
+        groups = build_optimizer(OptimConfig(weight_decay=0.5, **config), model).param_groups
+        found = {id(parameter): group[key] for group in groups for parameter in group["params"]}
+        return {name: found[id(parameter)] for name, parameter in named.items()}
+
+    assert of("times", bias_lr=2.0) == {name: 2.0 if name in biases else 1.0 for name in named}
+    assert of("times", embedding_lr=80.0) == {name: 80.0 if name in embeddings else 1.0 for name in named}
+    assert of("weight_decay") == dict.fromkeys(named, 0.5)
+    assert of("weight_decay", decay="weights") == {name: 0.0 if name in biases else 0.5 for name in named}
+    spared = of("weight_decay", decay="not-embeddings")
+    assert spared == {name: 0.0 if name in embeddings else 0.5 for name in named}
+
+
+def test_a_loss_weight_acts_before_clipping_and_a_learning_rate_behind_it(store, tmp_path) -> None:
+    """Without clipping, a weight of 20 is a rate of 20."""
+    plain = OptimConfig(name="sgd", lr=0.02, momentum=0.0)
+    weighted = dataclasses.replace(plain, lr=0.001, loss_weight=20.0)
+    for name, optim in {"plain": plain, "weighted": weighted}.items():
+        train(small(store, epochs=1, optim=optim), tmp_path / name)
+    assert_same_weights(tmp_path / "plain", tmp_path / "weighted", atol=1e-6, rtol=1e-5)
+    assert log(tmp_path / "plain")[0]["loss"] == pytest.approx(log(tmp_path / "weighted")[0]["loss"], rel=1e-5)
+
+
+def test_training_on_validation_questions_too_keeps_the_last_epoch_and_validates_nothing(store, tmp_path) -> None:
+    recipe = small(store)
+    data = dataclasses.replace(recipe.data, train="train+val")
+    metrics = train(dataclasses.replace(recipe, data=data), tmp_path / "run")
+    assert metrics.keys() == {"loss", "epoch"}
+    assert metrics["epoch"] == recipe.train.epochs
+    best = load_file(tmp_path / "run" / "model.safetensors")
+    assert all(torch.equal(best[name], value) for name, value in weights(tmp_path / "run").items())
+    train(recipe, tmp_path / "half")
+    steps = [log(tmp_path / name)[0]["step"] for name in ("run", "half")]
+    assert steps[0] > steps[1]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamax", "rmsprop"])
 def test_every_optimizer_takes_a_step_and_keeps_its_state(name, tmp_path) -> None:
     model = torch.nn.Linear(3, 2)
     optimizer = build_optimizer(OptimConfig(name=name), model)

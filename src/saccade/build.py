@@ -14,15 +14,21 @@ from torch import nn
 from saccade.data import create_dataset
 from saccade.data.records import SPLITS, AnsweringData, Question, images_of
 from saccade.data.split import count_questions
-from saccade.errors import DataError
+from saccade.data.visual_genome import genome_questions
+from saccade.data.vqa import Vqa
+from saccade.errors import DataError, RecipeError, StoreError
+from saccade.features.boxes import POSITION_SIZE
 from saccade.features.extract import extract
-from saccade.features.spec import FeatureSpec
+from saccade.features.spec import IMPORTED, FeatureSpec
 from saccade.features.store import FeatureStore
-from saccade.models import create_model
+from saccade.metrics.vqa import preprocess_answer
+from saccade.models import create_model, needs_locations
+from saccade.nn.text_encoders import FixedLengthGRU
 from saccade.progress import Report
 from saccade.recipe import Recipe
 from saccade.serial import to_dict
 from saccade.tasks.answering import AnsweringTask
+from saccade.word_vectors import read_vectors, related_vectors
 
 
 @dataclass(frozen=True)
@@ -55,12 +61,15 @@ def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
         raise DataError(
             f"{recipe.data.name}: expected training and validation questions, got {len(train)} and {len(val)}"
         )
+    if recipe.data.train == "train+val":
+        train, val = [*train, *val], []
     for split, questions in {"training": train, "validation": val}.items():
         counts = count_questions(questions)
         report.say(f"{split}: " + ", ".join(f"{number:,} {what}" for what, number in counts.items()))
     store = build_store(recipe, data, report, device)
     train, val = (readable(questions, store, report) for questions in (train, val))
     task = AnsweringTask.build(train, recipe.task)
+    train = [*train, *_genome(recipe, train, task, report)]
     wordless = next((q for q in (*train, *val) if not task.vocabulary.words(q.text)), None)
     if wordless is not None:
         raise DataError(f"question {wordless.id!r} about {wordless.image}: expected words, got {wordless.text!r}")
@@ -68,18 +77,89 @@ def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
     return Setup(task, store, facts, train, val)
 
 
+def _genome(recipe: Recipe, train: Sequence[Question], task: AnsweringTask, report: Report) -> Sequence[Question]:
+    """Visual Genome's questions about the training images whose answers are classes; none unless they are asked for."""
+    if not recipe.data.genome:
+        return ()
+    if not recipe.data.name.startswith("vqa"):
+        raise RecipeError(f"data.genome: only VQA's images have questions of Visual Genome, not {recipe.data.name}")
+    found = genome_questions(recipe.data.genome, images_of(train), task.answers, preprocess_answer)
+    report.say(f"Visual Genome: {len(found):,} further training questions")
+    return found
+
+
+def load_vectors(model: nn.Module, recipe: Recipe, setup: Setup, report: Report) -> None:
+    """Let the model's word embeddings start from the GloVe file that the recipe names, if it names one.
+
+    A second table, as BAN has, starts from what the words that share a question with each word mean. Raises DataError
+    for a file that holds no such vectors, RecipeError for a model that takes none or others.
+    """
+    if not recipe.task.glove:
+        return
+    encoder = next((module for module in model.modules() if isinstance(module, FixedLengthGRU)), None)
+    if encoder is None:
+        raise RecipeError(f"{recipe.model} starts from no word vectors: leave out --task.glove")
+    vocabulary = setup.task.vocabulary
+    vectors, found = read_vectors(Path(recipe.task.glove), vocabulary.listed())
+    width = encoder.tables[0].embedding_dim
+    if vectors.shape[1] != width:
+        raise RecipeError(
+            f"task.glove: expected vectors of {width} numbers, {recipe.task.glove} has {vectors.shape[1]}; give "
+            f"another file, or set --sizes.embedding-size {vectors.shape[1]}"
+        )
+    report.say(f"word vectors: {found:,} of {len(vocabulary) - 2:,} words are in {recipe.task.glove}")
+    tables = [vectors]
+    if len(encoder.tables) > 1:
+        texts = [row[row > 0].tolist() for row in vocabulary.encode([q.text for q in setup.train]).ids]
+        tables.append(related_vectors(vectors, texts))
+    encoder.load_vectors(*tables)
+
+
 def build_store(recipe: Recipe, data: AnsweringData, report: Report, device: torch.device) -> FeatureStore:
     """The features of every image of every split; extracted, or the extraction resumed, where that is not done."""
-    images = [image for split in SPLITS for image in images_of(limited(data, split, recipe.data.limit))]
-    path = store_path(recipe)
-    return extract(
-        images,
+    splits = data.splits if isinstance(data, Vqa) else SPLITS
+    images = dict.fromkeys(image for split in splits for image in images_of(limited(data, split, recipe.data.limit)))
+    if recipe.features.backbone == IMPORTED:
+        return _imported_store(recipe, list(images))
+    if isinstance(data, Vqa):
+        for split in splits:
+            data.require_images(split)
+    store = extract(
+        list(images),
         data.open_image,
-        path,
+        store_path(recipe),
         recipe.features,
         device=device,
         progress=lambda done, total: report.advance(f"extract {recipe.features.backbone}", done, total, "images"),
     )
+    _check_width(recipe, store)
+    return store
+
+
+def _imported_store(recipe: Recipe, images: Sequence[str]) -> FeatureStore:
+    """The store that `saccade import-features` made, which must have every image."""
+    if not recipe.data.store:
+        raise RecipeError(
+            f"{recipe.name} trains on features from files: turn them into a store with saccade import-features, then "
+            "say --data.store DIR"
+        )
+    store = FeatureStore.open(recipe.data.store, positions=recipe.features.positions)
+    if missing := [image for image in images if image not in store]:
+        raise StoreError(
+            f"{store.path} lacks {len(missing):,} of the {len(images):,} images of {recipe.data.name}: "
+            f"{', '.join(missing[:10])}{', ...' if len(missing) > 10 else ''}; import the files that have them too"
+        )
+    _check_width(recipe, store)
+    return store
+
+
+def _check_width(recipe: Recipe, store: FeatureStore) -> None:
+    width, found = recipe.features.width, store.region_size - POSITION_SIZE * store.spec.positions
+    if width is not None and found != width:
+        raise RecipeError(
+            f"{recipe.name} expects regions of {width} numbers, {store.path} has {found}: name another --data.store, "
+            f"or set --features.width {found}"
+        )
 
 
 def readable(questions: Sequence[Question], store: FeatureStore, report: Report) -> Sequence[Question]:
@@ -113,12 +193,20 @@ def limited(data: AnsweringData, split: str, limit: int | None) -> Sequence[Ques
     return [question for question in questions if question.image in kept]
 
 
-def build_model(recipe: Recipe, task: AnsweringTask, region_size: int) -> nn.Module:
-    """The recipe's model, freshly initialised, sized by its data."""
+def build_model(recipe: Recipe, task: AnsweringTask, facts: FeatureFacts) -> nn.Module:
+    """The recipe's model, freshly initialised, sized by its data.
+
+    Raises RecipeError for a model with parameters per location where images differ in their regions.
+    """
+    if facts.grid is None and needs_locations(recipe.model):
+        raise RecipeError(
+            f"{recipe.model} learns something for each place in the image, so it needs a grid of regions, not boxes"
+        )
     return create_model(
         recipe.model,
         num_words=len(task.vocabulary),
         num_answers=len(task.answers),
-        region_size=region_size,
+        region_size=facts.region_size,
+        num_regions=None if facts.grid is None else facts.grid[0] * facts.grid[1],
         **recipe.sizes,
     )

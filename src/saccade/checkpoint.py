@@ -84,7 +84,7 @@ def load(path: Path) -> LoadedRun:
         raise RunError(f"{path} is no run directory: expected the files {', '.join((MODEL, *COMPANIONS))} in it")
     weights = _load_weights(path)  # first, for it tells altered files from wrong ones
     recipe, task, facts = _load_companions(path)
-    model = build_model(recipe, task, facts.region_size)
+    model = build_model(recipe, task, facts)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

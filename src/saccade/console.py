@@ -1,17 +1,23 @@
-"""What the command line shows: a progress bar on a terminal, plain lines elsewhere, all of it on standard error."""
+"""What the command line shows: progress and warnings on standard error, metrics on standard output."""
 
 from __future__ import annotations
 
 import sys
 import time
+import warnings
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any, TextIO
 
+import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from saccade.errors import SaccadeWarning
 from saccade.progress import Report
 
 SECONDS_BETWEEN_LINES = 10.0
+FLAGS = (tyro.conf.FlagCreatePairsOff,)
 
 
 class ConsoleReport(Report):
@@ -81,3 +87,35 @@ class ConsoleReport(Report):
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Our warnings on one line; those of others with their place, for it is not the user's doing."""
+    if issubclass(category, SaccadeWarning):
+        text = f"saccade: warning: {message}\n"
+    else:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(text)
+
+
+def print_metrics(metrics: Mapping[str, Any]) -> None:
+    """A line each; shares as percentages, except entropies, which are in nats. Groups of metrics have a title."""
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            print(f"{name}:")
+            print_metrics({f"  {inner}": share for inner, share in value.items()})
+            continue
+        share = isinstance(value, float) and "entropy" not in name
+        print(f"{name:36} {percent(value) if share else f'{value:.3f}' if isinstance(value, float) else value}")
+
+
+def percent(share: float) -> str:
+    """A share of 1 as a percentage."""
+    return f"{100 * share:.2f} %"

@@ -18,6 +18,8 @@ from saccade.build import build_store, limited, readable
 from saccade.data import create_dataset
 from saccade.data.batches import deal, ordered_batches, prefetch
 from saccade.data.records import Question, images_of
+from saccade.data.vqa import Vqa
+from saccade.data.vqa_results import write_results
 from saccade.errors import DataError, RecipeError, StoreError
 from saccade.progress import SILENT, Report
 from saccade.serial import write_json, write_text
@@ -37,6 +39,8 @@ def evaluate(
     report: Report = SILENT,
 ) -> dict[str, Any]:
     """Evaluate a run on a split of its data set; writes `metrics.json` and `predictions.jsonl` into `out`.
+
+    For VQA also `results.json`, which the official server takes; there are no metrics where the answers are secret.
 
     `out` is `<run>/<split>` by default; `root` names the folder of the corpus, and `weights` the file of the backbone's
     weights, where they have moved since training.
@@ -68,9 +72,11 @@ def evaluate(
         "split": split,
         "questions": len(questions),
         "images": len(images_of(questions)),
-        **loaded.task.metrics(predictions),
+        **(loaded.task.metrics(predictions) if all(question.answers for question in questions) else {}),
     }
     out.mkdir(parents=True, exist_ok=True)
+    if isinstance(data, Vqa):
+        write_results(out / "results.json", {p.question.id: p.answers[0][0] for p in predictions})
     write_text(
         out / "predictions.jsonl", "".join(json.dumps(p.to_dict(), ensure_ascii=False) + "\n" for p in predictions)
     )

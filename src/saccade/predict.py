@@ -17,6 +17,7 @@ from saccade.checkpoint import LoadedRun
 from saccade.errors import DataError, RecipeError, RunError
 from saccade.explain.explanation import Explanation, steps_of
 from saccade.features.extract import Extractor
+from saccade.features.spec import IMPORTED
 from saccade.images import open_image, to_rgb
 from saccade.types import AttentionMap, Regions
 
@@ -81,6 +82,11 @@ class Predictor:
         loaded = checkpoint.load(_local(run))
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         spec = loaded.facts.spec
+        if spec.backbone == IMPORTED:
+            raise RunError(
+                f"{run} was trained on features from files, whose extractor Saccade does not have, so it cannot look at "
+                "another image; saccade evaluate works, and a run on a backbone of saccade list backbones can be asked"
+            )
         if weights is None and spec.weights not in ("pretrained", "random") and not Path(spec.weights).is_file():
             raise RunError(
                 f"{run} was trained with backbone weights from {spec.weights}, which is not here; say with --weights "

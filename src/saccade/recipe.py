@@ -35,6 +35,10 @@ class DataConfig:
     """Data set, one of `saccade list datasets`."""
     root: str = ""
     """Folder with the corpus's files; data that is generated needs none."""
+    train: Literal["train", "train+val"] = "train"
+    """Splits to train on; with train+val there is nothing to validate on, and the last epoch's weights are kept."""
+    genome: str = ""
+    """vqa2: folder of Visual Genome's questions, to train on those about the same images as well."""
     limit: int | None = None
     """Use the first so many images of each split only."""
     store: str = ""
@@ -47,42 +51,60 @@ class AnsweringConfig:
 
     answers: int = 2000
     """Keep the so many most frequent answers of the training split as classes."""
-    targets: Literal["hard", "soft"] = "hard"
-    """hard: softmax, the annotators' most frequent answer; soft: a sigmoid per class, the official scores."""
+    min_answer_count: int = 1
+    """Of these, keep the answers that so many training questions have."""
+    targets: Literal["hard", "annotators", "soft", "ban"] = "hard"
+    """hard: softmax, the annotators' most frequent answer; annotators: softmax, the share of annotators with each
+    answer, which is the mean of sampling one of them; soft: a sigmoid per class, the official scores; ban: the same
+    from the answers as they were written, by the table of BAN's authors."""
     scoring: Literal["vqa", "daquar"] = "vqa"
     """vqa: the official VQA accuracy; daquar: exact answer sets and WUPS."""
     min_word_count: int = 1
     """Words rarer than this in the training questions are unknown."""
     max_words: int = 50
     """Questions are cut after so many words."""
+    glove: str = ""
+    """Text file of GloVe word vectors to start from, for the models that take some."""
 
 
 @dataclass(frozen=True)
 class OptimConfig:
     """The optimiser, its schedule and clipping."""
 
-    name: Literal["sgd", "adam", "adamax"] = "sgd"
+    name: Literal["sgd", "adam", "adamax", "rmsprop"] = "sgd"
     """Optimiser."""
     lr: float = 0.1
     """Base learning rate."""
+    bias_lr: float = 1.0
+    """Biases learn so many times as fast."""
+    embedding_lr: float = 1.0
+    """Word embeddings learn so many times as fast."""
     momentum: float = 0.9
     """Momentum of sgd."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of adam and adamax."""
     weight_decay: float = 0.0
-    """L2 penalty on all parameters."""
-    schedule: Literal["constant", "step", "cosine"] = "constant"
-    """How the learning rate moves after the warm-up."""
+    """L2 penalty on the parameters."""
+    decay: Literal["all", "weights", "not-embeddings"] = "all"
+    """Which parameters the penalty is on; weights: all but biases."""
+    schedule: Literal["constant", "step", "cosine", "steps", "epochs"] = "constant"
+    """How the learning rate moves after the warm-up: see `milestones`, `period` and `rates`."""
     warmup_epochs: float = 0.0
     """Raise the rate linearly over the first so many epochs."""
     milestones: tuple[int, ...] = ()
     """step: the epochs after which the rate is multiplied by `factor`."""
     factor: float = 0.1
-    """step: that factor."""
+    """step and steps: that factor."""
+    period: int = 1
+    """steps: the rate is multiplied by `factor` after every so many optimiser steps."""
+    rates: tuple[float, ...] = ()
+    """epochs: multiples of the base rate in each epoch; the last goes on."""
+    loss_weight: float = 1.0
+    """Multiplies the loss before gradients are clipped."""
     clip: float | None = None
     """Clip gradients at this norm or value."""
-    clip_by: Literal["norm", "value"] = "norm"
-    """norm: the global L2 norm; value: each element."""
+    clip_by: Literal["norm", "value", "parameter"] = "norm"
+    """norm: the global L2 norm; value: each element; parameter: the L2 norm of each parameter's gradient."""
 
 
 @dataclass(frozen=True)
@@ -137,23 +159,34 @@ class Recipe:
         for what, value in {"train.epochs": self.train.epochs, "train.batch_size": self.train.batch_size,
                             "train.accumulate": self.train.accumulate, "train.devices": self.train.devices,
                             "train.save_every": self.train.save_every, "task.answers": self.task.answers,
-                            "task.max_words": self.task.max_words, "optim.lr": self.optim.lr}.items():  # fmt: skip
+                            "task.max_words": self.task.max_words, "optim.lr": self.optim.lr,
+                            "optim.period": self.optim.period}.items():  # fmt: skip
             if value <= 0:
                 raise RecipeError(f"{what}: expected a number above 0, got {value}")
         if self.data.limit is not None and self.data.limit <= 0:
             raise RecipeError(f"data.limit: expected a number above 0, got {self.data.limit}")
+        if self.optim.schedule == "epochs" and not self.optim.rates:
+            raise RecipeError("optim.rates: the schedule epochs needs the multiple of each epoch")
 
     def smoke(self) -> Recipe:
         """The same path in seconds: two epochs over a few images, a small untrained backbone where none is shipped."""
         features = self.features
         if features.backbone != "scenes-cnn":
             features = dataclasses.replace(
-                features, backbone="test_resnet", weights="random", image_size=96, layer=-1, backbone_args=()
+                features,
+                backbone="test_resnet",
+                weights="random",
+                image_size=96,
+                layer=-1,
+                regions="grid",
+                width=None,
+                backbone_args=(),
             )
         return dataclasses.replace(
             self,
             data=dataclasses.replace(self.data, limit=min(self.data.limit or 24, 24)),
             features=features,
+            task=dataclasses.replace(self.task, glove="", min_answer_count=1),
             train=dataclasses.replace(
                 self.train, epochs=min(self.train.epochs, 2), batch_size=min(self.train.batch_size, 16)
             ),

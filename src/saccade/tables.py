@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 
 from saccade.data import DATASETS
-from saccade.data.scenes import Scenes
 from saccade.features.backbones import known_backbones
 from saccade.models import MODELS
 from saccade.recipes import RECIPES
@@ -15,11 +14,11 @@ def tables(what: str = "all") -> dict[str, dict[str, str]]:
     """The tables asked for, by title; `all` leaves out the backbones, of which there are over a thousand."""
     found = {}
     if what in ("all", "models"):
-        found["models"] = {name: _first_line(model) for name, model in MODELS.items()}
+        found["models"] = {name: _first_line(getattr(model, "func", model)) for name, model in MODELS.items()}
     if what in ("all", "recipes"):
         found["recipes"] = {name: recipe.card.about for name, recipe in RECIPES.items()}
     if what in ("all", "datasets"):
-        found["datasets"] = {name: _first_line(entry or Scenes) for name, entry in DATASETS.items()}
+        found["datasets"] = {name: _first_line(entry) for name, entry in DATASETS.items()}
     if what == "backbones":
         found["backbones"] = dict.fromkeys(known_backbones(), "")
     return found

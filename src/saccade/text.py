@@ -44,6 +44,11 @@ class Vocabulary:
     def __contains__(self, word: str) -> bool:
         return self._tokenizer.token_to_id(word) is not None
 
+    def listed(self) -> list[str]:
+        """The words in the order of their ids, padding and unknown first."""
+        ids: dict[str, int] = self._tokenizer.get_vocab()
+        return sorted(ids, key=ids.__getitem__)
+
     def words(self, text: str) -> list[str]:
         """The text's words as they are looked up, unknown ones included."""
         normalized = self._tokenizer.normalizer.normalize_str(text)

@@ -17,12 +17,13 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from saccade import checkpoint
-from saccade.build import Setup, build, build_model
+from saccade.build import Setup, build, build_model, load_vectors
 from saccade.checkpoint import Progress
 from saccade.data.batches import deal, prefetch, shuffled_batches
 from saccade.errors import RecipeError, RunError
 from saccade.evaluate import predict
 from saccade.models import model_sizes
+from saccade.nn.text_encoders import BagOfWords
 from saccade.progress import SILENT, Report
 from saccade.recipe import OptimConfig, Recipe
 from saccade.serial import from_dict, read_json, to_dict, write_json
@@ -92,7 +93,8 @@ def _run(fabric: Fabric, *, recipe: Recipe, out: Path, resume: bool, overwrite: 
     with fabric.rank_zero_first():  # the first process extracts the features, the others find them made
         setup = build(recipe, report if fabric.is_global_zero else SILENT, fabric.device)
     torch.manual_seed(recipe.train.seed)
-    model = build_model(recipe, setup.task, setup.facts.region_size)
+    model = build_model(recipe, setup.task, setup.facts)
+    load_vectors(model, recipe, setup, report if fabric.is_global_zero else SILENT)
     optimizer = build_optimizer(recipe.optim, model)
     # A run's companions are written once: a resumed run keeps its own.
     if fabric.is_global_zero and not (out / checkpoint.FEATURES).exists():
@@ -154,7 +156,7 @@ class _Loop:
         loaded = prefetch(self._collate, shares)
         for batch in todo:
             for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(self.recipe, progress.step, len(batches))
+                group["lr"] = group["times"] * learning_rate(self.recipe, progress.step, len(batches))
             torch.manual_seed(_step_seed(config.seed, progress.step, fabric.global_rank))
             size = sum(map(len, batch))
             total += self._step(wrapped, optimizer, loaded, size)
@@ -186,15 +188,24 @@ class _Loop:
             with fabric.no_backward_sync(wrapped, enabled=part < accumulate - 1):
                 loss = weight * self.setup.task.loss(wrapped(batch.regions, batch.words, attention=False), batch)
                 # Processes average their gradients, so each weighs its share of the sum by their number.
-                fabric.backward(loss * (fabric.world_size / size))
+                fabric.backward(loss * (self.recipe.optim.loss_weight * fabric.world_size / size))
             total += loss.detach().double()
-        clip = self.recipe.optim.clip
-        if clip is not None:
-            limit = {"max_norm": clip} if self.recipe.optim.clip_by == "norm" else {"clip_val": clip}
-            fabric.clip_gradients(wrapped, optimizer, error_if_nonfinite=False, **limit)
+        self._clip(wrapped, optimizer)
         optimizer.step()
         optimizer.zero_grad()
         return total
+
+    def _clip(self, wrapped: Any, optimizer: Any) -> None:
+        clip, by = self.recipe.optim.clip, self.recipe.optim.clip_by
+        if clip is None:
+            return
+        if by == "parameter":
+            self.fabric.strategy.precision.unscale_gradients(optimizer)
+            for parameter in self.model.parameters():
+                nn.utils.clip_grad_norm_(parameter, clip)
+            return
+        limit = {"max_norm": clip} if by == "norm" else {"clip_val": clip}
+        self.fabric.clip_gradients(wrapped, optimizer, error_if_nonfinite=False, **limit)
 
     def _collate(self, share: tuple[list[int], float]) -> tuple[Batch, float]:
         indices, weight = share
@@ -213,14 +224,7 @@ class _Loop:
     def _finish_epoch(self, seconds: float, examples: int) -> None:
         """Validate, log, keep the weights if they are the best, and save the state to resume from."""
         progress, config = self.progress, self.recipe.train
-        predictions = predict(
-            self.fabric, self.model, self.setup.task, self.setup.val, self.read, config.batch_size, attention=False
-        )
-        metrics = self.setup.task.metrics(predictions)
-        if config.metric not in metrics:
-            raise RecipeError(
-                f"train.metric: no validation metric named {config.metric!r}; there are {', '.join(metrics)}"
-            )
+        metrics = self._validate()
         record = {
             "epoch": progress.epoch + 1,
             "step": progress.step,
@@ -230,23 +234,38 @@ class _Loop:
             "examples_per_second": round(examples / seconds, 1),
             **metrics,
         }
-        better = progress.best is None or metrics[config.metric] > progress.best
+        score = metrics.get(config.metric)  # None without validation: then the last epoch is the best
+        better = score is None or progress.best is None or score > progress.best
         if better:
-            progress.best, progress.best_epoch = metrics[config.metric], progress.epoch
+            progress.best, progress.best_epoch = score, progress.epoch
         progress.epoch, progress.batch, progress.loss_sum, progress.examples = progress.epoch + 1, 0, 0.0, 0
         if self.fabric.is_global_zero:
             checkpoint.append_log(self.out, record)
             if better:
                 checkpoint.save_model(self.out, self.model)
-                write_json(self.out / checkpoint.METRICS, {"split": "val", "epoch": progress.epoch, **metrics})
+                split = {"split": "val"} if metrics else {"loss": record["loss"]}
+                write_json(self.out / checkpoint.METRICS, {**split, "epoch": progress.epoch, **metrics})
             if self.writer is not None:
                 for name, value in record.items():
                     self.writer.add_scalar(name, value, progress.step)
         self._save()
+        validated = "no validation" if score is None else f"val {config.metric} {100 * score:.2f} %"
         self.report.say(
-            f"epoch {progress.epoch}/{config.epochs}: loss {record['loss']:.4f}, "
-            f"val {config.metric} {100 * metrics[config.metric]:.2f} %, {record['examples_per_second']:,.0f} examples/s"
+            f"epoch {progress.epoch}/{config.epochs}: loss {record['loss']:.4f}, {validated}, "
+            f"{record['examples_per_second']:,.0f} examples/s"
         )
+
+    def _validate(self) -> dict[str, float]:
+        """The metrics of the validation split; none where that is trained on."""
+        setup, metric = self.setup, self.recipe.train.metric
+        if not setup.val:
+            return {}
+        size = self.recipe.train.batch_size
+        predictions = predict(self.fabric, self.model, setup.task, setup.val, self.read, size, attention=False)
+        metrics = setup.task.metrics(predictions)
+        if metric not in metrics:
+            raise RecipeError(f"train.metric: no validation metric named {metric!r}; there are {', '.join(metrics)}")
+        return metrics
 
     def _save(self) -> None:
         if self.fabric.is_global_zero:
@@ -260,13 +279,31 @@ class _Loop:
 
 
 def build_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """The recipe's optimiser over all parameters."""
+    """The recipe's optimiser over all parameters, in groups that share a learning rate and a penalty."""
+    groups = _parameter_groups(config, model)
     if config.name == "sgd":
-        return torch.optim.SGD(
-            model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
-        )
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+    if config.name == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=config.lr)
     kind = torch.optim.Adam if config.name == "adam" else torch.optim.Adamax
-    return kind(model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
+    return kind(groups, lr=config.lr, betas=config.betas)
+
+
+def _parameter_groups(config: OptimConfig, model: nn.Module) -> list[dict[str, Any]]:
+    """Parameters with how many times the base rate they learn at (`times`) and their penalty."""
+    embeddings = {
+        parameter
+        for module in model.modules()
+        if isinstance(module, nn.Embedding | BagOfWords)
+        for parameter in module.parameters()
+    }
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        bias, embedding = "bias" in name.rpartition(".")[2], parameter in embeddings
+        times = config.bias_lr if bias else config.embedding_lr if embedding else 1.0
+        spared = (config.decay == "weights" and bias) or (config.decay == "not-embeddings" and embedding)
+        groups.setdefault((times, 0.0 if spared else config.weight_decay), []).append(parameter)
+    return [{"params": params, "times": times, "weight_decay": decay} for (times, decay), params in groups.items()]
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
@@ -276,6 +313,10 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
         return config.lr * (step + 1) / math.ceil(config.warmup_epochs * steps_per_epoch)
     if config.schedule == "step":
         return config.lr * config.factor ** sum(epoch >= milestone for milestone in config.milestones)
+    if config.schedule == "steps":
+        return config.lr * config.factor ** (step // config.period)
+    if config.schedule == "epochs":
+        return config.lr * config.rates[min(int(epoch), len(config.rates) - 1)]
     if config.schedule == "cosine":
         done = (epoch - config.warmup_epochs) / (recipe.train.epochs - config.warmup_epochs)
         return config.lr * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))

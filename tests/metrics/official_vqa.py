@@ -90,3 +90,26 @@ def accuracy(prediction: str, answers: list[str]) -> float:
         matching = [annotator for annotator in others if annotator["answer"] == result]
         shares.append(min(1, len(matching) / 3))
     return sum(shares) / len(shares)
+
+
+def evaluate(annotations: list[dict], results: list[dict], places: int = 2) -> dict[str, object]:
+    """Percentages over all questions and per type, rounded as the official evaluation rounds them by default."""
+    answer_to = {result["question_id"]: result["answer"] for result in results}
+    overall, of_question_type, of_answer_type = [], {}, {}
+    for annotation in annotations:
+        given = [answer["answer"] for answer in annotation["answers"]]
+        earned = accuracy(answer_to[annotation["question_id"]], given)
+        overall.append(earned)
+        for table, key in ((of_question_type, "question_type"), (of_answer_type, "answer_type")):
+            if annotation[key] not in table:
+                table[annotation[key]] = []
+            table[annotation[key]].append(earned)
+
+    def percent(shares: list[float]) -> float:
+        return round(100 * float(sum(shares)) / len(shares), places)
+
+    return {
+        "overall": percent(overall),
+        "perQuestionType": {name: percent(shares) for name, shares in of_question_type.items()},
+        "perAnswerType": {name: percent(shares) for name, shares in of_answer_type.items()},
+    }

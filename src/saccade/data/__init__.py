@@ -1,4 +1,4 @@
-"""The data sets by name. Each comes from one file that reads a corpus as it lies on disk; scenes are generated."""
+"""The data sets by name. Each comes from one file that reads a corpus as it lies on disk, or generates it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 
 from saccade.data.daquar import Daquar
 from saccade.data.own import OwnData
+from saccade.data.positions import Positions
 from saccade.data.records import SPLITS, AnsweringData
 from saccade.data.scenes import Scenes
+from saccade.data.vqa import Vqa
 from saccade.errors import DataError, look_up
 
 
@@ -18,19 +20,59 @@ def _daquar_37(root: Path) -> Daquar:
     return Daquar(root, classes=37)
 
 
-@lru_cache(maxsize=2)  # asked for several times in a row, when training and then evaluating
-def _scenes(limit: int | None) -> Scenes:
-    whole = Scenes()
-    return whole if limit is None else Scenes(**{split: min(limit, len(whole.images(split))) for split in SPLITS})
+def _positions_absolute(**sizes: int) -> Positions:
+    """Is a red square on that side of the image? SMem's synthetic experiment; 75 % of the answers are "no"."""
+    return Positions("absolute", **sizes)
 
 
-# From the folder that `--data.root` names to the corpus; None for data that needs no folder.
-DATASETS: Mapping[str, Callable[[Path], AnsweringData] | None] = {
-    "scenes": None,
+def _positions_relative(**sizes: int) -> Positions:
+    """Is a red square on that side of the cat? SMem's synthetic experiment; 75 % of the answers are "no"."""
+    return Positions("relative", **sizes)
+
+
+def _vqa1(root: Path) -> Vqa:
+    """VQA v1, open-ended questions about photographs."""
+    return Vqa(root, 1)
+
+
+def _vqa1_multiple_choice(root: Path) -> Vqa:
+    """VQA v1, the answer to be chosen among eighteen."""
+    return Vqa(root, 1, task="multiple-choice")
+
+
+def _vqa1_abstract(root: Path) -> Vqa:
+    """VQA v1, open-ended questions about abstract scenes."""
+    return Vqa(root, 1, abstract=True)
+
+
+def _vqa1_abstract_multiple_choice(root: Path) -> Vqa:
+    """VQA v1 about abstract scenes, the answer to be chosen among eighteen."""
+    return Vqa(root, 1, abstract=True, task="multiple-choice")
+
+
+def _vqa2(root: Path) -> Vqa:
+    """VQA v2, open-ended questions about photographs, each with a different answer for a similar one."""
+    return Vqa(root, 2)
+
+
+# From the number of images of each split to the corpus.
+GENERATED: Mapping[str, Callable[..., Scenes | Positions]] = {
+    "scenes": Scenes,
+    "positions-absolute": _positions_absolute,
+    "positions-relative": _positions_relative,
+}
+# From the folder that `--data.root` names to the corpus.
+READ: Mapping[str, Callable[[Path], AnsweringData]] = {
     "own": OwnData,
+    "vqa1": _vqa1,
+    "vqa1-multiple-choice": _vqa1_multiple_choice,
+    "vqa1-abstract": _vqa1_abstract,
+    "vqa1-abstract-multiple-choice": _vqa1_abstract_multiple_choice,
+    "vqa2": _vqa2,
     "daquar": Daquar,
     "daquar-37": _daquar_37,
 }
+DATASETS: Mapping[str, Callable[..., AnsweringData]] = {**GENERATED, **READ}
 
 
 def create_dataset(name: str, root: str | Path = "", *, limit: int | None = None) -> AnsweringData:
@@ -38,11 +80,18 @@ def create_dataset(name: str, root: str | Path = "", *, limit: int | None = None
 
     Raises UnknownNameError, or DataError when no such folder is named.
     """
-    reader = look_up(DATASETS, name, "data set")
-    if reader is None:
-        return _scenes(limit)
+    look_up(DATASETS, name, "data set")
+    if name in GENERATED:
+        return _generated(name, limit)
     if not str(root):
         raise DataError(f"data set {name} needs its folder: say --data.root DIR")
     if not Path(root).is_dir():
         raise DataError(f"no such folder; --data.root names the folder of {name}", root)
-    return reader(Path(root))
+    return READ[name](Path(root))
+
+
+@lru_cache(maxsize=2)  # asked for several times in a row, when training and then evaluating
+def _generated(name: str, limit: int | None) -> AnsweringData:
+    whole = GENERATED[name]()
+    sizes = {split: len(whole.images(split)) for split in SPLITS}
+    return whole if limit is None else GENERATED[name](**{split: min(limit, size) for split, size in sizes.items()})

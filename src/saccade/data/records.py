@@ -13,13 +13,16 @@ Box = tuple[float, float, float, float]
 SPLITS = ("train", "val", "test")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Question:
     """A question about an image.
 
-    ``answers`` holds what each annotator said, at least one, repeated where they agree. ``kind`` is the question's type
-    ("" where the corpus has none). ``boxes`` are where an attention ought to look, as x1, y1, x2, y2 fractions of
-    width and height; empty where unknown.
+    ``answers`` holds what each annotator said, repeated where they agree; none at all where the answers are kept
+    secret, as for an official test split. ``kind`` is the question's type ("" where the corpus has none). ``boxes`` are
+    where an attention ought to look, as x1, y1, x2, y2 fractions of width and height; empty where unknown. ``answer``
+    is the one answer that the corpus itself names as the right one: VQA's multiple_choice_answer, which may be "", and
+    None in corpora without such a thing. ``choices`` are the answers offered in a multiple-choice task.
+    ``question_type`` is VQA's other type, the question's first words, where ``kind`` is its answer_type.
     """
 
     id: str
@@ -28,6 +31,9 @@ class Question:
     answers: tuple[str, ...]
     kind: str = ""
     boxes: tuple[Box, ...] = ()
+    answer: str | None = None
+    choices: tuple[str, ...] = ()
+    question_type: str = ""
 
 
 @runtime_checkable

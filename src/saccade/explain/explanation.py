@@ -97,15 +97,18 @@ def steps_of(
 ) -> tuple[Step, ...]:
     """The steps of one example, in order: maps of the same name belong to the same step.
 
-    A map over both words and regions is shown by its two marginals. Raises SaccadeError for a batch of more than
-    one example, and for a name that says the same twice.
+    A joint map over words and regions is shown by its two marginals, a map by rows by the mean of its rows; maps of
+    kind "raw" are no attention and left out, and so is a map without any weight. Raises SaccadeError for a batch of
+    more than one example, and for a name that says the same twice.
     """
     found: dict[str, dict[str, Float[np.ndarray, " weights"]]] = {}
     for each in attention:
         if len(each.weights) != 1:
             raise SaccadeError(f"{each.name}: expected the attention of one example, got {len(each.weights)}")
+        if each.kind == "raw" or not each.weights.any():
+            continue
         step = found.setdefault(each.name, {})
-        for axis in dict.fromkeys(each.axes):
+        for axis in dict.fromkeys(each.axes if each.kind == "joint" else each.axes[-1:]):
             if axis in step:
                 raise SaccadeError(f"{each.name}: expected one map over {axis}, got two; name the steps apart")
             step[axis] = _marginal(each, axis)

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from saccade.errors import RecipeError
 
+IMPORTED = "imported"  # the backbone of features that came from files
+
 
 @dataclass(frozen=True)
 class FeatureSpec:
@@ -34,8 +36,8 @@ class FeatureSpec:
     std: tuple[float, float, float] | None = None
     """Deviation to divide by; what the backbone was trained with unless given."""
 
-    regions: Literal["grid"] = "grid"
-    """What a region is: a cell of the feature map."""
+    regions: Literal["grid", "boxes"] = "grid"
+    """What a region is: a cell of the feature map, or a box that came with the features."""
 
     dtype: Literal["float16", "float32"] = "float16"
     """The numbers that features are rounded to."""
@@ -46,11 +48,16 @@ class FeatureSpec:
     backbone_args: tuple[str, ...] = ()
     """Further arguments of the backbone, as in `pad_type=same`."""
 
+    width: int | None = None
+    """Numbers per region that the features must have; checked when they are read."""
+
     def __post_init__(self) -> None:
         if self.layer < -1:
             raise RecipeError(f"layer: expected -1 or the number of a stage, got {self.layer}")
         if self.image_size < 1:
             raise RecipeError(f"image_size: expected at least 1 pixel, got {self.image_size}")
+        if self.width is not None and self.width < 1:
+            raise RecipeError(f"width: expected at least 1 number per region, got {self.width}")
         for name, colour in (("mean", self.mean), ("std", self.std)):
             if colour is not None and max(colour) > 5:
                 raise RecipeError(f"{name}: expected colours between 0 and 1, got {colour}")

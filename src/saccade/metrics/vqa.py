@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from saccade.errors import DataError
 
@@ -37,7 +38,7 @@ CONTRACTIONS = {
     word[:i] + word[i + 1 :]: word for word in CONTRACTED for i, letter in enumerate(word) if letter == "'"
 } | {"somebody'd": "somebodyd"}  # the official table has this one the wrong way round
 
-# What BAN and the bottom-up attention code train on: the share earned by the number of annotators, of ten, who agree.
+# The share earned by the number of annotators, of ten, who agree.
 SOFT_SCORES = (0.0, 0.3, 0.6, 0.9, 1.0)
 
 
@@ -47,7 +48,22 @@ def normalize_answer(text: str) -> str:
     >>> normalize_answer("The two dogs, (1,000) dont bark.")
     "2 dogs 1000 don't bark"
     """
-    return _process_words(_process_punctuation(_trim(text)))
+    return _preprocessed(_trim(text))
+
+
+def preprocess_answer(text: str) -> str:
+    """The answer as BAN's authors prepare it (`preprocess_answer` in their compute_softscore.py).
+
+    That is the official normal form but for the spaces around the answer, which are not trimmed first.
+
+    >>> preprocess_answer("t-shirt- "), normalize_answer("t-shirt- ")
+    ('tshirt', 't shirt')
+    """
+    return _process_words(_process_punctuation(text))
+
+
+# Millions of answers are a few thousand strings.
+_preprocessed = lru_cache(maxsize=1 << 16)(preprocess_answer)
 
 
 def vqa_accuracy(prediction: str, answers: Sequence[str]) -> float:
@@ -76,6 +92,50 @@ def soft_scores(answers: Sequence[str]) -> dict[str, float]:
     """
     counts = Counter(_comparable("", answers)[1])
     return {answer: _share(count, len(answers)) for answer, count in counts.items()}
+
+
+def ban_scores(answers: Sequence[str]) -> dict[str, float]:
+    """What BAN and the bottom-up attention code train on: `SOFT_SCORES` of how often each string occurs.
+
+    Strings are counted as they are given, in order of appearance. Their code gives the annotators' raw ones, so that a
+    spelling that is no class earns nothing; with ten answers in normal form the scores are those of `soft_scores`.
+
+    >>> ban_scores(["red"] * 7 + ["Red", "dark red", "dark red"])
+    {'red': 1.0, 'Red': 0.3, 'dark red': 0.6}
+    """
+    return {answer: SOFT_SCORES[min(count, len(SOFT_SCORES) - 1)] for answer, count in Counter(answers).items()}
+
+
+def answer_list(labels: Iterable[str], *, most: int | None = None, at_least: int = 1) -> tuple[str, ...]:
+    """The answers that become classes: the `most` most frequent of those that occur `at_least` so many times.
+
+    `labels` has one answer per question, compared as given; "" is an answer like any other. The most frequent comes
+    first, equally frequent ones in alphabetical order. Of the official multiple_choice_answers of train+val, BAN's
+    3,129 answers are `at_least=9` of VQA v2's after `preprocess_answer`, SMem's 1,031 are `at_least=23` of v1's as they
+    are, r-DAN's 2,000 are `most=2000`.
+
+    >>> answer_list(["no", "yes", "2", "yes", "no", ""], at_least=2), answer_list(["b", "c", "a", "c"], most=2)
+    (('no', 'yes'), ('c', 'a'))
+    """
+    counts = Counter(labels)
+    ranked = sorted(counts, key=lambda answer: (-counts[answer], answer))
+    return tuple(answer for answer in ranked if counts[answer] >= at_least)[:most]
+
+
+def best_choice(choices: Sequence[str], classes: Mapping[str, int], scores: Sequence[float]) -> str:
+    """The most probable of the answers offered, as it is offered; the first of them when none is a class.
+
+    `classes` says which of `scores` belongs to which answer. A choice that is no class as it is written is looked up
+    in its normal form; the first of equals is taken. Raises DataError without choices.
+
+    >>> best_choice(["red", "Two", "blue"], {"red": 0, "2": 1, "green": 2}, [0.1, 0.3, 0.6])
+    'Two'
+    """
+    if not choices:
+        raise DataError("expected a multiple-choice question to offer answers, got none")
+    places = [classes.get(choice, classes.get(normalize_answer(choice))) for choice in choices]
+    known = [(choice, scores[place]) for choice, place in zip(choices, places, strict=True) if place is not None]
+    return max(known, key=lambda pair: pair[1])[0] if known else choices[0]
 
 
 def vqa_scores(

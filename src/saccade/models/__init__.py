@@ -12,12 +12,23 @@ from torch import nn
 
 from saccade.errors import RecipeError, look_up
 from saccade.models.dan import RDAN
+from saccade.models.dfaf import DFAF
 from saccade.models.ibowimg import IBOWIMG
+from saccade.models.lstm_q_i import LSTMQI
+from saccade.models.mrn import MRN
 from saccade.models.question_only import QuestionOnly
+from saccade.models.san import SAN
+from saccade.models.smem import SMem
 
 MODELS: Mapping[str, Callable[..., nn.Module]] = {
     "r-dan": RDAN,
+    "smem-1": partial(SMem, hops=1),
+    "smem-2": partial(SMem, hops=2),
+    "dfaf": DFAF,
     "ibowimg": IBOWIMG,
+    "lstm-q-i": LSTMQI,
+    "san": SAN,
+    "mrn": MRN,
     "question-only": QuestionOnly,
 }
 

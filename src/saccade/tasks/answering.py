@@ -5,10 +5,8 @@ Blind to which model answers: anything that maps (Regions, Words) to Answers wil
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,8 +16,10 @@ from torch import Tensor
 
 from saccade.data.records import Question
 from saccade.errors import DataError
+from saccade.metrics.vqa import answer_list, best_choice, normalize_answer
 from saccade.tasks.looking import Look, looking_metrics, looks_of
 from saccade.tasks.scoring import SCORING
+from saccade.tasks.targets import Targets
 from saccade.text import Vocabulary
 from saccade.types import Answers, Grouping, Regions, Words
 
@@ -31,7 +31,7 @@ Reader = Callable[[Sequence[str]], Regions]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Questions ready for a model; `targets` are class ids [B] when hard, scores [B, C] when soft."""
+    """Questions ready for a model; `targets` are class ids [B] when hard, scores [B, C] otherwise."""
 
     regions: Regions
     words: Words
@@ -45,11 +45,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model answered to a question, what that earned, and where it looked (per step; empty without boxes)."""
+    """What a model answered to a question, what that earned, and where it looked (per step; empty without boxes).
+
+    ``accuracy`` is None for a question without annotators.
+    """
 
     question: Question
     answers: tuple[tuple[str, float], ...]
-    accuracy: float
+    accuracy: float | None
     looks: tuple[Look, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,27 +75,26 @@ class AnsweringTask:
 
     def __init__(self, vocabulary: Vocabulary, answers: tuple[str, ...], config: AnsweringConfig) -> None:
         self.vocabulary, self.answers, self.config = vocabulary, answers, config
-        self._class = {answer: i for i, answer in enumerate(answers)}
         self._scoring = SCORING[config.scoring]
-        self._scores = lru_cache(maxsize=None)(self._scoring.scores)  # the same few answers come again and again
+        self._targets = Targets(answers, self._scoring, config.targets)
 
     @classmethod
     def build(cls, questions: Sequence[Question], config: AnsweringConfig) -> AnsweringTask:
         """The task whose words and answers are those of the training questions given.
 
-        An answer counts once a question, the one that most annotators gave; ties go to the one given first.
+        A question counts for one answer: the corpus's own label, or the one that most annotators gave; ties go to the
+        one given first. Raises DataError when no answer is frequent enough.
         """
         vocabulary = Vocabulary.build((question.text for question in questions), min_count=config.min_word_count)
-        scoring = SCORING[config.scoring]
-        counts = Counter(_best(scoring.scores(question.answers)) for question in questions)
-        ranked = sorted(counts, key=lambda answer: (-counts[answer], answer))
-        return cls(vocabulary, tuple(ranked[: config.answers]), config)
+        labels = (SCORING[config.scoring].label(question, config.targets) for question in questions)
+        answers = answer_list(labels, most=config.answers, at_least=config.min_answer_count)
+        if not answers:
+            raise DataError(f"no answer is that of {config.min_answer_count} questions: lower --task.min-answer-count")
+        return cls(vocabulary, answers, config)
 
     def trainable(self, questions: Sequence[Question]) -> list[Question]:
-        """The questions that a loss can learn from: with hard targets, those whose answer is a class."""
-        if self.config.targets == "soft":
-            return list(questions)
-        return [q for q in questions if _best(self._scores(q.answers)) in self._class]
+        """The questions that a loss can learn from: with a softmax, those whose answer is a class."""
+        return [question for question in questions if self._targets.learnable(question)]
 
     def collate(self, questions: Sequence[Question], read: Reader, *, grouped: bool) -> Batch:
         """The questions as a batch, their images' regions read from the store: once an image when grouped."""
@@ -106,16 +108,15 @@ class AnsweringTask:
         return Batch(regions, words, self._targets(questions), tuple(questions))
 
     def loss(self, output: Answers, batch: Batch) -> Float[Tensor, ""]:
-        """The summed loss of the batch: cross-entropy, or with soft targets binary cross-entropy over all classes."""
+        """The summed loss of the batch: cross-entropy, or binary cross-entropy over all classes."""
         logits = output.logits.float()
-        if self.config.targets == "hard":
+        if self._softmax:
             return F.cross_entropy(logits, batch.targets, reduction="sum")
         return F.binary_cross_entropy_with_logits(logits, batch.targets, reduction="sum")
 
     def top(self, logits: Float[Tensor, "texts answers"], count: int) -> list[tuple[tuple[str, float], ...]]:
         """The most probable answers of each row, best first."""
-        logits = logits.float()
-        probabilities = logits.softmax(1) if self.config.targets == "hard" else logits.sigmoid()
+        probabilities = self._probabilities(logits)
         best = probabilities.topk(min(count, len(self.answers)), dim=1)
         rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [tuple((self.answers[i], p) for i, p in zip(*row, strict=True)) for row in rows]
@@ -123,19 +124,24 @@ class AnsweringTask:
     def decode(self, output: Answers, batch: Batch) -> list[Prediction]:
         """Each question's answer, scored."""
         looks = looks_of(output.attention, batch.regions, batch.questions)
-        return [
-            Prediction(question, answers, self._scoring.accuracy(answers[0][0], question.answers), look)
-            for question, answers, look in zip(batch.questions, self.top(output.logits, 1), looks, strict=True)
-        ]
+        found = []
+        for i, (question, answers) in enumerate(zip(batch.questions, self.top(output.logits, 1), strict=True)):
+            chosen = self._choose(question.choices, output.logits[i]) if question.choices else answers
+            accuracy = self._scoring.accuracy(chosen[0][0], question.answers) if question.answers else None
+            found.append(Prediction(question, chosen, accuracy, looks[i]))
+        return found
 
     def metrics(self, predictions: Sequence[Prediction], *, further: bool = True) -> dict[str, float]:
         """Accuracy over all and by question type, the corpus's further metrics, the attention's where boxes are."""
         if not predictions:
             raise DataError("there is nothing to score: no predictions")
-        found = {"accuracy": _mean([p.accuracy for p in predictions])}
+        accuracies = [(p.question.kind, p.accuracy) for p in predictions if p.accuracy is not None]
+        if len(accuracies) < len(predictions):
+            raise DataError(f"{len(predictions) - len(accuracies)} of {len(predictions)} questions have no answers")
+        found = {"accuracy": _mean([accuracy for _, accuracy in accuracies])}
         kinds = sorted({p.question.kind for p in predictions} - {""})
         for kind in kinds:
-            found[f"accuracy_{metric_key(kind)}"] = _mean([p.accuracy for p in predictions if p.question.kind == kind])
+            found[f"accuracy_{metric_key(kind)}"] = _mean([accuracy for k, accuracy in accuracies if k == kind])
         if further:
             answers = [p.answers[0][0] for p in predictions]
             found |= self._scoring.further(answers, [p.question.answers for p in predictions])
@@ -146,25 +152,24 @@ class AnsweringTask:
             found |= {f"{name}_{metric_key(kind)}": value for name, value in of_kind.items()}
         return found
 
-    def _targets(self, questions: Sequence[Question]) -> Tensor:
-        scores = [self._scores(question.answers) for question in questions]
-        if self.config.targets == "hard":
-            return torch.tensor([self._class.get(_best(row), -100) for row in scores])  # -100: left out of the loss
-        targets = torch.zeros(len(questions), len(self.answers))
-        for target, row in zip(targets, scores, strict=True):
-            for answer, score in row.items():
-                if answer in self._class:
-                    target[self._class[answer]] = score
-        return targets
+    def _choose(self, choices: Sequence[str], logits: Float[Tensor, " answers"]) -> tuple[tuple[str, float], ...]:
+        """The most probable of a question's choices; those that are no class have probability 0."""
+        probabilities = self._probabilities(logits[None])[0].tolist()
+        choice = best_choice(choices, self._targets.classes, probabilities)
+        number = self._targets.classes.get(choice, self._targets.classes.get(normalize_answer(choice)))
+        return ((choice, 0.0 if number is None else probabilities[number]),)
+
+    @property
+    def _softmax(self) -> bool:
+        return self.config.targets in ("hard", "annotators")
+
+    def _probabilities(self, logits: Float[Tensor, "texts answers"]) -> Float[Tensor, "texts answers"]:
+        return logits.float().softmax(1) if self._softmax else logits.float().sigmoid()
 
 
 def metric_key(kind: str) -> str:
     """A question type as it stands in metric names: lower case, anything else but letters and digits an underscore."""
     return "_".join("".join(c if c.isalnum() else " " for c in kind.lower()).split())
-
-
-def _best(scores: Mapping[str, float]) -> str:
-    return max(scores, key=scores.__getitem__)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from saccade.data.records import Question
 from saccade.errors import StoreError
 from saccade.metrics.attention import attention_entropy, attention_mass, pointing_accuracy
@@ -27,9 +31,13 @@ MEASURES = ("pointing_accuracy", "attention_mass", "attention_entropy")
 def looks_of(
     attention: Sequence[AttentionMap], regions: Regions, questions: Sequence[Question]
 ) -> list[tuple[Look, ...]]:
-    """The looks of each question of a batch, a step after the other; none for a question without boxes."""
+    """The looks of each question of a batch, a step after the other; none for a question without boxes.
+
+    Of a model without maps over regions alone, those that its words look with are taken, summed over words and heads.
+    """
     asked = [i for i, question in enumerate(questions) if question.boxes]
     maps = [each for each in attention if each.axes == ("regions",)]
+    maps = maps or [each for each in attention if each.axes[-2:] == ("words", "regions") and each.kind != "raw"]
     looks: list[list[Look]] = [[] for _ in questions]
     if not asked or not maps:
         return [() for _ in questions]
@@ -38,7 +46,7 @@ def looks_of(
     boxes = [questions[i].boxes for i in asked]
     places, mask = (regions.per_text(of)[asked].cpu().numpy() for of in (regions.boxes, regions.mask))
     for each in maps:
-        weights = each.weights[asked].float().cpu().numpy()
+        weights = _over_regions(each.weights[asked].float()).cpu().numpy()
         measured = zip(
             asked,
             pointing_accuracy(weights, places, boxes, mask).tolist(),
@@ -60,6 +68,12 @@ def looking_metrics(looks: Sequence[tuple[Look, ...]], *, steps: bool = True) ->
         key = step.step.replace(" ", "_")
         found |= {f"{name}_{key}": _mean([getattr(one[number], name) for one in looks]) for name in MEASURES}
     return found
+
+
+def _over_regions(weights: Float[Tensor, "texts *axes regions"]) -> Float[Tensor, "texts regions"]:
+    """The marginal over the last axis; zero where there is no weight at all."""
+    summed = weights.flatten(1, -2).sum(1) if weights.ndim > 2 else weights
+    return summed / summed.sum(1, keepdim=True).clamp(min=torch.finfo(summed.dtype).tiny)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,0 +1,22 @@
+"""The commands by name. Each parses, calls the library, and prints what came; imports are inside, to be quick."""
+
+from __future__ import annotations
+
+from saccade.commands.making import Extract, ImportFeatures, WriteScenes
+from saccade.commands.training import Compare, Train
+from saccade.commands.using import Ask, Demo, Evaluate, List, Score
+
+COMMANDS = {
+    "demo": Demo,
+    "list": List,
+    "train": Train,
+    "evaluate": Evaluate,
+    "compare": Compare,
+    "ask": Ask,
+    "score": Score,
+    "extract": Extract,
+    "import-features": ImportFeatures,
+    "scenes": WriteScenes,
+}
+
+__all__ = ["COMMANDS"]

@@ -1,0 +1,75 @@
+"""Commands that make what models train on: extract, import-features, scenes."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from saccade.features.spec import FeatureSpec
+
+
+@dataclass(frozen=True)
+class Extract:
+    """Turn a folder of images into a feature store; killed and started again, it goes on where it was."""
+
+    images: Annotated[Path, tyro.conf.arg(metavar="IMAGES"), tyro.conf.Positional]
+    """Folder of images, searched with its subfolders."""
+    out: Path
+    """Folder of the store."""
+    features: Annotated[FeatureSpec, tyro.conf.arg(name="")] = field(default_factory=FeatureSpec)
+    """How an image becomes regions."""
+    batch_size: int = 32
+    """Images at a time."""
+
+    def run(self) -> None:
+        """Extract and print what the store holds."""
+        from saccade.console import ConsoleReport
+        from saccade.features.extract import extract
+        from saccade.images import find_images, open_image
+
+        names = find_images(self.images)
+        with ConsoleReport() as report:
+            store = extract(
+                names,
+                lambda name: open_image(self.images / name),
+                self.out,
+                self.features,
+                batch_size=self.batch_size,
+                progress=lambda done, total: report.advance(f"extract {self.features.backbone}", done, total, "images"),
+            )
+        for name, reason in store.failed.items():
+            print(f"left out {name}: {reason}", file=sys.stderr)
+        print(
+            f"{len(store)} images, regions of {store.region_size} in {self.out}; {len(store.failed)} could not be read"
+        )
+
+
+@dataclass(frozen=True)
+class WriteScenes:
+    """Write generated scenes as PNG files and JSON Lines: a worked example of own data."""
+
+    out: Path
+    """Folder to make."""
+    images: int = 1000
+    """How many images, over all splits."""
+    seed: int = 0
+    """Another seed, other scenes."""
+
+    def run(self) -> None:
+        """Write them and say how to go on."""
+        from saccade.data.scenes import write_scenes
+
+        counts = write_scenes(self.out, images=self.images, seed=self.seed)
+        for name, count in counts.items():
+            print(f"{name:20} {count}")
+        fields = "--features.backbone scenes-cnn --features.image-size 96 --features.positions"
+        print(f"Train on them: saccade train r-dan-own --data.root {self.out} {fields}")
+
+
+@dataclass(frozen=True)
+class ImportFeatures:
+    """Turn region features from files (bottom-up-attention TSV, HDF5, NPZ, NPY, LMDB) into a feature store."""

@@ -1,0 +1,168 @@
+"""Commands that use what is trained: demo, list, evaluate, ask, score."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from saccade.console import percent, print_metrics
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Train r-DAN on generated scenes, compare it with two baselines, ask it three questions, and write a report."""
+
+    out: Path = Path("runs/demo")
+    """Folder of the run, metrics.json and report.html; what an earlier demo left there is replaced."""
+    smoke: bool = False
+    """The same path in seconds, on a few images; its numbers mean nothing."""
+
+    def run(self) -> None:
+        """Run the demo and say where the report is."""
+        from saccade.console import ConsoleReport
+        from saccade.demo import run_demo
+
+        with ConsoleReport() as report:
+            metrics = run_demo(self.out, smoke=self.smoke, report=report)
+        for name, row in {"r-dan": metrics, **metrics["baselines"]}.items():
+            print(f"{name:14} answers {percent(row['accuracy'])} of {metrics['questions']} test questions")
+        print(f"Report: {(self.out / 'report.html').resolve()}")
+
+
+@dataclass(frozen=True)
+class List:
+    """List the models, recipes, data sets or backbones that commands and recipes can name."""
+
+    what: Annotated[
+        Literal["all", "models", "recipes", "datasets", "backbones"],
+        tyro.conf.arg(metavar="WHAT"),
+        tyro.conf.Positional,
+    ] = "all"
+    """Which table to print."""
+
+    def run(self) -> None:
+        """Print the tables."""
+        from saccade.tables import tables
+
+        for title, rows in tables(self.what).items():
+            if self.what == "all":
+                print(f"{title}:")
+            for name, about in rows.items():
+                print(f"  {name:24} {about}".rstrip())
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Evaluate a run on a split: metrics.json and predictions.jsonl."""
+
+    run_directory: Annotated[Path, tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
+    """Run directory."""
+    split: Literal["train", "val", "test", "test-dev"] = "test"
+    """Which split; test-dev is VQA's."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder for the two files; RUN/SPLIT by default."""
+    root: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder of the corpus, where it has moved since training."""
+    weights: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """The backbone's weights file, where it has moved since training."""
+    batch_size: int = 256
+    """Questions at a time."""
+    json: bool = False
+    """Print the metrics as one JSON object and nothing else."""
+
+    def run(self) -> None:
+        """Evaluate and print the metrics."""
+        from saccade.console import ConsoleReport
+        from saccade.evaluate import evaluate
+
+        with ConsoleReport() as report:
+            metrics = evaluate(
+                self.run_directory,
+                split=self.split,
+                out=self.out,
+                root=self.root,
+                weights=self.weights,
+                batch_size=self.batch_size,
+                report=report,
+            )
+        if self.json:
+            print(json.dumps(metrics))
+            return
+        print_metrics(metrics)
+        print(f"Written to {self.out or self.run_directory / self.split}")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Ask a trained model a question about an image."""
+
+    run_directory: Annotated[str, tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
+    """Run directory, or a repository on the Hugging Face hub."""
+    image: Annotated[Path, tyro.conf.arg(metavar="IMAGE"), tyro.conf.Positional]
+    """Image file."""
+    question: Annotated[str, tyro.conf.arg(metavar="QUESTION"), tyro.conf.Positional]
+    """The question, in quotes."""
+    explain: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Draw where the model looked and what it read into this .png, .jpg or .html file."""
+    top: int = 5
+    """How many answers to show."""
+    weights: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """The backbone's weights file, where it has moved since training."""
+    json: bool = False
+    """Print one JSON object, attention included, and nothing else."""
+
+    def run(self) -> None:
+        """Ask and print the answers."""
+        from saccade.explain.files import check_suffix, save
+        from saccade.predict import Predictor
+
+        if self.explain is not None:
+            check_suffix(self.explain)
+        reply = Predictor.from_pretrained(self.run_directory, weights=self.weights).ask(
+            self.image, self.question, top=self.top
+        )
+        if self.explain is not None:
+            save(reply.explanation(), self.explain)
+        if reply.unknown_words:
+            print(f"Words never seen in training, ignored: {', '.join(reply.unknown_words)}", file=sys.stderr)
+        if self.json:
+            print(json.dumps(reply.to_dict()))
+            return
+        for answer, probability in reply.answers:
+            print(f"{percent(probability):>8}  {answer}")
+        if self.explain is not None:
+            print(f"Attention drawn in {self.explain}")
+
+
+@dataclass(frozen=True)
+class Score:
+    """Score a result file against its references, as the official evaluation does."""
+
+    task: Annotated[Literal["vqa"], tyro.conf.arg(metavar="TASK"), tyro.conf.Positional]
+    """vqa: answers to the questions of VQA v1 or v2."""
+    results: Annotated[Path, tyro.conf.arg(metavar="RESULTS"), tyro.conf.Positional]
+    """Result file in the official format."""
+    references: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="REFERENCES"), tyro.conf.Positional]
+    """vqa: the question file and the annotation file."""
+    json: bool = False
+    """Print the metrics as one JSON object and nothing else."""
+
+    def run(self) -> None:
+        """Score and print the metrics."""
+        from saccade.errors import RecipeError
+        from saccade.score import score_vqa
+
+        if len(self.references) != 2:
+            raise RecipeError(
+                f"score vqa: expected RESULTS QUESTIONS ANNOTATIONS, got {1 + len(self.references)} files"
+            )
+        metrics = score_vqa(self.results, *self.references)
+        if self.json:
+            print(json.dumps(metrics))
+        else:
+            print_metrics(metrics)

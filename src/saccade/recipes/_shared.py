@@ -1,0 +1,56 @@
+"""What the recipes of several papers share: features, and the corpora that no paper here was published on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from saccade.features.spec import FeatureSpec
+from saccade.recipe import AnsweringConfig, Card, DataConfig, OptimConfig, Recipe, TrainConfig
+
+SCENES = FeatureSpec(backbone="scenes-cnn", image_size=96, positions=True)
+MOBILENET = FeatureSpec(backbone="mobilenetv2_100", image_size=224, positions=True)
+# Anderson et al.'s 10 to 100 boxes an image, or 36: see docs/import_features.md.
+BOTTOM_UP = FeatureSpec(backbone="imported", regions="boxes", width=2048)
+
+NOT_MEASURED = "not measured here: the corpus is not at hand"
+NO_EXPERIMENT = "none: not an experiment of the paper"
+
+
+def on_scenes(
+    model: str, about: str, *, measured: str, sizes: dict[str, Any], lr: float = 2e-3, epochs: int = 12
+) -> Recipe:
+    """The model on the generated scenes: the same features, batches and optimiser for all."""
+    return Recipe(
+        name=f"{model}-scenes",
+        model=model,
+        data=DataConfig("scenes"),
+        features=SCENES,
+        optim=OptimConfig(name="adam", lr=lr, schedule="cosine", warmup_epochs=0.5, clip=1.0),
+        train=TrainConfig(epochs=epochs, batch_size=256, group_by_image=True),
+        sizes=sizes,
+        card=Card(about, NO_EXPERIMENT, measured),
+    )
+
+
+def on_daquar(
+    model: str,
+    about: str,
+    *,
+    measured: str,
+    sizes: dict[str, Any],
+    published: str = NO_EXPERIMENT,
+    lr: float = 2e-3,
+    epochs: int = 16,
+) -> Recipe:
+    """The model on DAQUAR's photographs, all 894 classes: the same features, batches and optimiser for all."""
+    return Recipe(
+        name=f"{model}-daquar",
+        model=model,
+        data=DataConfig("daquar"),
+        features=MOBILENET,
+        task=AnsweringConfig(answers=500, scoring="daquar"),
+        optim=OptimConfig(name="adam", lr=lr, schedule="cosine", clip=1.0),
+        train=TrainConfig(epochs=epochs, batch_size=128, group_by_image=True),
+        sizes=sizes,
+        card=Card(about, published, measured),
+    )

@@ -1,0 +1,67 @@
+"""Recipes of BAN and of what its ablation compares it with (Kim, Jun and Zhang, NeurIPS 2018)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from saccade.recipe import AnsweringConfig, Card, DataConfig, OptimConfig, Recipe, TrainConfig
+from saccade.recipes._shared import BOTTOM_UP, NOT_MEASURED, on_daquar, on_scenes
+
+ATTENDS = {"ban": "BAN", "ban-unitary": "BAN's unitary attention", "ban-co": "BAN's co-attention"}
+# What the published ablation was measured with; the released model has 1280, two tables and the counter.
+ABLATION = {"hidden_size": 1024, "tables": 1, "counter": False}
+PUBLISHED = {
+    "ban": "70.04 % test-dev, 70.35 % test-std with Visual Genome, GloVe and counter (authors' README: --data.train "
+    "train+val --data.genome DIR --task.glove FILE --optim.lr 7e-4); validation by glimpses, hidden size 1024 "
+    "(recalled): 1: 65.36, 2: 65.61, 4: 65.81, 8: 66.00, 12: 66.04 %",
+    "ban-unitary": "64.59 % validation, 31.9 M parameters (recalled, no text found)",
+    "ban-co": "64.79 % validation, 32.5 M parameters (recalled, no text found)",
+}
+
+
+def _on_vqa(model: str, sizes: dict[str, Any]) -> Recipe:
+    """The authors' code, training on train and validating on val."""
+    return Recipe(
+        name=f"{model}-vqa2",
+        model=model,
+        data=DataConfig("vqa2"),
+        features=BOTTOM_UP,
+        task=AnsweringConfig(answers=10_000, min_answer_count=9, targets="ban", max_words=14),
+        optim=OptimConfig(
+            name="adamax",
+            lr=1e-3,
+            schedule="epochs",
+            rates=(0.5, 1.0, 1.5, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 0.5, 0.5, 0.125),
+            clip=0.25,
+        ),
+        train=TrainConfig(epochs=13, batch_size=256, seed=1204),
+        sizes=sizes,
+        card=Card(f"{ATTENDS[model]} on VQA v2, bottom-up features", PUBLISHED[model], NOT_MEASURED),
+    )
+
+
+SMALL = {"hidden_size": 128, "rank": 1, "tables": 1, "embedding_size": 128}
+
+RECIPES = (
+    _on_vqa("ban", {}),
+    _on_vqa("ban-unitary", ABLATION),
+    _on_vqa("ban-co", ABLATION),
+    *(
+        on_scenes(
+            model,
+            f"{what} learns the generated scenes",
+            sizes={**SMALL, **({"glimpses": 4} if model == "ban" else {}), "counter": False},
+            measured="see docs/results.md",
+        )
+        for model, what in ATTENDS.items()
+    ),
+    *(
+        on_daquar(
+            model,
+            f"{what} on DAQUAR's photographs, all 894 classes",
+            sizes={**SMALL, **({"glimpses": 2} if model == "ban" else {}), "counter": False},
+            measured="see docs/results.md",
+        )
+        for model, what in ATTENDS.items()
+    ),
+)

@@ -1,0 +1,417 @@
+"""DFAF against its equations in NumPy float64 for every option, its traps one by one, and exact parameter counts."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from saccade.models.dfaf import DFAF, IntraFlow
+from saccade.nn.attention import masked_mean
+from saccade.text import pad_words
+from saccade.types import Answers, Grouping, Regions, Words
+
+WORDS, ANSWERS, REGIONS, SIZE, HIDDEN, HEADS, QUESTION, EMBEDDING, CLASSIFIER = 19, 5, 7, 11, 26, 2, 17, 23, 29
+TEXTS = [[2, 3, 4, 5, 6], [7, 8], [9, 10, 11]]
+IMAGE_OF = torch.tensor([2, 0, 2, 1, 0])
+SIZES = {
+    "region_size": SIZE,
+    "hidden_size": HIDDEN,
+    "question_size": QUESTION,
+    "embedding_size": EMBEDDING,
+    "classifier_size": CLASSIFIER,
+    "blocks": 2,
+    "heads": HEADS,
+}
+
+
+def tiny(**sizes) -> DFAF:
+    """A small model in double precision whose weights are large enough for all of its parts to matter."""
+    torch.manual_seed(1)
+    model = DFAF(WORDS, ANSWERS, **SIZES | sizes).double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.5)
+    return model
+
+
+def some_regions(count: int, seed: int = 2) -> Regions:
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(count, REGIONS, SIZE, generator=generator, dtype=torch.float64)
+    mask = torch.ones(count, REGIONS, dtype=torch.bool)
+    mask[0, 4:] = False
+    return Regions(features, mask)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max())
+    return e / e.sum()
+
+
+class Transcription:
+    """One question at a time, no batch, no padding, a loop over heads: the equations of the paper and nothing else."""
+
+    def __init__(self, model: DFAF, intra: str = "dynamic", order: str = "parallel", fusion: str = "multiply") -> None:
+        self.p = {name: value.detach().double().numpy() for name, value in model.state_dict().items()}
+        self.intra, self.order, self.fusion, self.blocks = intra, order, fusion, len(model.blocks)
+
+    def linear(self, name: str, x: np.ndarray) -> np.ndarray:
+        return x @ self.p[f"{name}.weight"].T + self.p[f"{name}.bias"]
+
+    def third(self, name: str, which: int, x: np.ndarray) -> np.ndarray:
+        """Queries, keys or values: the three linear maps lie one below the other in one matrix."""
+        rows = slice(which * HIDDEN, (which + 1) * HIDDEN)
+        return x @ self.p[f"{name}.weight"][rows].T + self.p[f"{name}.bias"][rows]
+
+    def gru(self, ids: list[int]) -> np.ndarray:
+        h, states = np.zeros(QUESTION), []
+        w, u = self.p["text_encoder.gru.weight_ih_l0"], self.p["text_encoder.gru.weight_hh_l0"]
+        b, c = self.p["text_encoder.gru.bias_ih_l0"], self.p["text_encoder.gru.bias_hh_l0"]
+        for i in ids:
+            of_x = np.split(w @ self.p["text_encoder.tables.0.weight"][i] + b, 3)
+            of_h = np.split(u @ h + c, 3)
+            reset, update = sigmoid(of_x[0] + of_h[0]), sigmoid(of_x[1] + of_h[1])
+            h = (1 - update) * np.tanh(of_x[2] + reset * of_h[2]) + update * h
+            states.append(h)
+        return np.array(states)
+
+    def attend(self, Q: np.ndarray, K: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        size = HIDDEN // HEADS
+        updates, maps = [], []
+        for head in range(HEADS):
+            part = slice(head * size, (head + 1) * size)
+            weights = np.array([softmax(q @ K[:, part].T / np.sqrt(size)) for q in Q[:, part]])
+            updates.append(weights @ V[:, part])
+            maps.append(weights)
+        return np.concatenate(updates, axis=1), np.array(maps)
+
+    def inter(self, b: int, R: np.ndarray, E: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+        r, e = f"blocks.{b}.inter.regions", f"blocks.{b}.inter.words"
+        R_Q, R_K, R_V = (self.third(r, i, R) for i in range(3))
+        E_Q, E_K, E_V = (self.third(e, i, E) for i in range(3))
+        E_upd, from_regions = self.attend(E_Q, R_K, R_V)
+        E_new = self.linear(f"blocks.{b}.inter.merge_words", np.concatenate([E, E_upd], axis=1))
+        if self.order == "sequential":
+            E_K, E_V = self.third(e, 1, E_new), self.third(e, 2, E_new)
+        R_upd, from_words = self.attend(R_Q, E_K, E_V)
+        R_new = self.linear(f"blocks.{b}.inter.merge_regions", np.concatenate([R, R_upd], axis=1))
+        return R_new, E_new, [from_words, from_regions]
+
+    def within(self, name: str, X: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        Q, K, V = (self.third(f"{name}.maps", i, X) for i in range(3))
+        if self.intra == "dynamic":
+            G = sigmoid(self.linear(f"{name}.gate", other.mean(axis=0)))
+            Q, K = Q + G * Q, K + G * K
+        update, weights = self.attend(Q, K, V)
+        return self.linear(f"{name}.output", X + update), weights
+
+    def __call__(self, v: np.ndarray, ids: list[int]) -> tuple[np.ndarray, list[np.ndarray]]:
+        R, E, maps = self.linear("regions", v), self.linear("words", self.gru(ids)), []
+        for b in range(self.blocks):
+            R, E, weights = self.inter(b, R, E)
+            maps += weights
+            if self.intra != "none":
+                (R, among_regions), (E, among_words) = (
+                    self.within(f"blocks.{b}.intra.0", R, E),
+                    self.within(f"blocks.{b}.intra.1", E, R),
+                )
+                maps += [among_regions, among_words]
+        r, e = R.mean(axis=0), E.mean(axis=0)
+        fused = {"multiply": r * e, "add": r + e, "concatenate": np.concatenate([r, e])}[self.fusion]
+        return self.linear("classifier.4", np.maximum(self.linear("classifier.1", fused), 0)), maps
+
+
+def compare(output: Answers, twin: Transcription, regions: Regions, texts: list[list[int]]) -> None:
+    """Logits and every map of every text are the twin's, and what lies outside the masks is zero."""
+    for row, text in enumerate(texts):
+        logits, maps = twin(regions.features[row][regions.mask[row]].numpy(), text)
+        np.testing.assert_allclose(output.logits[row].detach().numpy(), logits, atol=1e-6)
+        for ours, theirs in zip(output.attention, maps, strict=True):
+            weights = ours.weights[row].detach().numpy()
+            rows, columns = theirs.shape[1:]
+            np.testing.assert_allclose(weights[:, :rows, :columns], theirs, atol=1e-6)
+            assert not weights[:, rows:].any()
+            assert not weights[:, :, columns:].any()
+
+
+OPTIONS = list(
+    product(["dynamic", "naive", "none"], ["parallel", "sequential"], ["multiply", "add", "concatenate"], [1, 3])
+)
+
+
+@pytest.mark.parametrize(("intra", "order", "fusion", "blocks"), OPTIONS)
+def test_forward_equals_the_equations_for_every_option(intra: str, order: str, fusion: str, blocks: int) -> None:
+    model, regions = tiny(intra=intra, order=order, fusion=fusion, blocks=blocks), some_regions(3)
+    twin = Transcription(model, intra, order, fusion)
+    output = model(regions, pad_words(TEXTS))
+    assert np.abs(output.logits.detach().numpy()).max() > 0.05
+    compare(output, twin, regions, TEXTS)
+    np.testing.assert_allclose(
+        model(regions, pad_words(TEXTS), attention=False).logits.detach(), output.logits.detach(), atol=1e-12
+    )
+
+
+def test_single_precision_forward_equals_the_equations() -> None:
+    model, regions = tiny(), some_regions(3)
+    expected = [
+        Transcription(model)(v[m].numpy(), t)[0] for v, m, t in zip(regions.features, regions.mask, TEXTS, strict=True)
+    ]
+    output = model.float()(Regions(regions.features.float(), regions.mask), pad_words(TEXTS))
+    np.testing.assert_allclose(output.logits.detach().numpy(), np.array(expected), atol=1e-6)
+
+
+def test_words_beyond_the_question_length_are_not_read_and_have_weight_zero() -> None:
+    model, regions = tiny(question_length=3), some_regions(3)
+    output = model(regions, pad_words(TEXTS))
+    compare(output, Transcription(model), regions, [text[:3] for text in TEXTS])
+    shapes = [each.weights.shape[2:] for each in output.attention[:4]]
+    assert shapes == [(REGIONS, 5), (5, REGIONS), (REGIONS, REGIONS), (5, 5)]
+
+
+def test_maps_are_named_by_block_and_flow() -> None:
+    output = tiny()(some_regions(3), pad_words(TEXTS))
+    flows = [("regions", "words"), ("words", "regions"), ("regions", "regions"), ("words", "words")]
+    assert [(each.name, each.axes, each.kind) for each in output.attention] == [
+        (f"block {k} {to}<-{source}", ("heads", to, source), "rows") for k in (1, 2) for to, source in flows
+    ]
+
+
+def test_a_gate_of_zero_input_multiplies_queries_and_keys_by_one_and_a_half_and_leaves_values() -> None:
+    torch.manual_seed(4)
+    gated = IntraFlow(HIDDEN, HEADS, gated=True, dropout=0.0).double()
+    naive = IntraFlow(HIDDEN, HEADS, gated=False, dropout=0.0).double()
+    naive.load_state_dict({key: value for key, value in gated.state_dict().items() if not key.startswith("gate")})
+    with torch.no_grad():
+        gated.gate.bias.zero_()
+        naive.maps.weight[: 2 * HIDDEN] *= 1.5
+        naive.maps.bias[: 2 * HIDDEN] *= 1.5
+    items = torch.randn(3, REGIONS, HIDDEN, dtype=torch.float64)
+    inputs = (items, torch.ones(3, REGIONS, dtype=torch.bool), torch.zeros(3, HIDDEN, dtype=torch.float64), True)
+    for ours, theirs in zip(gated(*inputs), naive(*inputs), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_a_gate_moves_attention_and_never_values() -> None:
+    torch.manual_seed(4)
+    flow = IntraFlow(HIDDEN, HEADS, gated=True, dropout=0.0).double()
+    items, other = torch.randn(3, REGIONS, HIDDEN, dtype=torch.float64), torch.randn(3, HIDDEN, dtype=torch.float64)
+    mask = torch.ones(3, REGIONS, dtype=torch.bool)
+    assert (flow(items, mask, other, True)[1] - flow(items, mask, -other, True)[1]).abs().max() > 1e-3
+    # With one item all weight is on it, so the update is its value.
+    mask[:, 1:] = False
+    torch.testing.assert_close(flow(items, mask, other, True)[0], flow(items, mask, -other, True)[0])
+
+
+@pytest.mark.parametrize("modality", [0, 1])
+def test_gates_read_the_mean_of_the_other_modality_after_this_blocks_inter_flow(modality: int) -> None:
+    model, regions, words = tiny(), some_regions(3), pad_words(TEXTS)
+    seen: dict[str, Tensor] = {}
+    for b, block in enumerate(model.blocks):
+        block.inter.register_forward_hook(lambda _, __, out, b=b: seen.update({f"inter {b}": out[1 - modality]}))
+        block.intra[modality].gate.register_forward_hook(lambda _, args, __, b=b: seen.update({f"gate {b}": args[0]}))
+    model(regions, words)
+    mask = (regions.mask, words.mask)[1 - modality]
+    for b in range(2):
+        torch.testing.assert_close(seen[f"gate {b}"], masked_mean(seen[f"inter {b}"], mask))
+
+
+@pytest.mark.parametrize("intra", ["dynamic", "naive"])
+def test_words_change_how_regions_attend_to_regions_by_the_gate_alone(intra: str) -> None:
+    model, regions = tiny(intra=intra, blocks=1), some_regions(3)
+    with torch.no_grad():
+        model.blocks[0].inter.merge_regions.weight[:, HIDDEN:] = 0  # regions learn nothing from words
+    maps = [model(regions, pad_words(texts)).attention[2].weights for texts in (TEXTS, [[12, 13], [14], [15, 16, 17]])]
+    assert ((maps[0] - maps[1]).abs().max() > 1e-3) == (intra == "dynamic")
+
+
+@pytest.mark.parametrize("order", ["parallel", "sequential"])
+def test_in_parallel_order_regions_read_the_words_from_before_the_block(order: str) -> None:
+    model, regions, words = tiny(order=order, intra="none", blocks=1), some_regions(3), pad_words(TEXTS)
+    before = model(regions, words).attention
+    with torch.no_grad():
+        model.blocks[0].inter.merge_words.weight *= -1
+    after = model(regions, words).attention
+    torch.testing.assert_close(before[1].weights, after[1].weights)
+    assert torch.allclose(before[0].weights, after[0].weights) == (order == "parallel")
+
+
+def test_blocks_have_their_own_parameters() -> None:
+    model, regions, words = tiny(), some_regions(3), pad_words(TEXTS)
+    first, second = (list(block.parameters()) for block in model.blocks)
+    assert not {id(parameter) for parameter in first} & {id(parameter) for parameter in second}
+    before = model(regions, words)
+    with torch.no_grad():
+        for parameter in second:
+            parameter.mul_(1.5)
+    after = model(regions, words)
+    changed = [not torch.equal(a.weights, b.weights) for a, b in zip(before.attention, after.attention, strict=True)]
+    assert changed == [False] * 4 + [True] * 4
+
+
+def test_gradients_are_exact() -> None:
+    sizes = {"hidden_size": 4, "question_size": 3, "embedding_size": 2, "classifier_size": 3, "region_size": 2}
+    model = tiny(**sizes, question_length=3)
+    words = pad_words([[2, 3, 4], [5]])
+    mask = torch.tensor([[True, True, True], [True, True, False]])
+    parameters = dict(model.named_parameters())
+    for attention in (True, False):
+
+        def logits(features: Tensor, *values: Tensor, attention: bool = attention) -> Tensor:
+            named = dict(zip(parameters, values, strict=True))
+            options = {"attention": attention}
+            return torch.func.functional_call(model, named, (Regions(features, mask), words), options).logits
+
+        features = torch.randn(2, 3, 2, dtype=torch.float64, requires_grad=True)
+        # Fast mode compares random projections of the Jacobian: all of it would take a minute.
+        assert torch.autograd.gradcheck(logits, (features, *parameters.values()), atol=1e-7, fast_mode=True)
+
+
+def test_parameter_counts_are_the_papers() -> None:
+    model = DFAF(1009, 3129, blocks=2)
+    assert [sum(p.numel() for p in block.parameters()) for block in model.blocks] == [5_252_096, 5_252_096]
+    assert sum(p.numel() for p in model.blocks[0].inter.parameters()) == 2_625_536
+    assert sum(p.numel() for p in model.blocks[0].intra.parameters()) == 2_626_560
+    assert [sum(p.numel() for p in each.parameters()) for each in (model.regions, model.words)] == [1_049_088, 655_872]
+    table, gru, classifier = 1009 * 300, 3 * 1280 * (300 + 1280 + 2), 513 * 2048 + 2049 * 3129
+    assert sum(p.numel() for p in model.parameters()) == 2 * 5_252_096 + 1_704_960 + table + gru + classifier
+
+
+def test_a_new_model_lets_inputs_through_eight_blocks_and_starts_each_map_alike() -> None:
+    torch.manual_seed(5)
+    model = DFAF(WORDS, ANSWERS, **SIZES | {"blocks": 8, "hidden_size": 64, "classifier_size": 64}).eval()
+    regions = Regions(torch.randn(3, REGIONS, SIZE), torch.ones(3, REGIONS, dtype=torch.bool))
+    assert model(regions, pad_words(TEXTS)).logits.std(dim=0).mean() > 1e-3  # 1e-8 with the start of nn.Linear
+    bound = (6 / (64 + 64)) ** 0.5
+    for layer in (model.blocks[3].inter.words, model.blocks[7].intra[0].maps, model.blocks[0].intra[1].gate):
+        assert not layer.bias.any()
+        for weight in layer.weight.split(64):
+            assert 0.95 * bound < weight.abs().max() <= bound
+
+
+def test_padding_and_what_lies_under_it_change_nothing() -> None:
+    model, regions, words = tiny(), some_regions(3), pad_words(TEXTS)
+    features = torch.cat([regions.features, torch.full((3, 2, SIZE), 9.0, dtype=torch.float64)], dim=1)
+    features[~torch.nn.functional.pad(regions.mask, (0, 2))] *= 7
+    wider = Regions(features, torch.nn.functional.pad(regions.mask, (0, 2)))
+    longer = Words(torch.nn.functional.pad(words.ids, (0, 4), value=3), torch.nn.functional.pad(words.mask, (0, 4)))
+    for attention in (True, False):
+        torch.testing.assert_close(
+            model(wider, longer, attention=attention).logits, model(regions, words, attention=attention).logits
+        )
+    for ours, theirs in zip(model(wider, longer).attention, model(regions, words).attention, strict=True):
+        rows, columns = theirs.weights.shape[2:]
+        torch.testing.assert_close(ours.weights[:, :, :rows, :columns], theirs.weights)
+        torch.testing.assert_close(ours.weights.sum(), theirs.weights.sum())
+
+
+@pytest.mark.parametrize("order", ["parallel", "sequential"])
+@pytest.mark.parametrize("attention", [True, False])
+def test_grouped_questions_give_the_same_logits_maps_and_gradients(order: str, attention: bool) -> None:
+    model, images, words = tiny(order=order), some_regions(3), pad_words([*TEXTS, [12], [13, 14]])
+    images.features.requires_grad_()
+    outputs = [
+        model(regions, words, attention=attention)
+        for regions in (
+            Regions(images.features[IMAGE_OF], images.mask[IMAGE_OF]),
+            images.grouped(Grouping.of(IMAGE_OF)),
+        )
+    ]
+    torch.testing.assert_close(outputs[0].logits, outputs[1].logits)
+    for apart, grouped in zip(outputs[0].attention, outputs[1].attention, strict=True):
+        torch.testing.assert_close(apart.weights, grouped.weights)
+    inputs = [images.features, *model.parameters()]
+    gradients = [torch.autograd.grad(output.logits.square().sum(), inputs) for output in outputs]
+    for apart, grouped in zip(*gradients, strict=True):
+        torch.testing.assert_close(apart, grouped)
+
+
+def test_grouped_questions_project_each_image_once() -> None:
+    model, images, words = tiny(), some_regions(3), pad_words([*TEXTS, [12], [13, 14]])
+    rows: list[int] = []
+    for layer in (model.regions, model.blocks[0].inter.regions, model.blocks[1].inter.regions):
+        layer.register_forward_hook(lambda _, __, out: rows.append(len(out)))
+    model(images.grouped(Grouping.of(IMAGE_OF)), words)
+    assert rows == [3, 3, 5]
+
+
+def test_regions_in_another_order_give_permuted_maps_and_the_same_logits() -> None:
+    model, regions, words = tiny(), some_regions(3), pad_words(TEXTS)
+    order = torch.tensor([5, 2, 6, 0, 1, 4, 3])
+    output = model(regions, words)
+    permuted = model(Regions(regions.features[:, order], regions.mask[:, order]), words)
+    torch.testing.assert_close(permuted.logits, output.logits)
+    for ours, theirs in zip(permuted.attention, output.attention, strict=True):
+        weights = theirs.weights
+        for axis, kind in enumerate(theirs.axes, start=1):
+            weights = weights.index_select(axis, order) if kind == "regions" else weights
+        torch.testing.assert_close(ours.weights, weights)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 3e-2)]
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_attention_off_gives_the_same_logits_and_no_maps(dtype: torch.dtype, tolerance: float, training: bool) -> None:
+    model, regions, words = tiny(dropout=0.3, embedding_dropout=0.2), some_regions(3), pad_words(TEXTS)
+    model.to(dtype).train(training)
+    regions = Regions(regions.features.to(dtype), regions.mask)
+    outputs = []
+    for attention in (True, False):
+        torch.manual_seed(6)
+        outputs.append(model(regions, words, attention=attention))
+    assert outputs[1].attention == ()
+    torch.testing.assert_close(outputs[0].logits, outputs[1].logits, atol=tolerance, rtol=tolerance)
+    if training:
+        torch.manual_seed(7)
+        assert not torch.allclose(model(regions, words).logits, outputs[0].logits, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(("some_words", "some_places"), [(False, True), (True, False), (False, False)])
+def test_a_text_without_words_and_an_image_without_regions_attend_to_nothing(
+    dtype: torch.dtype, some_words: bool, some_places: bool
+) -> None:
+    model, regions, words = tiny().to(dtype), some_regions(3), pad_words(TEXTS)
+    regions = Regions(regions.features.to(dtype), regions.mask.clone())
+    regions.mask[0], words.mask[0] = some_places, some_words
+    outputs = [model(regions, words, attention=attention) for attention in (True, False)]
+    tolerance = 1e-9 if dtype == torch.float64 else 3e-2
+    torch.testing.assert_close(outputs[0].logits, outputs[1].logits, atol=tolerance, rtol=tolerance)
+    for each in outputs[0].attention:
+        empty = (not some_words and "words" in each.axes) or (not some_places and "regions" in each.axes)
+        assert bool(each.weights[0].any()) != empty
+    for output in outputs:
+        assert output.logits.isfinite().all()
+        gradients = torch.autograd.grad(output.logits.sum(), list(model.parameters()))
+        assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+def test_the_rows_of_nothing_do_not_touch_the_other_rows() -> None:
+    model, regions, words = tiny(), some_regions(3), pad_words(TEXTS)
+    whole = model(regions, words, attention=False).logits
+    regions.mask[1], words.mask[2] = False, False
+    torch.testing.assert_close(model(regions, words, attention=False).logits[0], whole[0])
+
+
+def test_word_vectors_are_loaded_into_the_table() -> None:
+    model, vectors = tiny(), torch.randn(WORDS, EMBEDDING, dtype=torch.float64)
+    model.load_word_vectors(vectors)
+    table = model.text_encoder.tables[0].weight
+    assert torch.equal(table[1:], vectors[1:])
+    assert not table[0].any()
+
+
+def test_sizes_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match="hidden_size 26 cannot be split evenly over 8 heads"):
+        tiny(heads=8)
+    with pytest.raises(ValueError, match="over 0 heads"):
+        tiny(heads=0)
+    with pytest.raises(ValueError, match="expected at least 1 block, got 0"):
+        tiny(blocks=0)
