@@ -52,7 +52,7 @@ COMMAND_LINES = [(page.name, line) for page in PAGES for line in commands(page)]
 def dry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands parse and do nothing."""
     for command in COMMANDS.values():
-        monkeypatch.setattr(command, "run", lambda _: None)
+        monkeypatch.setattr(command, "run", lambda *_: None)
 
 
 @pytest.mark.usefixtures("dry")

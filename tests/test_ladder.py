@@ -19,8 +19,20 @@ LAYERS = {
     "cli": 6, "commands": 6,
 }  # fmt: skip
 # Packages of the first layer are used by all above, but never by each other; other layers have an order inside.
-ORDER_INSIDE = ["errors", "types", "text", "recipe", "recipes", "build", "checkpoint", "evaluate", "train", "predict",
-                "commands", "cli"]
+ORDER_INSIDE = [
+    "errors",
+    "types",
+    "text",
+    "recipe",
+    "recipes",
+    "build",
+    "checkpoint",
+    "evaluate",
+    "train",
+    "predict",
+    "commands",
+    "cli",
+]
 
 
 def imported(path: Path) -> set[str]:

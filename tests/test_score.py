@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.data import vqa_files as files
+from tests.metrics import official_vqa as official
 
 from saccade.data.vqa_json import ANSWER_TYPES
 from saccade.errors import DataError
@@ -17,19 +17,6 @@ from saccade.score import score_vqa
 
 TESTS = Path(__file__).parent
 QUESTION_TYPES = ["how many", "is the", "what color is the", "none of the above"]
-
-
-def load(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-official = load("official_vqa", TESTS / "metrics" / "official_vqa.py")
-files = load("vqa_files", TESTS / "data" / "vqa_files.py")
 
 
 def write(folder: Path, rows: list[dict[str, Any]], *, choices: bool = False) -> tuple[Path, Path, Path]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,10 +24,10 @@ from saccade.features.extract import extract
 from saccade.features.spec import IMPORTED, FeatureSpec
 from saccade.features.store import FeatureStore
 from saccade.metrics.vqa import preprocess_answer
-from saccade.models import create_model, needs_locations
+from saccade.models import create_model, model_sizes, needs_locations
 from saccade.nn.text_encoders import FixedLengthGRU
 from saccade.progress import Report
-from saccade.recipe import Recipe
+from saccade.recipe import Card, Recipe
 from saccade.serial import to_dict
 from saccade.tasks.answering import AnsweringTask
 from saccade.word_vectors import read_vectors, related_vectors
@@ -117,15 +119,14 @@ def load_vectors(model: nn.Module, recipe: Recipe, setup: Setup, report: Report)
 
 def build_store(recipe: Recipe, data: AnsweringData, report: Report, device: torch.device) -> FeatureStore:
     """The features of every image of every split; extracted, or the extraction resumed, where that is not done."""
-    splits = data.splits if isinstance(data, Vqa) else SPLITS
-    images = dict.fromkeys(image for split in splits for image in images_of(limited(data, split, recipe.data.limit)))
+    images = images_at_hand(data, recipe.data.limit)
     if recipe.features.backbone == IMPORTED:
-        return _imported_store(recipe, list(images))
+        return _imported_store(recipe, images)
     if isinstance(data, Vqa):
-        for split in splits:
+        for split in data.splits:
             data.require_images(split)
     store = extract(
-        list(images),
+        images,
         data.open_image,
         store_path(recipe),
         recipe.features,
@@ -134,6 +135,12 @@ def build_store(recipe: Recipe, data: AnsweringData, report: Report, device: tor
     )
     _check_width(recipe, store)
     return store
+
+
+def images_at_hand(data: AnsweringData, limit: int | None = None) -> list[str]:
+    """The images of every split whose files are there, each once, or the first `limit` of each split."""
+    splits = data.splits if isinstance(data, Vqa) else SPLITS
+    return list(dict.fromkeys(image for split in splits for image in images_of(limited(data, split, limit))))
 
 
 def _imported_store(recipe: Recipe, images: Sequence[str]) -> FeatureStore:
@@ -210,3 +217,17 @@ def build_model(recipe: Recipe, task: AnsweringTask, facts: FeatureFacts) -> nn.
         num_regions=None if facts.grid is None else facts.grid[0] * facts.grid[1],
         **recipe.sizes,
     )
+
+
+def differing_fields(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
+    """The fields in which two recipes differ, by dotted name; sizes left out are the paper's."""
+    ours, theirs = _fields(a), _fields(b)
+    names = sorted(ours.keys() | theirs.keys())
+    return {name: (ours.get(name), theirs.get(name)) for name in names if ours.get(name) != theirs.get(name)}
+
+
+def _fields(recipe: Recipe) -> dict[str, Any]:
+    values = to_dict(dataclasses.replace(recipe, sizes=model_sizes(recipe.model) | recipe.sizes, card=Card("")))
+    groups = {name: value for name, value in values.items() if isinstance(value, dict)}
+    inner = {f"{group}.{name}": value for group, fields in groups.items() for name, value in fields.items()}
+    return {name: value for name, value in values.items() if name not in groups} | inner

@@ -168,6 +168,11 @@ def append_log(path: Path, record: dict[str, Any]) -> None:
         file.write(json.dumps(record) + "\n")
 
 
+def epochs_logged(path: Path) -> int:
+    """How many epochs log.jsonl tells of."""
+    return (path / LOG).read_text(encoding="utf-8").count("\n") if (path / LOG).exists() else 0
+
+
 def cut_log(path: Path, step: int) -> None:
     """Drop what log.jsonl says of later steps: they will be taken again."""
     if not (path / LOG).exists():

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2 if isinstance(error, UnknownNameError) else 1)
     except KeyboardInterrupt:
         print(
-            "saccade: stopped; a training run goes on with --resume, an extraction with the same command",
+            "saccade: stopped; a training run goes on with --resume, an extraction or comparison with the same command",
             file=sys.stderr,
         )
         sys.exit(130)

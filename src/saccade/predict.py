@@ -84,8 +84,8 @@ class Predictor:
         spec = loaded.facts.spec
         if spec.backbone == IMPORTED:
             raise RunError(
-                f"{run} was trained on features from files, whose extractor Saccade does not have, so it cannot look at "
-                "another image; saccade evaluate works, and a run on a backbone of saccade list backbones can be asked"
+                f"{run} was trained on features from files, whose extractor Saccade does not have, so it cannot look "
+                "at another image; saccade evaluate works, and a run on a backbone of saccade list backbones can be asked"
             )
         if weights is None and spec.weights not in ("pretrained", "random") and not Path(spec.weights).is_file():
             raise RunError(

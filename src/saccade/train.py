@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import math
 import shutil
@@ -17,16 +16,15 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from saccade import checkpoint
-from saccade.build import Setup, build, build_model, load_vectors
+from saccade.build import Setup, build, build_model, differing_fields, load_vectors
 from saccade.checkpoint import Progress
 from saccade.data.batches import deal, prefetch, shuffled_batches
 from saccade.errors import RecipeError, RunError
 from saccade.evaluate import predict
-from saccade.models import model_sizes
 from saccade.nn.text_encoders import BagOfWords
 from saccade.progress import SILENT, Report
 from saccade.recipe import OptimConfig, Recipe
-from saccade.serial import from_dict, read_json, to_dict, write_json
+from saccade.serial import from_dict, read_json, write_json
 from saccade.tasks.answering import Batch
 
 # What may differ between a run and its resumption without making it another run.
@@ -67,11 +65,17 @@ def _prepare(recipe: Recipe, out: Path, resume: bool, overwrite: bool) -> None:
             raise RunError(f"{out} holds no run to resume; leave out --resume to start one")
     elif resume:
         saved = from_dict(Recipe, read_json(out / checkpoint.RECIPE), where=checkpoint.RECIPE)
-        free = set(RESUMABLE) - ({"epochs"} if recipe.optim.schedule == "cosine" else set())
-        changed = _differences(_all_fields(saved), _all_fields(recipe), free)
+        free = {f"train.{field}" for field in RESUMABLE}
+        free -= {"train.epochs"} if recipe.optim.schedule == "cosine" else set()
+        changed = {name: pair for name, pair in differing_fields(saved, recipe).items() if name not in free}
         if changed:
             raise RunError(
-                f"{out} was started with another recipe, so it cannot be resumed; they differ in {', '.join(changed)}"
+                f"{out} was started with another recipe, so it cannot be resumed; they differ in "
+                + ", ".join(f"{name} ({before!r}, now {now!r})" for name, (before, now) in changed.items())
+            )
+        if checkpoint.epochs_logged(out) > 1 and not any((out / checkpoint.RESUME).glob("step-*")):
+            raise RunError(
+                f"{out} cannot be resumed, for its folder {checkpoint.RESUME} is gone; --overwrite starts anew"
             )
     elif overwrite:
         shutil.rmtree(out)
@@ -79,11 +83,6 @@ def _prepare(recipe: Recipe, out: Path, resume: bool, overwrite: bool) -> None:
         raise RunError(
             f"{out} holds a run already; go on with --resume, start anew with --overwrite, or name another --out"
         )
-
-
-def _all_fields(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's fields, the sizes that are the paper's among them."""
-    return to_dict(dataclasses.replace(recipe, sizes=model_sizes(recipe.model) | recipe.sizes))
 
 
 def _run(fabric: Fabric, *, recipe: Recipe, out: Path, resume: bool, overwrite: bool, report: Report) -> None:
@@ -325,18 +324,6 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
 
 def _step_seed(seed: int, step: int, rank: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed} {step} {rank}".encode(), digest_size=7).digest(), "little")
-
-
-def _differences(saved: dict[str, Any], wanted: dict[str, Any], free: set[str], prefix: str = "") -> list[str]:
-    """The dotted names of the fields that differ and make it another run."""
-    found = []
-    for name in saved.keys() | wanted.keys():
-        a, b = saved.get(name), wanted.get(name)
-        if isinstance(a, dict) and isinstance(b, dict):
-            found += _differences(a, b, free, f"{prefix}{name}.")
-        elif a != b and not (prefix == "train." and name in free) and prefix != "card.":
-            found.append(f"{prefix}{name} ({a!r}, now {b!r})")
-    return sorted(found)
 
 
 def _tensorboard(out: Path) -> Any:

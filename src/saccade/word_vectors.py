@@ -74,7 +74,7 @@ def related_vectors(
     total[torch.tensor(list(occurrences))] = torch.tensor(list(occurrences.values()), dtype=torch.float64)
     weights = counts / total[index[1]]
     rows = torch.zeros(known, dtype=torch.float64).index_add(0, index[0], weights)
-    related = torch.sparse_coo_tensor(index, weights / rows[index[0]], (known, known))
+    related = torch.sparse_coo_tensor(index, weights / rows[index[0]], (known, known), check_invariants=True)
     return (related @ vectors.double()).to(vectors.dtype)
 
 

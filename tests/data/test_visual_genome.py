@@ -1,23 +1,17 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.data import vqa_files as files
 
 from saccade.data.records import images_of
 from saccade.data.visual_genome import genome_questions
 from saccade.data.vqa import Vqa
 from saccade.errors import DataError
 from saccade.metrics.vqa import ban_scores, normalize_answer, preprocess_answer, soft_scores, vqa_accuracy
-
-spec = importlib.util.spec_from_file_location("vqa_files", Path(__file__).with_name("vqa_files.py"))
-assert spec is not None
-assert spec.loader is not None
-files = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(files)
 
 COCO = {1: None, 2: 9, 3: 42, 4: 25, 5: 1000}
 PAIRS = {

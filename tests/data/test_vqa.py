@@ -1,30 +1,18 @@
 from __future__ import annotations
 
 import doctest
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.data import vqa_files as files
 
 from saccade.data import vqa_json
 from saccade.data.records import AnsweringData, images_of
 from saccade.data.vqa import Vqa
 from saccade.errors import DataError, ImageError, UnknownNameError
 
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-files = load("vqa_files")
 V2_QUESTIONS = "v2_OpenEnded_mscoco_train2014_questions.json"
 V2_ANNOTATIONS = "v2_mscoco_train2014_annotations.json"
 

@@ -1,22 +1,16 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.data import vqa_files as files
 
 from saccade.data.vqa import Vqa
 from saccade.data.vqa_results import check_results, write_results
 from saccade.errors import DataError
 from saccade.metrics.vqa import best_choice
-
-spec = importlib.util.spec_from_file_location("vqa_files", Path(__file__).with_name("vqa_files.py"))
-assert spec is not None
-assert spec.loader is not None
-files = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(files)
 
 OPEN = "OpenEnded_mscoco_test2015_questions.json"
 CHOICES = "MultipleChoice_mscoco_test2015_questions.json"

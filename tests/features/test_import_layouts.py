@@ -210,7 +210,8 @@ def lmdb_arrays(folder: Path) -> list[Path]:
         held = record(image)
         held |= {"bbox": held.pop("boxes"), "image_width": held.pop("image_w"), "image_height": held.pop("image_h")}
         values[f"train2014/COCO_train2014_{image:012}".encode()] = pickle.dumps(held)
-    return write_lmdb(folder / "detectron", values)
+    [path] = write_lmdb(folder / "detectron", values)
+    return [path / "data.mdb"]
 
 
 LAYOUTS = {

@@ -107,6 +107,7 @@ def test_padding_rows_are_left_out_and_real_ones_kept():
         ({"features": np.stack([MAP, MAP])}, r"expected features of the shape .* got \(2, 2, 3, 11\)"),
         ({"norm_bb": BOXES[:2]}, r"4 numbers of a box for each of 11 regions, got \(2, 4\)"),
         ({"norm_bb": BOXES[:, :3]}, r"4 numbers of a box for each of 11 regions, got \(11, 3\)"),
+        ({"boxes": np.zeros((11, 5))}, r"4 numbers of a box for each of 11 regions, got \(11, 5\)"),
         ({"boxes": np.zeros(11)}, r"expected boxes that are rows of numbers, got float64 of the shape \(11,\)"),
         ({"features": FEATURES[:0]}, "expected at least one region, got none"),
         ({"features": np.zeros((2, 7), int)}, "expected features of floating point numbers, got int64"),

@@ -116,9 +116,9 @@ def test_missing_images_are_named_ten_at_most(source, tmp_path):
     paths = tsv(source / "a.tsv")
     wanted = ["9", *(str(1000 + i) for i in range(12)), "25"]
     text = fails("12 of the 14 images asked for are missing: '1000', '1001', ", paths, tmp_path / "s", images=wanted)
-    assert text.endswith("'1009', .... The sources' 11 are called like '391895', '9', '25'")
+    assert text.endswith("'1009' and 2 more; the 11 in the sources are called like '391895', '9', '25'")
     text = fails("1 of the 1 images", paths, tmp_path / "s", images=["009"])
-    assert "missing: '009'. The" in text
+    assert "missing: '009'; the 11 in" in text
     fails("expected images to import, got none", paths, tmp_path / "s", images=[])
     assert not (tmp_path / "s").exists()
 
@@ -233,6 +233,9 @@ def test_the_map_of_an_hdf5_file(source, tmp_path):
     fails("image '9': expected its regions within 11 rows, pos_boxes has 4 to 12", [path], tmp_path / "s")
     ids.write_bytes(pickle.dumps({9: 0}))
     fails("image '9': the boxes are in pixels and the image's width", [path], tmp_path / "s")
+    with h5py.File(source / "gqa.h5", "w") as file:
+        file["features"], file["bboxes"] = features_of(9), boxes_of(9)
+    fails("gqa.h5: expected image_features, or image ids, got bboxes, features", [source / "gqa.h5"], tmp_path / "s")
     ids.write_bytes(b"cposix\nsystem\n(S'touch x'\ntR.")
     fails("train_imgid2idx.pkl: expected a map .*the pickle asks for posix.system", [path], tmp_path / "s")
 

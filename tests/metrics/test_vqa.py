@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import importlib.util
 import random
 import re
 from collections import Counter
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.metrics import official_vqa as official
 
 from saccade.errors import DataError
 from saccade.metrics import vqa
@@ -23,12 +22,6 @@ from saccade.metrics.vqa import (
     vqa_accuracy,
     vqa_scores,
 )
-
-spec = importlib.util.spec_from_file_location("official_vqa", Path(__file__).with_name("official_vqa.py"))
-assert spec is not None
-assert spec.loader is not None
-official = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(official)
 
 # A word is drawn from one of these kinds, so that each kind is met often however few words it has.
 KINDS = [

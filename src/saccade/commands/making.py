@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -72,4 +72,43 @@ class WriteScenes:
 
 @dataclass(frozen=True)
 class ImportFeatures:
-    """Turn region features from files (bottom-up-attention TSV, HDF5, NPZ, NPY, LMDB) into a feature store."""
+    """Turn region features from files (bottom-up-attention TSV, HDF5, NPZ, NPY, LMDB) into a feature store.
+
+    Killed and started again, it goes on where it was.
+    """
+
+    sources: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="SOURCE"), tyro.conf.Positional]
+    """Files, or folders of one file per image, in one format."""
+    out: Path
+    """Folder of the store."""
+    format: Literal["tsv", "hdf5", "npz", "npy", "lmdb"] | None = None
+    """Format, where the name does not tell."""
+    data: str = ""
+    """Data set whose images are imported, all of which must be there; everything in the sources unless named."""
+    root: str = ""
+    """Folder of that data set."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """The numbers that features are rounded to."""
+    grid: tuple[int, int] | None = None
+    """Rows and columns of features without boxes that are the cells of a grid."""
+
+    def run(self) -> None:
+        """Import and print what the store holds."""
+        from saccade.build import images_at_hand
+        from saccade.console import ConsoleReport
+        from saccade.data import create_dataset
+        from saccade.features.importers import import_features
+
+        images = images_at_hand(create_dataset(self.data, self.root)) if self.data else None
+        with ConsoleReport() as report:
+            store = import_features(
+                self.sources,
+                self.out,
+                format=self.format,
+                images=images,
+                dtype=self.dtype,
+                grid=self.grid,
+                progress=lambda done, total: report.advance("import features", done, total, "images"),
+            )
+        print(f"{len(store)} images, regions of {store.region_size} in {self.out}")
+        print(f"Train on them: saccade train ban-vqa2 --data.root DIR --data.store {self.out}")

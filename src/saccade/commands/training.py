@@ -98,7 +98,7 @@ class Compare:
     """
 
     out: Path = Path("runs/compare")
-    """Folder of the runs, comparison.md and comparison.csv."""
+    """Folder of the runs, comparison.md, comparison.csv and comparison.json."""
     seeds: int = 3
     """How many seeds each recipe is trained with."""
     split: Literal["val", "test"] = "test"
@@ -125,8 +125,8 @@ class Compare:
         entries = [Entry(label, recipe) for label, recipe in recipes]
         with ConsoleReport() as report:
             comparison = compare(entries, self.out, seeds=self.seeds, split=self.split, report=report)
-        print(comparison.to_markdown())
-        print(f"Written to {self.out}/comparison.md and .csv")
+        print(comparison.table())
+        print(f"Written to {self.out}/comparison.md, .csv and .json")
 
 
 def _field_names(value: Any, prefix: str = "--") -> list[str]:

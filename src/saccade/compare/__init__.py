@@ -20,21 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from saccade import checkpoint
-from saccade.build import limited
+from saccade.build import differing_fields, limited
 from saccade.compare.table import CSV, JSON, MARKDOWN, Comparison, Difference, Result, Row
 from saccade.data import create_dataset
 from saccade.data.records import SPLITS
-from saccade.errors import DataError, RecipeError, RunError, UnknownNameError
 from saccade.evaluate import evaluate
-from saccade.models import create_model, model_sizes
+from saccade.models import create_model
 from saccade.progress import SILENT, Report
-from saccade.recipe import Card, Recipe, TrainConfig
-from saccade.serial import from_dict, read_json, to_dict
+from saccade.recipe import DataConfig, Recipe, TrainConfig
+from saccade.serial import from_dict, read_json
 from saccade.train import RESUMABLE, train
 
-# The fields that must be alike for numbers to be comparable, but for the place where the features lie.
+# The fields that must be alike for numbers to be comparable.
 ALIKE = ("data.", "features.", "task.scoring", "task.answers", "task.min_answer_count")
-PLACE = "data.store"
 # Strategies that hand a function to their processes; the others start the whole program anew in each.
 STRATEGIES = ("ddp_spawn", "ddp_fork")
 # A folder is named after so much of its entry's label.
@@ -123,6 +121,8 @@ def _result(run: _Run, split: str, report: Report) -> tuple[Result, _Ground, boo
         train(run.recipe, run.folder, resume=_exists(run.folder), report=report)
     kept = _kept_metrics(run.folder, split)
     metrics = kept or evaluate(run.folder, split=split, accelerator=config.accelerator, report=report)
+    if "accuracy" not in metrics:
+        raise _no_answers(split, run.recipe.data)
     loaded = checkpoint.load(run.folder)
     parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
     seconds = math.fsum(line["seconds"] for line in _log(run.folder))
@@ -171,14 +171,14 @@ def _check_entries(entries: Sequence[Entry], seeds: int, split: str) -> None:
     if split not in SPLITS:
         raise UnknownNameError("split", split, SPLITS)
     for a, b in combinations(entries, 2):
-        differing = _differing(a.recipe, b.recipe)
+        differing = differing_fields(a.recipe, b.recipe)
         if not differing.keys() - {"name"}:
             raise RecipeError(
                 f"{a.label!r} and {b.label!r} are the same recipe: leave one out, or change a field of it"
             )
         if a.label == b.label:
             raise RecipeError(f"two recipes are labelled {a.label!r}, and differ in {_listed(differing)}: rename one")
-        unlike = {name: pair for name, pair in differing.items() if name.startswith(ALIKE) and name != PLACE}
+        unlike = {name: pair for name, pair in differing.items() if name.startswith(ALIKE)}
         if unlike:
             raise RecipeError(
                 f"{a.label!r} and {b.label!r} cannot be compared, for they differ in {_listed(unlike)}: give them the "
@@ -198,12 +198,12 @@ def _check_work(entries: Sequence[Entry], split: str) -> None:
             )
     data = entries[0].recipe.data
     questions = limited(create_dataset(data.name, data.root, limit=data.limit), split, data.limit)
-    answered = sum(bool(question.answers) for question in questions)
-    if answered < max(len(questions), 1):
-        raise DataError(
-            f"the {split} split of {data.name} has {len(questions)} questions and answers to {answered} of them: "
-            "compare on another --split"
-        )
+    if not any(question.answers for question in questions):
+        raise _no_answers(split, data)
+
+
+def _no_answers(split: str, data: DataConfig) -> DataError:
+    return DataError(f"the {split} split of {data.name} has no questions with answers: compare on another --split")
 
 
 def _is_finished(folder: Path, recipe: Recipe) -> bool:
@@ -212,14 +212,14 @@ def _is_finished(folder: Path, recipe: Recipe) -> bool:
         return False
     saved = from_dict(Recipe, read_json(folder / checkpoint.RECIPE), where=checkpoint.RECIPE)
     free = {f"train.{name}" for name in RESUMABLE} - ({"train.epochs"} if recipe.optim.schedule == "cosine" else set())
-    differing = {name: pair for name, pair in _differing(saved, recipe).items() if name not in free}
+    differing = {name: pair for name, pair in differing_fields(saved, recipe).items() if name not in free}
     advice = "name another --out, or delete that folder to train anew"
     if differing:
-        raise RunError(f"{folder} holds a run of another recipe, they differ in {_listed(differing)}: {advice}")
+        raise RunError(f"{folder} holds a run of another recipe: {_listed(differing, 'now ')}; {advice}")
     log = _log(folder)
     last, best = _last_and_best([line.get(recipe.train.metric) for line in log], recipe.train)
     if len(log) > last > 0:
-        raise RunError(f"{folder} holds a run of {len(log)} epochs where the recipe now ends after {last}: {advice}")
+        raise RunError(f"{folder} holds a run of {len(log)} epochs where the recipe now ends after {last}; {advice}")
     metrics = folder / checkpoint.METRICS
     # Weights and then metrics are written after the line in the log: they must have come to the same best epoch.
     return last > 0 and metrics.exists() and read_json(metrics).get("epoch") == best
@@ -271,22 +271,8 @@ def _with(recipe: Recipe, **groups: dict[str, Any]) -> Recipe:
     return dataclasses.replace(recipe, **changed)
 
 
-def _differing(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:
-    """The fields in which two recipes differ, by dotted name; sizes left out are the paper's."""
-    ours, theirs = _fields(a), _fields(b)
-    names = sorted(ours.keys() | theirs.keys())
-    return {name: (ours.get(name), theirs.get(name)) for name in names if ours.get(name) != theirs.get(name)}
-
-
-def _fields(recipe: Recipe) -> dict[str, Any]:
-    values = to_dict(dataclasses.replace(recipe, sizes=model_sizes(recipe.model) | recipe.sizes, card=Card("")))
-    groups = {name: value for name, value in values.items() if isinstance(value, dict)}
-    inner = {f"{group}.{name}": value for group, fields in groups.items() for name, value in fields.items()}
-    return {name: value for name, value in values.items() if name not in groups} | inner
-
-
-def _listed(differing: dict[str, tuple[Any, Any]]) -> str:
-    return ", ".join(f"{name} ({a!r}, {b!r})" for name, (a, b) in differing.items())
+def _listed(differing: dict[str, tuple[Any, Any]], second: str = "") -> str:
+    return ", ".join(f"{name} ({a!r}, {second}{b!r})" for name, (a, b) in differing.items())
 
 
 __all__ = ["Comparison", "Difference", "Entry", "Result", "Row", "compare"]

@@ -44,6 +44,8 @@ class Hdf5Source(Source):
             self.names = self._flat or list(self._file)
             if self._rows is not None:
                 self.names = sorted(self._rows, key=self._rows.__getitem__)
+            elif not KNOWN.isdisjoint(self._file):
+                raise DataError(f"expected image_features, or image ids, got {', '.join(self._file)}", path)
         except BaseException:
             self.close()
             raise

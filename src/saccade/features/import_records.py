@@ -55,8 +55,10 @@ def record_of(found: Mapping[str, Any]) -> Record:
         raise DataError(f"expected {' or '.join(NAMES['features'])}, got {', '.join(map(str, found)) or 'nothing'}")
     features = _numbers(parts["features"], "features", count)
     units: Literal["fractions"] | None = None if parts["fractions"] is None else "fractions"
-    held = parts["boxes"] if parts["fractions"] is None else parts["fractions"]
-    boxes = None if held is None else _numbers(held, "boxes", count)[..., :4]
+    held = parts["boxes"] if units is None else parts["fractions"]
+    boxes = None if held is None else _numbers(held, "boxes", count)
+    if boxes is not None and units == "fractions":
+        boxes = boxes[:, :4]  # followed by widths, heights and perhaps areas
     # openvqa's arrays x are [numbers, regions]; its loader turns them around.
     if boxes is not None and features.ndim == 2 and len(features) != len(boxes) == features.shape[1]:
         features = features.T

@@ -90,11 +90,12 @@ class TsvSource(Source):
         if not digits.isdigit() or not int(digits):
             raise DataError(f"expected a number of boxes above 0, got {digits[:20]!r}", self.files[0], number)
         boxes, features, count = _decoded(fields[-2]), _decoded(fields[-1]), int(digits)
-        size = size or features // count
+        size = size or int(features) // count
         if boxes != 16 * count or features != size * count or size % 4 or size < 4:
             raise DataError(
-                f"expected base64 of {16 * count} bytes of boxes and {size * count} bytes of features, got {boxes} and "
-                f"{features}: the line was cut short, or has features of another size than the first line",
+                f"expected base64 of {16 * count} bytes of boxes and {size * count} bytes of features, got "
+                f"{int(boxes)} and {int(features)}: the line was cut short, or has features of another size than the "
+                "first line",
                 self.files[0],
                 number,
             )
@@ -134,9 +135,10 @@ class FolderSource(Source):
 
 
 class LmdbSource(Source):
-    """An LMDB whose keys are image ids and whose values are pickled dicts, as jiasenlu/vilbert_beta and mmf read it.
+    """An LMDB whose keys are image ids and whose values are pickled dicts; the list of keys is under `keys`, if at all.
 
-    The arrays in them are base64 text, or arrays; the list of keys is under `keys`, or else all keys are images.
+    As facebookresearch/vilbert-multi-task (vilbert/datasets/_image_features_reader.py, whose arrays were base64 text at
+    first) and facebookresearch/mmf (tools/scripts/features/lmdb_conversion.py) have it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -169,8 +171,9 @@ class LmdbSource(Source):
 
     def _open(self) -> None:
         try:
+            # With reading ahead: a value is a hundred pages in a row, and took four times as long page by page.
             self._environment = self._lmdb.open(
-                str(self._path), subdir=self._path.is_dir(), readonly=True, lock=False, readahead=False, max_readers=1
+                str(self._path), subdir=self._path.is_dir(), readonly=True, lock=False, max_readers=1
             )
         except self._lmdb.Error as error:
             raise DataError(f"expected an LMDB, got what cannot be read as one ({error})", self._path) from None
@@ -199,9 +202,9 @@ def _fields(line: bytes) -> list[bytes]:
     return line.rstrip(b"\r\n").split(b"\t")
 
 
-def _decoded(text: bytes) -> int:
-    """How many bytes a base64 text is of, by its length; -1 when it is of none."""
-    return -1 if len(text) % 4 else len(text) // 4 * 3 - text[-2:].count(b"=")
+def _decoded(text: bytes) -> float:
+    """How many bytes a base64 text is of, by its length; no whole number where it was cut within four characters."""
+    return len(text) / 4 * 3 - text[-2:].count(b"=")
 
 
 def _dict(value: Any) -> dict[str, Any]:

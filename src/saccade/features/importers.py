@@ -180,11 +180,11 @@ def _choose(places: Places, images: Sequence[str] | None) -> Places:
         return places
     wanted = dict.fromkeys(images)
     if missing := [image for image in wanted if image not in places]:
-        more = ", ..." if len(missing) > 10 else ""
+        named, held = (", ".join(map(repr, each)) for each in (missing[:10], list(places)[:3]))
+        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
         raise DataError(
-            f"{len(missing)} of the {len(wanted)} images asked for are missing: "
-            f"{', '.join(map(repr, missing[:10]))}{more}. The sources' {len(places)} are called like "
-            f"{', '.join(map(repr, list(places)[:3])) or 'nothing'}"
+            f"{len(missing)} of the {len(wanted)} images asked for are missing: {named}{more}; the {len(places)} in "
+            f"the sources are called like {held or 'nothing'}"
         )
     return {image: place for image, place in places.items() if image in wanted}
 

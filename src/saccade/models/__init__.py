@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from saccade.errors import RecipeError, look_up
+from saccade.models.ban import BAN
 from saccade.models.dan import RDAN
 from saccade.models.dfaf import DFAF
 from saccade.models.ibowimg import IBOWIMG
@@ -24,6 +25,9 @@ MODELS: Mapping[str, Callable[..., nn.Module]] = {
     "r-dan": RDAN,
     "smem-1": partial(SMem, hops=1),
     "smem-2": partial(SMem, hops=2),
+    "ban": BAN,
+    "ban-co": partial(BAN, attend="co"),
+    "ban-unitary": partial(BAN, attend="unitary"),
     "dfaf": DFAF,
     "ibowimg": IBOWIMG,
     "lstm-q-i": LSTMQI,

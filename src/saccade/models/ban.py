@@ -17,11 +17,12 @@ All A_g come from X. The file follows the authors' code (jnhwkim/ban-vqa@ef4cc36
 - The counter of Zhang et al. sees, for each region, its highest logit over the words; the count is added to f_g.
 - Words are looked up in two tables, of GloVe's vectors and of those of related words; see `load_word_vectors`.
 
-Of the paper's ablations we know the parameter counts and accuracies alone. `combine="sum"` adds up, "concatenation"
-lines up, the f_g of the initial X; the answer then comes from them without X, whence the paper's counts at 4 glimpses.
-`attend="co"` has the product of a softmax over words, of the pairs' logits averaged over the regions, and a softmax
-over regions, of those averaged over the words; "unitary" has the latter and all words alike. With the same parameters
-in all three, what differs is whether a pair is attended to or its ends are (paper: 32.2M, 32.5M and 31.9M).
+How the paper's ablations were made we do not know, only parameter counts and accuracies, second-hand. Chosen here:
+`combine="sum"` adds up, "concatenation" lines up, the f_g of the initial X, and the answer comes from them without X,
+which gives the counts at 4 glimpses (44.8M, 51.1M). `attend="co"` has the product of a softmax over words, of the
+pairs' logits averaged over the regions, and a softmax over regions, of those averaged over the words; "unitary" has the
+latter and all words alike. All three then have the same parameters (32.2M with one glimpse; the paper's 32.2M, 32.5M
+and 31.9M), and differ only in whether pairs are attended to, or words and regions each on their own.
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ class BAN(nn.Module):
 
         Raises RecipeError where the counter gets regions without boxes.
         """
-        x, mask = self.text_encoder(words)
+        x, mask = self.text_encoder(words)  # X^1
         read, seen = mask if self.question_mask else torch.ones_like(mask), regions.per_text(regions.mask)
         logits = self.attention(x, regions.features, regions.grouping)
         pairs, shown = self._attend(logits, read, seen)
@@ -162,7 +163,7 @@ class BAN(nn.Module):
             if counts is not None:
                 f_g = f_g + self.counts[g](counts[:, g])
             if self.combine == "residual":
-                x = x + f_g.unsqueeze(1)
+                x = x + f_g.unsqueeze(1)  # X^{g+1}
             outputs.append(f_g)
 
         if self.combine == "residual":
@@ -170,9 +171,9 @@ class BAN(nn.Module):
         else:
             joint = torch.stack(outputs).sum(0) if self.combine == "sum" else torch.cat(outputs, dim=1)
         maps = (
-            AttentionMap(_of_words(weights[:, g], words) if axes[0] == "words" else weights[:, g], axes, f"glimpse {g}")
+            AttentionMap(_of_words(each[:, g], words) if axes[0] == "words" else each[:, g], axes, f"glimpse {g + 1}")
             for g in range(len(self.glimpses) if attention else 0)
-            for axes, weights in shown.items()
+            for axes, each in shown.items()
         )
         return Answers(self.answer(joint), tuple(maps))
 

@@ -22,7 +22,7 @@ three points below the paper) are taken as hints. What the paper says on the fol
   weights. The classifier's two layers have their own rates, K1's, and K1's width.
 - Weights start such that a block keeps the size of what it is given, and biases at zero. There is no path around a
   block, so with PyTorch's own start (K1) what differs between inputs shrinks to a third in each, and is lost in eight;
-  with Glorot's (K0) both sides, whose product is taken, grow by half in each.
+  with Glorot's (K0) both sides, whose product is taken, grow by more than half in each.
 - Regions are taken as they come, without K0's L2 normalisation. K0's ReLUs before linear layers and K1's weight
   normalisation and sums over all stages are left out, since the equations have none of them.
 - `intra` and `fusion` are the paper's ablations: without gates or without 2.2, and a sum or both means side by side.
@@ -49,7 +49,7 @@ FLOWS = (("regions", "words"), ("words", "regions"), ("regions", "regions"), ("w
 
 
 def linear(inputs: int, outputs: int, *, summed: int = 1) -> nn.Linear:
-    """A linear layer that at first keeps the variance of its input, a sum of so many equal parts, and has no bias yet."""
+    """A linear layer that starts by keeping the variance of what it reads, which may be a sum of so many parts."""
     layer = nn.Linear(inputs, outputs)
     bound = math.sqrt(3 / (inputs * summed))
     nn.init.uniform_(layer.weight, -bound, bound)
@@ -238,8 +238,8 @@ class DFAF(nn.Module):
         states, word_mask = self.text_encoder(words)
         length = words.ids.shape[1]  # the encoder pads further, which is of no use here
         word_mask, region_mask = word_mask[:, :length], regions.per_text(regions.mask)
-        R = self.regions(self.dropout(regions.features))  # 1
-        E = self.words(self.dropout(states[:, :length]))  # 1
+        R = self.regions(self.dropout(regions.features))
+        E = self.words(self.dropout(states[:, :length]))
 
         maps = []
         image = None if regions.grouping is None else regions.grouping.image

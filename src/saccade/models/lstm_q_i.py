@@ -15,9 +15,9 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.nn.attention import masked_mean
+from saccade.nn.text_encoders import pack_words
 from saccade.types import Answers, Regions, Words
 
 
@@ -55,6 +55,6 @@ class LSTMQI(nn.Module):
     def read(self, words: Words) -> Float[Tensor, "texts size"]:
         """The cell and hidden states of both layers after the last word, side by side."""
         embedded = torch.tanh(self.dropout(self.embedding(words.ids)))
-        packed = pack_padded_sequence(embedded, words.mask.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False)
+        packed = pack_words(embedded, words.mask)
         h, c = self.lstm(packed)[1]
         return torch.cat([c[0], h[0], c[1], h[1]], dim=1)

@@ -25,9 +25,9 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.nn.attention import masked_mean
+from saccade.nn.text_encoders import pack_words
 from saccade.types import Answers, Regions, Words
 
 
@@ -92,6 +92,6 @@ class MRN(nn.Module):
         """The state of the GRU after each text's last word."""
         embedded = self.embedding(words.ids)
         embedded = embedded * self.word_dropout(torch.ones_like(embedded[:, :1]))  # one draw for all words of a text
-        packed = pack_padded_sequence(embedded, words.mask.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False)
+        packed = pack_words(embedded, words.mask)
         last: Tensor = self.gru(packed)[1][0]
         return last

@@ -28,9 +28,9 @@ from typing import Literal
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.nn.attention import masked_softmax, pool
+from saccade.nn.text_encoders import pack_words
 from saccade.types import Answers, AttentionMap, Regions, Words
 
 
@@ -45,7 +45,7 @@ class PaperLSTM(nn.Module):
         self, embedded: Float[Tensor, "texts words embedding"], mask: Bool[Tensor, "texts words"]
     ) -> Float[Tensor, "texts size"]:
         """u_0: the state after each text's last word."""
-        packed = pack_padded_sequence(embedded, mask.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False)
+        packed = pack_words(embedded, mask)
         last: Tensor = self.lstm(packed)[1][0][0]
         return last
 

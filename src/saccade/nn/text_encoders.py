@@ -5,9 +5,14 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from saccade.types import Words
+
+
+def pack_words(embedded: Float[Tensor, "texts words size"], mask: Bool[Tensor, "texts words"]) -> PackedSequence:
+    """The words without their padding, as PyTorch's recurrent networks take them."""
+    return pack_padded_sequence(embedded, mask.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False)
 
 
 class BiLSTM(nn.Module):
@@ -26,8 +31,7 @@ class BiLSTM(nn.Module):
     def forward(self, words: Words) -> Float[Tensor, "texts words size"]:
         """Word features, zero at padded places."""
         embedded = self.dropout(self.embedding(words.ids))
-        lengths = words.mask.sum(dim=1).cpu()
-        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
+        packed = pack_words(embedded, words.mask)
         states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=words.ids.shape[1])
         forward, backward = states.chunk(2, dim=-1)
         summed: Tensor = forward + backward

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 from saccade.errors import look_up
 from saccade.recipe import Recipe
-from saccade.recipes import baselines, dan
+from saccade.recipes import ban, baselines, dan, dfaf, smem
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (*dan.RECIPES, *baselines.RECIPES)}
+RECIPES: Mapping[str, Recipe] = {
+    recipe.name: recipe for recipe in (*dan.RECIPES, *smem.RECIPES, *ban.RECIPES, *dfaf.RECIPES, *baselines.RECIPES)
+}
 
 
 def get_recipe(name: str) -> Recipe:

@@ -39,7 +39,5 @@ RECIPES = (
     on_scenes(
         "dfaf", "DFAF learns the generated scenes", sizes={**SMALL, "dropout": 0.0}, measured="see docs/results.md"
     ),
-    on_daquar(
-        "dfaf", "DFAF on DAQUAR's photographs, all 894 classes", sizes=SMALL, measured="see docs/results.md"
-    ),
+    on_daquar("dfaf", "DFAF on DAQUAR's photographs, all 894 classes", sizes=SMALL, measured="see docs/results.md"),
 )

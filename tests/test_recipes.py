@@ -1,0 +1,90 @@
+"""Every recipe, shrunk, trains and evaluates on tiny files in its corpus's official format. Counts what it visited."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tests.data.vqa_files import write_vqa
+
+from saccade.data.scenes import write_scenes
+from saccade.evaluate import evaluate
+from saccade.recipes import RECIPES, get_recipe
+from saccade.train import train
+
+IMAGES = 4
+
+
+def write_daquar(folder: Path) -> None:
+    (folder / "images").mkdir(parents=True)
+    lines = []
+    for number in range(1, 31):
+        lines += [f"what is on the desk in the image{number} ?", "book, lamp" if number % 3 else "chair"]
+        Image.new("RGB", (8, 6), (8 * number, 100, 50)).save(folder / "images" / f"image{number}.png")
+    (folder / "qa.894.raw.train.txt").write_text("\n".join(lines))
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "vqa1": lambda folder: write_vqa(folder, version=1, images_per_split=IMAGES),
+    "vqa2": lambda folder: write_vqa(folder, version=2, images_per_split=IMAGES),
+    "daquar": write_daquar,
+    "own": lambda folder: write_scenes(folder, images=20),
+}
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory) -> Callable[[str], Path]:
+    """The folder of a corpus, written when first asked for."""
+    parent = tmp_path_factory.mktemp("corpora")
+
+    def folder(name: str) -> Path:
+        path = parent / name
+        if not path.exists() and name in WRITERS:
+            WRITERS[name](path)
+        return path
+
+    return folder
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_smoke_trains_and_evaluates(name: str, corpora, tmp_path) -> None:
+    recipe = get_recipe(name).smoke()
+    root = corpora(recipe.data.name)
+    store = root.with_name(f"{recipe.data.name}-{recipe.features.backbone}-{recipe.features.positions}")
+    recipe = dataclasses.replace(
+        recipe,
+        data=dataclasses.replace(recipe.data, root=str(root), store=str(store), limit=IMAGES),
+        train=dataclasses.replace(recipe.train, epochs=1, accelerator="cpu"),
+    )
+    validated = train(recipe, tmp_path / "run")
+    assert 0 <= validated["accuracy"] <= 1
+    metrics = evaluate(tmp_path / "run", accelerator="cpu")
+    assert metrics["questions"] > 0
+    assert (tmp_path / "run" / "test" / "predictions.jsonl").read_text().count("\n") == metrics["questions"]
+    if recipe.data.name.startswith("vqa"):  # the answers of the test split are the server's secret
+        assert "accuracy" not in metrics
+        results = json.loads((tmp_path / "run" / "test" / "results.json").read_text())
+        assert {entry.keys() == {"question_id", "answer"} for entry in results} == {True}
+        assert len(results) == metrics["questions"]
+    else:
+        assert 0 <= metrics["accuracy"] <= 1
+
+
+def test_every_model_has_a_recipe_on_scenes_daquar_and_a_version_of_vqa() -> None:
+    corpora = {
+        name: {r.data.name for r in RECIPES.values() if r.model == name} for name in {r.model for r in RECIPES.values()}
+    }
+    assert len(corpora) >= 12
+    assert [name for name, found in corpora.items() if not {"scenes", "daquar"} <= found] == []
+    assert [name for name, found in corpora.items() if not {"vqa1", "vqa2"} & found] == []
+
+
+def test_every_card_says_what_was_published_and_what_was_measured() -> None:
+    lacking = [
+        r.name for r in RECIPES.values() if not r.name.endswith("-own") and not (r.card.published and r.card.measured)
+    ]
+    assert lacking == []
