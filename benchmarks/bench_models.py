@@ -41,8 +41,17 @@ class Size:
 
 SIZES = {
     "r-dan": Size(batch=128, regions=196, region_size=2048, words=16),
+    "smem-1": Size(batch=50, regions=49, region_size=1024, words=12),
+    "smem-2": Size(batch=50, regions=49, region_size=1024, words=12),
+    "ban": Size(batch=32, regions=36, region_size=2048, words=14),
+    "ban-co": Size(batch=32, regions=36, region_size=2048, words=14),
+    "ban-unitary": Size(batch=32, regions=36, region_size=2048, words=14),
+    "dfaf": Size(batch=32, regions=36, region_size=2048, words=14),
     "ibowimg": Size(batch=128, regions=1, region_size=1024, words=16),
     "question-only": Size(batch=128, regions=1, region_size=2048, words=16),
+    "lstm-q-i": Size(batch=128, regions=1, region_size=4096, words=16),
+    "san": Size(batch=100, regions=196, region_size=512, words=16),
+    "mrn": Size(batch=128, regions=1, region_size=2048, words=16),
 }
 
 
@@ -76,10 +85,105 @@ def plain_question_only(model: nn.Module, _: Regions, words: Words) -> Tensor:
     return model.answer(model.dropout((forward + backward).mean(1)))
 
 
+def plain_smem(model: nn.Module, regions: Regions, words: Words) -> Tensor:
+    """Equations 1 to 11 as they stand: questions padded with zero rows to their full length."""
+    S = model.dropout(regions.features)
+    V = nn.functional.pad(model.words(words.ids), (0, 0, 0, len(model.place_weight) - words.ids.shape[1]))
+    A, E = model.keys(S), model.evidence(S)
+    w_1 = torch.softmax((V @ A.mT).amax(1), dim=1)
+    o = (w_1.unsqueeze(2) * E).sum(1) + (model.place_weight[:, None] * V).sum(1) + model.question_bias
+    if model.evidence_2 is not None:
+        w_2 = torch.softmax((E * o.unsqueeze(1)).sum(2), dim=1)
+        o = o + (w_2.unsqueeze(2) * model.evidence_2(S)).sum(1)
+    return model.answer(model.dropout(torch.relu(o)))
+
+
+def plain_ban(model: nn.Module, regions: Regions, words: Words) -> Tensor:
+    """The authors' code: three-operand einsums for the logits and for what each glimpse pools."""
+    Y, (x, _) = regions.features, model.text_encoder(words)
+    q, v = model.attention.words(x), model.attention.regions(Y)
+    logits = torch.einsum("gk,bnk,btk->bgtn", model.attention.query, v, q) + model.attention.bias
+    if model.attend == "bilinear":
+        A = torch.softmax(logits.flatten(2), dim=2).reshape(logits.shape)
+    else:
+        even = torch.full_like(logits[..., 0], 1 / logits.shape[2])
+        listen = torch.softmax(logits.mean(3), dim=2) if model.attend == "co" else even
+        A = listen.unsqueeze(3) * torch.softmax(logits.mean(2), dim=2).unsqueeze(2)
+    counts = model.counter(regions.boxes, logits.amax(2))
+    for g, glimpse in enumerate(model.glimpses):
+        u = torch.einsum("btn,btk,bnk->bk", A[:, g], glimpse.words(x), glimpse.regions(Y))
+        x = x + (glimpse.output(u) + model.counts[g](counts[:, g])).unsqueeze(1)
+    return model.answer(x.sum(1))
+
+
+def plain_dfaf(model: nn.Module, regions: Regions, words: Words) -> Tensor:
+    """Section 2 as it stands: attention weights are formed, head by head in one product."""
+
+    def attend(Q: Tensor, K: Tensor, V: Tensor, heads: int) -> Tensor:
+        Q, K, V = (each.unflatten(2, (heads, -1)).transpose(1, 2) for each in (Q, K, V))
+        weights = torch.softmax(Q @ K.mT / Q.shape[-1] ** 0.5, dim=-1)
+        return (weights @ V).transpose(1, 2).flatten(2)
+
+    drop = model.dropout
+    R, E = model.regions(drop(regions.features)), model.words(drop(model.text_encoder(words)[0]))
+    for block in model.blocks:
+        inter = block.inter
+        R_Q, R_K, R_V = inter.regions(drop(R)).chunk(3, dim=-1)
+        E_Q, E_K, E_V = inter.words(drop(E)).chunk(3, dim=-1)
+        R, E = (
+            inter.merge_regions(drop(torch.cat([R, attend(R_Q, E_K, E_V, inter.heads)], dim=-1))),
+            inter.merge_words(drop(torch.cat([E, attend(E_Q, R_K, R_V, inter.heads)], dim=-1))),
+        )
+        means = E.mean(1), R.mean(1)
+        updated = []
+        for flow, items, other in zip(block.intra, (R, E), means, strict=True):
+            gate = 1 + torch.sigmoid(flow.gate(drop(other))).unsqueeze(1)
+            Q, K, V = flow.maps(drop(items)).chunk(3, dim=-1)
+            updated.append(flow.output(drop(items + attend(gate * Q, gate * K, V, flow.heads))))
+        R, E = updated
+    return model.classifier(R.mean(1) * E.mean(1))
+
+
+def plain_lstm_q_i(model: nn.Module, regions: Regions, words: Words) -> Tensor:
+    """The LSTM over the padded batch."""
+    h, c = model.lstm(torch.tanh(model.dropout(model.embedding(words.ids))))[1]
+    question = torch.tanh(model.question(model.dropout(torch.cat([c[0], h[0], c[1], h[1]], dim=1))))
+    mean = nn.functional.normalize(regions.features.mean(1), dim=1)
+    return model.answer(model.dropout(torch.tanh(model.image(model.dropout(mean))) * question))
+
+
+def plain_san(model: nn.Module, regions: Regions, words: Words) -> Tensor:
+    """The paper's form with the LSTM over the padded batch."""
+    v, u = torch.tanh(model.image(regions.features)), model.lstm.lstm(model.embedding(words.ids))[1][0][0]
+    for layer in model.layers:
+        h = torch.tanh(layer.items(v) + layer.question(u).unsqueeze(1))
+        u = (torch.softmax(layer.logit(h), dim=1) * v).sum(1) + u
+    return model.answer(model.dropout(u))
+
+
+def plain_mrn(model: nn.Module, regions: Regions, words: Words) -> Tensor:
+    """The GRU over the padded batch."""
+    v = nn.functional.normalize(regions.features.mean(1), dim=1)
+    embedded = model.embedding(words.ids)
+    H = model.gru(embedded * model.word_dropout(torch.ones_like(embedded[:, :1])))[1][0]
+    for block in model.blocks:
+        H = block(H, v, regions)
+    return model.answer(model.dropout(H))
+
+
 PLAIN: dict[str, Callable[[nn.Module, Regions, Words], Tensor]] = {
     "r-dan": plain_r_dan,
     "ibowimg": plain_ibowimg,
     "question-only": plain_question_only,
+    "smem-1": plain_smem,
+    "smem-2": plain_smem,
+    "ban": plain_ban,
+    "ban-co": plain_ban,
+    "ban-unitary": plain_ban,
+    "dfaf": plain_dfaf,
+    "lstm-q-i": plain_lstm_q_i,
+    "san": plain_san,
+    "mrn": plain_mrn,
 }
 
 
@@ -90,7 +194,9 @@ def measure(name: str, version: str, backward: bool, device: str, seconds: float
     model = create_model(name, num_words=VOCABULARY, num_answers=ANSWERS, region_size=size.region_size).to(device)
     features = torch.randn(size.batch, size.regions, size.region_size, device=device)
     ids = torch.randint(2, VOCABULARY, (size.batch, size.words), device=device)
-    regions = Regions(features, torch.ones(features.shape[:2], dtype=torch.bool, device=device))
+    corners = torch.rand(size.batch, size.regions, 2, device=device) / 2
+    mask = torch.ones(features.shape[:2], dtype=torch.bool, device=device)
+    regions = Regions(features, mask, torch.cat([corners, corners + 0.3], -1))
     words = Words(ids, torch.ones_like(ids, dtype=torch.bool))
 
     def forward() -> Tensor:
@@ -111,7 +217,7 @@ def measure(name: str, version: str, backward: bool, device: str, seconds: float
 
     model.eval()
     # Two examples suffice to compare, and leave the peak to what is measured.
-    two = Regions(features[:2], regions.mask[:2]), Words(ids[:2], words.mask[:2])
+    two = Regions(features[:2], mask[:2], regions.boxes[:2]), Words(ids[:2], words.mask[:2])
     with torch.no_grad():
         torch.testing.assert_close(model(*two).logits, PLAIN[name](model, *two), atol=1e-3, rtol=1e-3)
     model.train(backward)
@@ -130,11 +236,11 @@ def _memory(device: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def main(device: str = "cpu", seconds: float = 10.0) -> None:
-    """Measure every model, both versions, forward and with backward."""
+def main(device: str = "cpu", seconds: float = 10.0, models: tuple[str, ...] = tuple(MODELS)) -> None:
+    """Measure the models, both versions, forward and with backward."""
     rows = []
     context = multiprocessing.get_context("spawn")
-    for name in MODELS:
+    for name in models:
         for backward in (False, True):
             for version in ("saccade", "plain"):
                 with context.Pool(1) as pool:

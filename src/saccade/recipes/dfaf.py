@@ -37,7 +37,11 @@ RECIPES = (
         ),
     ),
     on_scenes(
-        "dfaf", "DFAF learns the generated scenes", sizes={**SMALL, "dropout": 0.0}, measured="see docs/results.md"
+        "dfaf",
+        "DFAF learns the generated scenes",
+        sizes={**SMALL, "dropout": 0.0, "fusion_dropout": 0.0, "classifier_dropout": 0.2},
+        epochs=8,
+        measured="see docs/results.md",
     ),
     on_daquar("dfaf", "DFAF on DAQUAR's photographs, all 894 classes", sizes=SMALL, measured="see docs/results.md"),
 )
