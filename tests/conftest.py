@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,48 @@ def scene(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("image") / "scene.png"
     Scenes().open_image("test/00000").save(path)
     return path
+
+
+@dataclass
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def saccade(capsys):
+    """Runs a command here: `saccade("list", "models")`."""
+    from saccade.cli import main
+
+    def run(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        code = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def refused(saccade):
+    """Runs a command that must fail with one line holding all the parts; returns the line."""
+
+    def run(*arguments: object, parts: tuple[str, ...], code: int = 1) -> str:
+        outcome = saccade(*arguments)
+        # What work had been done by then may have been reported in lines of its own.
+        lines = [line for line in outcome.err.splitlines() if line.startswith("saccade: ")]
+        assert outcome.code == code, outcome
+        assert outcome.out == ""
+        assert len(lines) == 1
+        assert outcome.err.splitlines()[-1] == lines[0]
+        assert "Traceback" not in outcome.err
+        for part in parts:
+            assert part in lines[0]
+        return lines[0]
+
+    return run

@@ -5,13 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
+from tests.data.vqa_files import write_genome, write_vqa
 
-from saccade.build import build, build_store, store_path
+from saccade.build import build, build_model, build_store, images_at_hand, load_vectors, store_path
 from saccade.data import create_dataset
 from saccade.data.scenes import write_scenes
-from saccade.errors import DataError, StoreError
+from saccade.errors import DataError, RecipeError, StoreError
+from saccade.features.spec import IMPORTED, FeatureSpec
+from saccade.features.writer import FeatureWriter
+from saccade.models import create_model
 from saccade.progress import SILENT, Report
 from saccade.recipe import Recipe
 from saccade.recipes import get_recipe
@@ -91,3 +96,118 @@ def test_data_that_needs_a_folder_says_so() -> None:
         create_dataset("own")
     with pytest.raises(DataError, match="no such folder"):
         create_dataset("daquar", "nowhere")
+
+
+@pytest.fixture
+def vqa(tmp_path):
+    """A corpus in VQA v2's format, and a store of its images' boxes as import-features makes them."""
+    root = write_vqa(tmp_path / "vqa", images_per_split=4)
+    images = images_at_hand(create_dataset("vqa2", root))
+    spec = FeatureSpec(backbone=IMPORTED, weights="tsv", regions="boxes")
+    with FeatureWriter(tmp_path / "store", images, spec=spec, weights_hash="x", size=5, grid=None) as writer:
+        for number, image in enumerate(images):
+            count = 3 + number % 2
+            writer.add(image, np.ones((count, 5)), np.tile([0.0, 0.0, 0.5, 0.5], (count, 1)))
+        writer.finish()
+    return root
+
+
+def imported(corpus, name: str = "ban-vqa2", **changes) -> Recipe:
+    recipe = get_recipe(name)
+    features = dataclasses.replace(recipe.features, width=changes.pop("width", 5))
+    task = dataclasses.replace(recipe.task, min_answer_count=1, **changes.pop("task", {}))
+    places = {"root": str(corpus), "store": str(corpus.parent / "store")}
+    data = dataclasses.replace(recipe.data, **places | changes)
+    sizes = {"hidden_size": 13, "rank": 1, "embedding_size": 7}
+    return dataclasses.replace(recipe, data=data, features=features, task=task, sizes=sizes)
+
+
+def test_imported_features_are_opened_with_their_own_boxes(vqa) -> None:
+    setup = build(imported(vqa), SILENT, CPU)
+    assert (setup.facts.region_size, setup.facts.grid) == (5, None)
+    assert setup.store.read([setup.train[0].image]).boxes.shape[2] == 4
+
+
+def test_imported_features_must_be_named_and_be_of_the_recipes_width(vqa) -> None:
+    with pytest.raises(RecipeError, match=r"features from files: .* import-features, then say --data\.store"):
+        build(imported(vqa, store=""), SILENT, CPU)
+    with pytest.raises(RecipeError, match=r"expects regions of 2048 numbers, .* has 5: .* --features\.width 5"):
+        build(imported(vqa, width=2048), SILENT, CPU)
+
+
+def test_images_that_a_store_lacks_are_listed(vqa, tmp_path) -> None:
+    more = write_vqa(tmp_path / "more", images_per_split=30, with_images=False)
+    with pytest.raises(StoreError, match=r"lacks 78 of the 90 images of vqa2: (\d+, ){9}\d+, \.\.\.; import") as error:
+        build(imported(vqa, root=str(more)), SILENT, CPU)
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_with_parameters_per_location_refuses_boxes(vqa) -> None:
+    setup = build(imported(vqa), SILENT, CPU)
+    with pytest.raises(RecipeError, match=r"smem-2 learns something for each place .* needs a grid"):
+        build_model(dataclasses.replace(imported(vqa), model="smem-2", sizes={}), setup.task, setup.facts)
+
+
+def test_annotations_without_their_images_are_counted(tmp_path) -> None:
+    root = write_vqa(tmp_path / "vqa", version=1, images_per_split=3)
+    for path in sorted((root / "val2014").iterdir())[1:]:
+        path.unlink()
+    recipe = get_recipe("smem-1-vqa1").smoke()
+    data = dataclasses.replace(recipe.data, root=str(root), store=str(tmp_path / "store"))
+    with pytest.raises(DataError, match="2 of the 3 images of split val are missing"):
+        build(dataclasses.replace(recipe, data=data), SILENT, CPU)
+
+
+def test_word_vectors_are_where_training_starts(vqa, tmp_path) -> None:
+    glove = tmp_path / "glove.txt"
+    glove.write_text("color 1 2 3 4 5 6 7\nwhat 7 6 5 4 3 2 1\nwhale 0 0 0 0 0 0 1\n")
+    recipe, heard = imported(vqa, task={"glove": str(glove)}), Heard()
+    setup = build(recipe, heard, CPU)
+    model = build_model(recipe, setup.task, setup.facts)
+    load_vectors(model, recipe, setup, heard)
+    tables = [table.weight for table in model.text_encoder.tables]
+    words = setup.task.vocabulary.listed()
+    assert tables[0][words.index("color")].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert not tables[0][0].any()
+    assert tables[1][words.index("what")].any()  # from the words it shares questions with
+    assert any(line.startswith("word vectors: 2 of ") for line in heard.lines)
+
+
+@pytest.mark.parametrize(
+    ("model", "line", "message"),
+    [
+        ("ban", "color 1 2 3", r"expected vectors of 7 numbers, .* has 3; .*--sizes\.embedding-size 3"),
+        ("smem-2", "color 1 2 3 4 5 6 7", "smem-2 starts from no word vectors"),
+    ],
+)
+def test_word_vectors_that_do_not_fit_are_refused(vqa, tmp_path, model: str, line: str, message: str) -> None:
+    glove = tmp_path / "glove.txt"
+    glove.write_text(line + "\n")
+    recipe = imported(vqa, task={"glove": str(glove)})
+    setup = build(recipe, SILENT, CPU)
+    sizes = recipe.sizes if model == "ban" else {}
+    built = create_model(model, num_words=len(setup.task.vocabulary), num_answers=2, region_size=5, **sizes)
+    with pytest.raises(RecipeError, match=message):
+        load_vectors(built, dataclasses.replace(recipe, model=model), setup, SILENT)
+
+
+def test_visual_genomes_questions_are_trained_on_as_well(vqa) -> None:
+    plain = build(imported(vqa), SILENT, CPU)
+    answer = plain.task.answers[0]
+    images = {1: int(plain.train[0].image), 2: int(plain.val[0].image), 3: None}
+    write_genome(
+        vqa.parent / "genome", images, {image: [("is it?", answer), ("is it?", "xylophone")] for image in images}
+    )
+    heard = Heard()
+    setup = build(imported(vqa, genome=str(vqa.parent / "genome")), heard, CPU)
+    (extra,) = setup.train[len(plain.train) :]  # about an image of the training split, with a known answer
+    assert (extra.image, extra.text, extra.answer) == (plain.train[0].image, "is it?", answer)
+    assert "Visual Genome: 1 further training questions" in heard.lines
+    assert setup.task.answers == plain.task.answers
+
+
+def test_only_vqa_has_questions_of_visual_genome() -> None:
+    recipe = get_recipe("ibowimg-scenes").smoke()
+    recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, genome="x"))
+    with pytest.raises(RecipeError, match="only VQA's images have questions of Visual Genome, not scenes"):
+        build(recipe, SILENT, CPU)

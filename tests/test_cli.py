@@ -9,7 +9,6 @@ import struct
 import subprocess
 import sys
 import zlib
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,50 +24,6 @@ from saccade.recipes import RECIPES
 NARROW = ("--smoke", "--sizes.hidden-size", "16", "--train.accelerator", "cpu")
 BACKBONE = ("--features.backbone", "scenes-cnn", "--features.image-size", "96", "--features.positions")
 RUN_FILES = (*checkpoint.COMPANIONS, checkpoint.MODEL)
-
-
-@dataclass
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def saccade(capsys):
-    """Runs a command here: `saccade("list", "models")`."""
-
-    def run(*arguments: object) -> Outcome:
-        capsys.readouterr()
-        code = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        captured = capsys.readouterr()
-        return Outcome(code, captured.out, captured.err)
-
-    return run
-
-
-@pytest.fixture
-def refused(saccade):
-    """Runs a command that must fail with one line holding all the parts; returns the line."""
-
-    def run(*arguments: object, parts: tuple[str, ...], code: int = 1) -> str:
-        outcome = saccade(*arguments)
-        # What work had been done by then may have been reported in lines of its own.
-        lines = [line for line in outcome.err.splitlines() if line.startswith("saccade: ")]
-        assert outcome.code == code, outcome
-        assert outcome.out == ""
-        assert len(lines) == 1
-        assert outcome.err.splitlines()[-1] == lines[0]
-        assert "Traceback" not in outcome.err
-        for part in parts:
-            assert part in lines[0]
-        return lines[0]
-
-    return run
 
 
 def files_below(folder: Path) -> list[str]:

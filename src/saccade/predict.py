@@ -85,7 +85,7 @@ class Predictor:
         if spec.backbone == IMPORTED:
             raise RunError(
                 f"{run} was trained on features from files, whose extractor Saccade does not have, so it cannot look "
-                "at another image; saccade evaluate works, and a run on a backbone of saccade list backbones can be asked"
+                "at another image: saccade evaluate works; a run on one of saccade list backbones can be asked"
             )
         if weights is None and spec.weights not in ("pretrained", "random") and not Path(spec.weights).is_file():
             raise RunError(

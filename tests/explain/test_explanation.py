@@ -66,6 +66,22 @@ def test_of_an_axis_that_comes_twice_the_last_is_the_attended_one():
     np.testing.assert_allclose(step.words, rows.mean(axis=0), rtol=1e-5)
 
 
+def test_a_map_by_rows_shows_what_was_attended_to_and_not_who_attended():
+    rows = some_weights(3, 7, 11)
+    rows /= rows.sum(axis=2, keepdims=True)
+    weights = torch.tensor(rows, dtype=torch.float32)[None]
+    heads = AttentionMap(weights, ("heads", "words", "regions"), "block 1 words<-regions", "rows")
+    (step,) = steps_of([heads], boxes=np.zeros((11, 4)))
+    assert step.words is None
+    np.testing.assert_allclose(step.regions, rows.mean(axis=(0, 1)), rtol=1e-5)
+
+
+def test_similarities_and_maps_without_weight_are_left_out():
+    raw = AttentionMap(torch.full((1, 2, 3), -1.0), ("words", "regions"), "hop 1 correlation", "raw")
+    nothing = AttentionMap(torch.zeros(1, 2, 3), ("words", "regions"), "hop 1 words")
+    assert steps_of([raw, nothing], boxes=np.zeros((3, 4))) == ()
+
+
 def test_half_precision_maps_with_gradients_are_taken():
     weights = torch.softmax(torch.randn(1, 196, requires_grad=True), dim=1).to(torch.bfloat16)
     (step,) = steps_of([AttentionMap(weights, ("regions",), "hop 1")], boxes=torch.rand(196, 4))

@@ -316,16 +316,6 @@ def test_without_boxes_the_counter_says_what_to_do() -> None:
     assert tiny(counter=False)(Regions(r.features, r.mask), pad_words(TEXTS)).logits.isfinite().all()
 
 
-def test_known_word_vectors_fill_the_tables_and_leave_padding_zero() -> None:
-    model, vectors = tiny(), torch.rand(2, WORDS, 3)
-    model.load_word_vectors(*vectors)
-    for table, expected in zip(model.text_encoder.tables, vectors, strict=True):
-        torch.testing.assert_close(table.weight[1:].float(), expected[1:])
-        assert not table.weight[0].any()
-    with pytest.raises(RecipeError, match=r"of the shapes \[\[19, 3\], \[19, 3\]\], .* got \[\[19, 3\]\]"):
-        model.load_word_vectors(vectors[0])
-
-
 @of_variants
 def test_an_image_without_regions_and_a_question_without_words_are_answered(options: dict) -> None:
     r = some_regions(2)

@@ -334,13 +334,6 @@ def test_a_text_without_words_and_an_image_without_regions_attend_to_nothing(
         assert all(gradient.isfinite().all() for gradient in gradients)
 
 
-def test_word_vectors_are_loaded_into_the_table() -> None:
-    model, vectors = tiny(), torch.randn(WORDS, EMBEDDING, dtype=torch.float64)
-    model.load_word_vectors(vectors)
-    vectors[0] = 0
-    assert torch.equal(model.text_encoder.tables[0].weight, vectors)
-
-
 def test_sizes_that_cannot_be_are_refused() -> None:
     for heads in (8, 0):
         with pytest.raises(ValueError, match=f"hidden_size 26 cannot be split evenly over {heads} heads"):

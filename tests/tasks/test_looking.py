@@ -49,6 +49,25 @@ def test_a_question_without_boxes_has_no_looks_and_does_not_shift_the_others() -
     assert (hit[0].attention_mass, missed[0].attention_mass) == (1, 0)
 
 
+@pytest.mark.parametrize(("axes", "kind"), [(("words", "regions"), "joint"), (("heads", "words", "regions"), "rows")])
+def test_a_map_of_words_and_regions_is_summed_over_words_and_heads(axes: tuple, kind: str) -> None:
+    rows = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1], [0.0] * 4])  # the last word is padding
+    weights = torch.stack([rows, rows.flip(0)]) if axes[0] == "heads" else rows / 2
+    glimpse = AttentionMap(weights[None], axes, "glimpse 1", kind)
+    others = [AttentionMap(weights[None], axes, "hop 1 correlation", "raw")]
+    others.append(AttentionMap(torch.full((1, 4, 4), 0.25), ("regions", "regions"), "block 1", "rows"))
+    ((look,),) = looks_of((glimpse, *others), regions(1), asked((TOP_LEFT,)))
+    assert look.step == "glimpse 1"
+    assert look.attention_mass == pytest.approx(0.4)  # (0.1 + 0.7) / 2
+    assert look.pointing_accuracy == 1
+
+
+def test_maps_over_regions_alone_are_preferred() -> None:
+    joint = AttentionMap(torch.full((1, 3, 4), 1 / 12), ("words", "regions"), "hop 1 words")
+    ((look,),) = looks_of((over_regions("hop 1", [1.0, 0, 0, 0]), joint), regions(1), asked((TOP_LEFT,)))
+    assert (look.step, look.attention_mass) == ("hop 1", 1)
+
+
 def test_nothing_is_measured_without_boxes_or_without_maps_over_regions() -> None:
     words = AttentionMap(torch.full((1, 4), 0.25), ("words",), "step 1")
     assert looks_of((words,), regions(1), asked((TOP_LEFT,))) == [()]

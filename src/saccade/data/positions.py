@@ -145,7 +145,7 @@ def _relative(draws: Draws) -> Arrangement:
     side, radius, cat = draws.choice(SIDES), draws.choice(SQUARES["relative"]), draws.choice(CATS)
     cat_x, cat_y = (draws.between(ROOM, IMAGE_SIZE - ROOM) for _ in range(2))
     distance = cat + draws.choice(GAPS) + radius
-    x, y = _beside(side, cat_x, cat_y, distance, draws.between(-cat, cat))
+    x, y = _beside(side, cat_x, cat_y, distance, draws.between(-(cat // 2), cat // 2))
     return Arrangement(side, _square(x, y, radius), (cat_x, cat_y, cat))
 
 

@@ -15,7 +15,7 @@ All A_g come from X. The file follows the authors' code (jnhwkim/ban-vqa@ef4cc36
   sum of the columns, to which f_g is therefore added 14 times. `question_mask=True` leaves padding out of both, and out
   of what is counted. Maps show real words only, so they sum to less than 1 where padding is attended to.
 - The counter of Zhang et al. sees, for each region, its highest logit over the words; the count is added to f_g.
-- Words are looked up in two tables, of GloVe's vectors and of those of related words; see `load_word_vectors`.
+- Words are looked up in two tables, of GloVe's vectors and of those of related words; see `saccade.word_vectors`.
 
 How the paper's ablations were made we do not know, only parameter counts and accuracies, second-hand. Chosen here:
 `combine="sum"` adds up, "concatenation" lines up, the f_g of the initial X, and the answer comes from them without X,
@@ -137,14 +137,6 @@ class BAN(nn.Module):
             nn.Dropout(classifier_dropout),
             _linear(2 * hidden_size, num_answers),
         )
-
-    def load_word_vectors(self, *vectors: Float[Tensor, "_ _"]) -> None:
-        """Start from known word vectors, a matrix for each table; see `saccade.word_vectors`. Raises RecipeError."""
-        expected = [list(weight.shape) for weight in self.text_encoder.tables.parameters()]
-        got = [list(each.shape) for each in vectors]
-        if got != expected:
-            raise RecipeError(f"expected word vectors of the shapes {expected}, one for each table, got {got}")
-        self.text_encoder.load_vectors(*vectors)
 
     def forward(self, regions: Regions, words: Words, *, attention: bool = True) -> Answers:
         """Answer logits, and per glimpse a map over words and regions.

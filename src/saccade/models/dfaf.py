@@ -229,10 +229,6 @@ class DFAF(nn.Module):
             linear(classifier_size, num_answers),
         )
 
-    def load_word_vectors(self, *tables: Float[Tensor, "words size"]) -> None:
-        """Start from known word vectors, such as GloVe's: one matrix, a row for each word id."""
-        self.text_encoder.load_vectors(*tables)
-
     def forward(self, regions: Regions, words: Words, *, attention: bool = True) -> Answers:
         """Answer logits; per block and head, maps of regions over words, words over regions, and each over itself."""
         states, word_mask = self.text_encoder(words)

@@ -41,6 +41,7 @@ def _on_vqa(model: str, sizes: dict[str, Any]) -> Recipe:
 
 
 SMALL = {"hidden_size": 128, "rank": 1, "tables": 1, "embedding_size": 128, "counter": False}
+LITTLE_DROPOUT = {"attention_dropout": 0.0, "dropout": 0.0, "classifier_dropout": 0.2}
 
 RECIPES = (
     _on_vqa("ban", {}),
@@ -50,7 +51,7 @@ RECIPES = (
         on_scenes(
             model,
             f"{what} learns the generated scenes",
-            sizes={**SMALL, "glimpses": 4 if model == "ban" else 1},
+            sizes={**SMALL, **LITTLE_DROPOUT, "glimpses": 4 if model == "ban" else 1},
             measured="see docs/results.md",
         )
         for model, what in ATTENDS.items()
