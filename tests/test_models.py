@@ -10,7 +10,7 @@ import saccade.models
 from saccade.errors import RecipeError, UnknownNameError
 from saccade.models import MODELS, create_model, model_sizes
 from saccade.text import pad_words
-from saccade.types import Answers, Grouping, Regions
+from saccade.types import Answers, Grouping, Regions, Words
 
 WORDS, ANSWERS, IMAGES, REGIONS, SIZE = 23, 5, 3, 7, 11
 TEXTS = [[2, 3, 4, 5], [6], [7, 8, 9], [10, 11], [12, 13, 14, 15]]
@@ -98,6 +98,23 @@ def test_padding_changes_nothing(name: str) -> None:
         kept = regions.mask[row]
         alone = Regions(*(each[row : row + 1, kept] for each in (regions.features, regions.mask, regions.boxes)))
         torch.testing.assert_close(model(alone, pad_words([text])).logits[0], whole.logits[row])
+
+
+def test_what_lies_in_the_padding_changes_nothing(name: str) -> None:
+    model, regions, words = tiny(name).eval(), per_text(images()), pad_words(TEXTS)
+    features = regions.features.masked_fill(~regions.mask.unsqueeze(2), 1e3)
+    ids = words.ids.masked_fill(~words.mask, 4)
+    same(model(Regions(features, regions.mask, regions.boxes), Words(ids, words.mask)), model(regions, words))
+
+
+def test_an_image_without_regions_gets_an_answer_and_no_gradient(name: str) -> None:
+    model, regions = tiny(name).eval(), per_text(images())
+    features = regions.features.clone().requires_grad_()
+    nothing = Regions(features, torch.zeros_like(regions.mask), regions.boxes)
+    logits = model(nothing, pad_words(TEXTS), attention=False).logits
+    logits.square().sum().backward()
+    assert logits.isfinite().all()
+    assert features.grad is None or not features.grad.any()
 
 
 def test_a_batch_in_another_order_gives_the_same_rows(name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.models.reference import sigmoid, softmax
 
 from saccade.errors import RecipeError
 from saccade.models.ban import BAN
@@ -44,15 +45,6 @@ def some_regions(count: int, seed: int = 2) -> Regions:
     mask = torch.ones(count, REGIONS, dtype=torch.bool)
     mask[0, 7:] = False  # fewer than the counter counts
     return Regions(features, mask, torch.cat([corners.amin(2), corners.amax(2)], dim=2))
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
-
-
-def softmax(x: np.ndarray) -> np.ndarray:
-    e = np.exp(x - x.max())
-    return e / e.sum()
 
 
 class Transcription:

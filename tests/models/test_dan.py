@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.models.reference import gradients_are_exact, sigmoid, softmax, some_regions
 
 from saccade.models import create_model
 from saccade.models.dan import RDAN
@@ -18,23 +19,6 @@ TEXTS = [[2, 3, 4, 5, 6], [7, 8], [9, 10, 11]]
 def tiny(**sizes) -> RDAN:
     torch.manual_seed(1)
     return RDAN(WORDS, ANSWERS, **{"region_size": SIZE, "hidden_size": HIDDEN, "steps": STEPS} | sizes).double().eval()
-
-
-def some_regions(count: int, seed: int = 2) -> Regions:
-    generator = torch.Generator().manual_seed(seed)
-    features = torch.randn(count, REGIONS, SIZE, generator=generator, dtype=torch.float64)
-    mask = torch.ones(count, REGIONS, dtype=torch.bool)
-    mask[0, 4:] = False
-    return Regions(features, mask)
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
-
-
-def softmax(x: np.ndarray) -> np.ndarray:
-    e = np.exp(x - x.max())
-    return e / e.sum()
 
 
 class Transcription:
@@ -106,17 +90,7 @@ def test_single_precision_forward_equals_the_equations() -> None:
 
 
 def test_gradients_are_exact() -> None:
-    model = tiny(hidden_size=3, steps=1)
-    words = pad_words([[2, 3, 4], [5]])
-    parameters = dict(model.named_parameters())
-
-    def logits(features: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
-        regions = Regions(features, torch.ones(2, 3, dtype=torch.bool))
-        named = dict(zip(parameters, values, strict=True))
-        return torch.func.functional_call(model, named, (regions, words)).logits
-
-    features = torch.randn(2, 3, SIZE, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(logits, (features, *parameters.values()), atol=1e-7)
+    assert gradients_are_exact(tiny(hidden_size=3, steps=1), SIZE)
 
 
 @pytest.mark.parametrize(("region_size", "expected"), [(2048, 12_047_828), (512, 8_115_668)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.models.reference import sigmoid, softmax, some_regions
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -29,23 +30,6 @@ def tiny(**sizes) -> DFAF:
             if name.endswith("bias"):
                 parameter.uniform_(-0.3, 0.3)
     return model
-
-
-def some_regions(count: int, seed: int = 2) -> Regions:
-    generator = torch.Generator().manual_seed(seed)
-    features = torch.randn(count, REGIONS, SIZE, generator=generator, dtype=torch.float64)
-    mask = torch.ones(count, REGIONS, dtype=torch.bool)
-    mask[0, 4:] = False
-    return Regions(features, mask)
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
-
-
-def softmax(x: np.ndarray) -> np.ndarray:
-    e = np.exp(x - x.max())
-    return e / e.sum()
 
 
 class Transcription:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.models.reference import gradients_are_exact, sigmoid, some_regions
 
 from saccade.models.mrn import MRN
 from saccade.text import pad_words
-from saccade.types import Grouping, Regions, Words
+from saccade.types import Regions
 
 WORDS, ANSWERS, REGIONS, SIZE, HIDDEN, EMBEDDING, GRU, BLOCKS = 19, 5, 7, 11, 13, 3, 17, 3
 SMALL = {"region_size": SIZE, "hidden_size": HIDDEN, "embedding_size": EMBEDDING, "gru_size": GRU}
@@ -22,17 +23,6 @@ def tiny(**sizes) -> MRN:
     for parameter in model.parameters():
         torch.nn.init.uniform_(parameter, -1, 1)
     return model
-
-
-def some_regions(count: int) -> Regions:
-    features = torch.randn(count, REGIONS, SIZE, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    mask = torch.ones(count, REGIONS, dtype=torch.bool)
-    mask[0, 4:] = False
-    return Regions(features, mask)
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
 
 
 class Transcription:
@@ -79,17 +69,7 @@ def test_forward_equals_the_transcription_with_padding_in_any_order(order: list[
 
 
 def test_gradients_are_exact() -> None:
-    model = tiny(hidden_size=3, gru_size=2, region_size=5, blocks=2)
-    words = pad_words([[2, 3, 4], [5]])
-    parameters = dict(model.named_parameters())
-
-    def logits(features: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
-        regions = Regions(features, torch.ones(2, 3, dtype=torch.bool))
-        named = dict(zip(parameters, values, strict=True))
-        return torch.func.functional_call(model, named, (regions, words)).logits
-
-    features = torch.randn(2, 3, 5, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(logits, (features, *parameters.values()), atol=1e-7)
+    assert gradients_are_exact(tiny(hidden_size=3, gru_size=2, region_size=5, blocks=2), 5)
 
 
 def test_parameter_count_is_that_of_the_originals_sizes() -> None:
@@ -135,36 +115,8 @@ def test_dropout_of_words_draws_once_for_all_words_of_a_text() -> None:
     assert read[:, 0].unique(dim=0).shape[0] == 2**EMBEDDING
 
 
-def test_what_lies_in_the_padding_changes_nothing() -> None:
-    model, regions, words = tiny(), some_regions(3), pad_words(TEXTS)
-    garbage = torch.full((3, 2, SIZE), 1e3, dtype=torch.float64)
-    longer = Regions(
-        torch.cat([regions.features, garbage], dim=1), torch.nn.functional.pad(regions.mask, (0, 2), value=False)
-    )
-    padded = Words(
-        torch.nn.functional.pad(words.ids, (0, 3), value=4), torch.nn.functional.pad(words.mask, (0, 3), value=False)
-    )
-    torch.testing.assert_close(model(longer, padded).logits, model(regions, words).logits)
-
-
-def test_questions_grouped_by_image_give_the_same_logits() -> None:
-    model, regions, words, image_of = tiny(), some_regions(2), pad_words(TEXTS), torch.tensor([1, 0, 1])
-    grouped = model(regions.grouped(Grouping.of(image_of)), words)
-    apart = model(Regions(regions.features[image_of], regions.mask[image_of]), words)
-    torch.testing.assert_close(grouped.logits, apart.logits)
-
-
 def test_scaling_an_image_changes_nothing() -> None:
     model, regions, words = tiny(), some_regions(3), pad_words(TEXTS)
     torch.testing.assert_close(
         model(Regions(7 * regions.features, regions.mask), words).logits, model(regions, words).logits
     )
-
-
-def test_an_image_without_regions_gives_an_answer() -> None:
-    model, regions = tiny(), some_regions(3)
-    nothing = Regions(regions.features.requires_grad_(), torch.zeros_like(regions.mask))
-    logits = model(nothing, pad_words(TEXTS)).logits
-    logits.sum().backward()
-    assert logits.isfinite().all()
-    assert nothing.features.grad.eq(0).all()

@@ -8,10 +8,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from tests.models.reference import gradients_are_exact, sigmoid, softmax, some_regions
 
 from saccade.models.san import SAN
 from saccade.text import pad_words
-from saccade.types import Grouping, Regions, Words
+from saccade.types import Grouping, Regions
 
 WORDS, ANSWERS, REGIONS, SIZE, HIDDEN, EMBEDDING, ATTENTION, LAYERS = 19, 5, 7, 11, 13, 3, 17, 2
 TEXTS = [[2, 3, 4, 5, 6], [7, 8], [9, 10, 11]]
@@ -34,22 +35,6 @@ def tiny(logits: str = "paper", cell: str = "paper", scale: float = 1.0, **sizes
     for parameter in model.parameters():
         torch.nn.init.uniform_(parameter, -scale, scale)
     return model
-
-
-def some_regions(count: int, regions: int = REGIONS) -> Regions:
-    features = torch.randn(count, regions, SIZE, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    mask = torch.ones(count, regions, dtype=torch.bool)
-    mask[0, 4:REGIONS] = False
-    return Regions(features, mask)
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
-
-
-def softmax(x: np.ndarray) -> np.ndarray:
-    e = np.exp(x - x.max())
-    return e / e.sum()
 
 
 class Transcription:
@@ -119,17 +104,7 @@ def test_forward_equals_the_equations_with_padding_in_any_order(logits: str, cel
 
 @forms
 def test_gradients_are_exact(logits: str, cell: str) -> None:
-    model = tiny(logits, cell, hidden_size=3, attention_size=2)
-    words = pad_words([[2, 3, 4], [5]])
-    parameters = dict(model.named_parameters())
-
-    def outputs(features: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
-        regions = Regions(features, torch.ones(2, 3, dtype=torch.bool))
-        named = dict(zip(parameters, values, strict=True))
-        return torch.func.functional_call(model, named, (regions, words)).logits
-
-    features = torch.randn(2, 3, SIZE, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(outputs, (features, *parameters.values()), atol=1e-7)
+    assert gradients_are_exact(tiny(logits, cell, hidden_size=3, attention_size=2), SIZE)
 
 
 @forms
@@ -181,22 +156,6 @@ def test_only_the_papers_logits_let_the_question_choose_the_order_of_regions() -
             in_the_first_texts_order = each.weights[:, each.weights[0].argsort()]
             assert not torch.allclose(each.weights, each.weights[:1].expand(3, -1))
             assert (in_the_first_texts_order.diff(dim=1) < 0).any() == (logits == "paper")
-
-
-@forms
-def test_what_lies_in_the_padding_changes_nothing(logits: str, cell: str) -> None:
-    model, regions, words = tiny(logits, cell), some_regions(3), pad_words(TEXTS)
-    garbage = torch.full((3, 2, SIZE), 1e3, dtype=torch.float64)
-    longer = Regions(
-        torch.cat([regions.features, garbage], dim=1), torch.nn.functional.pad(regions.mask, (0, 2), value=False)
-    )
-    padded = Words(
-        torch.nn.functional.pad(words.ids, (0, 3), value=4), torch.nn.functional.pad(words.mask, (0, 3), value=False)
-    )
-    ours, theirs = model(longer, padded), model(regions, words)
-    torch.testing.assert_close(ours.logits, theirs.logits)
-    for wide, narrow in zip(ours.attention, theirs.attention, strict=True):
-        torch.testing.assert_close(wide.weights, torch.nn.functional.pad(narrow.weights, (0, 2)))
 
 
 @forms

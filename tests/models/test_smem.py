@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.models.reference import softmax, some_regions
 
 from saccade.errors import RecipeError
 from saccade.models.smem import SMem
@@ -28,21 +29,8 @@ def tiny(hops: int = 2, **sizes) -> SMem:
     return model
 
 
-def some_regions(count: int, seed: int = 2) -> Regions:
-    generator = torch.Generator().manual_seed(seed)
-    features = torch.randn(count, REGIONS, SIZE, generator=generator, dtype=torch.float64)
-    mask = torch.ones(count, REGIONS, dtype=torch.bool)
-    mask[0, 4:] = False
-    return Regions(features, mask)
-
-
 def whole(regions: Regions) -> Regions:
     return Regions(regions.features, torch.ones_like(regions.mask))
-
-
-def softmax(x: np.ndarray) -> np.ndarray:
-    e = np.exp(x - x.max())
-    return e / e.sum()
 
 
 class Transcription:
