@@ -60,7 +60,7 @@ def test_score_prints_the_official_accuracies(saccade, vqa, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "parts"), [({"leave_out": 2}, ("2 ", "missing")), ({"double": 1}, ("1 ", "more than once"))]
+    ("wrong", "parts"), [({"leave_out": 2}, ("without an answer: 2",)), ({"double": 1}, ("more than once",))]
 )
 def test_score_refuses_results_that_do_not_fit(refused, vqa, tmp_path, wrong: dict, parts: tuple[str, ...]) -> None:
     questions, annotations = find(vqa, V2), find(vqa, "v2_mscoco_val2014_annotations.json")

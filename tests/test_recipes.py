@@ -50,6 +50,7 @@ def corpora(tmp_path_factory) -> Callable[[str], Path]:
     return folder
 
 
+@pytest.mark.filterwarnings("ignore:the weights of test_resnet are random")
 @pytest.mark.parametrize("name", RECIPES)
 def test_smoke_trains_and_evaluates(name: str, corpora, tmp_path) -> None:
     recipe = get_recipe(name).smoke()

@@ -6,7 +6,7 @@ from typing import Any
 
 from saccade.features.spec import FeatureSpec
 from saccade.recipe import AnsweringConfig, Card, DataConfig, OptimConfig, Recipe, TrainConfig
-from saccade.recipes._shared import NOT_MEASURED, on_daquar, on_scenes
+from saccade.recipes.shared import NOT_MEASURED, on_daquar, on_scenes
 
 ABOUT = {
     "ibowimg": "iBOWIMG, a bag of words beside the mean region: what no attention can do",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saccade.features.spec import FeatureSpec
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
-from saccade.recipes._shared import NOT_MEASURED, on_daquar, on_scenes
+from saccade.recipes.shared import NOT_MEASURED, on_daquar, on_scenes
 
 RECIPES = (
     Recipe(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from saccade.recipe import AnsweringConfig, Card, DataConfig, OptimConfig, Recipe, TrainConfig
-from saccade.recipes._shared import BOTTOM_UP, NOT_MEASURED, on_daquar, on_scenes
+from saccade.recipes.shared import BOTTOM_UP, NOT_MEASURED, on_daquar, on_scenes
 
 SMALL = {
     "hidden_size": 128,
