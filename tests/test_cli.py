@@ -60,7 +60,8 @@ def test_the_help_of_a_recipe_shows_its_own_values(saccade) -> None:
 
 
 def test_version(saccade) -> None:
-    assert saccade("--version") == Outcome(0, f"saccade {version('saccade')}\n", "")
+    outcome = saccade("--version")
+    assert (outcome.code, outcome.out, outcome.err) == (0, f"saccade {version('saccade')}\n", "")
 
 
 def test_list_shows_every_table_with_a_line_about_each_entry(saccade) -> None:
@@ -247,7 +248,14 @@ def test_train_takes_fields_and_says_what_comes_next(saccade, scenes_store, tmp_
     recipe = json.loads((out / "recipe.json").read_text())
     assert recipe["optim"]["lr"] == 0.004
     assert recipe["sizes"]["hidden_size"] == 16
-    assert recipe["data"] == {"name": "scenes", "root": "", "limit": 24, "store": scenes_store}
+    assert recipe["data"] == {
+        "name": "scenes",
+        "root": "",
+        "train": "train",
+        "genome": "",
+        "limit": 24,
+        "store": scenes_store,
+    }
     assert set(RUN_FILES) | {"metrics.json", "log.jsonl", "resume"} <= {path.name for path in out.iterdir()}
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
 

@@ -24,6 +24,7 @@ from saccade.build import differing_fields, limited
 from saccade.compare.table import CSV, JSON, MARKDOWN, Comparison, Difference, Result, Row
 from saccade.data import create_dataset
 from saccade.data.records import SPLITS
+from saccade.errors import DataError, RecipeError, RunError, UnknownNameError
 from saccade.evaluate import evaluate
 from saccade.models import create_model
 from saccade.progress import SILENT, Report
