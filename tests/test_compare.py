@@ -213,8 +213,7 @@ def test_more_epochs_go_on_with_a_run_and_fewer_are_refused(scenes_store, tmp_pa
 
 
 def test_a_run_cut_off_between_its_log_and_its_weights_is_not_finished(whole, entries, tmp_path) -> None:
-    again = copied(whole[0], tmp_path / "again")
-    run = again / "ibowimg-scenes" / "seed-1"
+    run = (again := copied(whole[0], tmp_path / "again")) / "ibowimg-scenes" / "seed-1"
     best = json.loads((run / "metrics.json").read_text())
     (run / "log.jsonl").write_text((run / "log.jsonl").read_text().splitlines()[0] + "\n")
     (run / "metrics.json").unlink()
