@@ -1,4 +1,4 @@
-"""What grouping the questions of an image gains: a training step of every model, grouped and not, in one run.
+"""What grouping the questions of an image gains: a training step of every answering model, grouped and not, in one run.
 
     python benchmarks/bench_grouping.py
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 import tyro
 
-from saccade.models import MODELS, create_model
+from saccade.models import MODELS, answers_questions, create_model
 from saccade.types import Grouping, Regions, Words
 
 IMAGES, QUESTIONS, REGIONS, SIZE, WORDS, VOCABULARY, ANSWERS = 16, 128, 196, 1280, 16, 5000, 1000
@@ -34,7 +34,7 @@ def main(device: str = "cpu", seconds: float = 10.0) -> None:
         "not grouped": Regions(features[image], mask[image]),
     }
     rows = []
-    for name in MODELS:
+    for name in filter(answers_questions, MODELS):
         model = create_model(name, num_words=VOCABULARY, num_answers=ANSWERS, region_size=SIZE).to(device)
         gradients = []
         for regions in kinds.values():

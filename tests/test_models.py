@@ -8,9 +8,9 @@ from safetensors.torch import load_file, save_file
 
 import saccade.models
 from saccade.errors import RecipeError, UnknownNameError
-from saccade.models import MODELS, create_model, model_sizes
+from saccade.models import MODELS, answers_questions, create_model, model_sizes
 from saccade.text import pad_words
-from saccade.types import Answers, Grouping, Regions, Words
+from saccade.types import Answers, Captions, Grouping, Regions, Words
 
 WORDS, ANSWERS, IMAGES, REGIONS, SIZE = 23, 5, 3, 7, 11
 TEXTS = [[2, 3, 4, 5], [6], [7, 8, 9], [10, 11], [12, 13, 14, 15]]
@@ -26,6 +26,9 @@ SMALL = {
     "lstm-q-i": {"embedding_size": 7, "lstm_size": 5},
     "san": {"embedding_size": 7, "attention_size": 5},
     "mrn": {"embedding_size": 7, "gru_size": 17},
+    "sat-soft": {"embedding_size": 5, "attention_size": 7},
+    "sat-hard": {"embedding_size": 5, "attention_size": 7},
+    "nic": {"embedding_size": 5},
 }
 # SMem lets padding choose regions, as its authors' code does: what no word chose is in no word's row.
 MAY_LACK_WEIGHT = ("hop 1 words",)
@@ -35,7 +38,11 @@ def tiny(name: str) -> torch.nn.Module:
     torch.manual_seed(3)
     sizes = {"hidden_size": 13} if "hidden_size" in model_sizes(name) else {}
     sizes |= SMALL.get(name, {})
-    return create_model(name, num_words=WORDS, num_answers=ANSWERS, region_size=SIZE, **sizes).double()
+    return create(name, num_words=WORDS, region_size=SIZE, **sizes).double()
+
+
+def create(name: str, **sizes) -> torch.nn.Module:
+    return create_model(name, num_answers=ANSWERS if answers_questions(name) else None, **sizes)
 
 
 def images() -> Regions:
@@ -55,7 +62,7 @@ def pick(regions: Regions, rows: torch.Tensor | list[int]) -> Regions:
     return Regions(regions.features[rows], regions.mask[rows], regions.boxes[rows])
 
 
-def same(a: Answers, b: Answers, rows: slice | int | list[int] = slice(None)) -> None:
+def same(a: Answers | Captions, b: Answers | Captions, rows: slice | int | list[int] = slice(None)) -> None:
     torch.testing.assert_close(a.logits, b.logits[rows])
     for ours, theirs in zip(a.attention, b.attention, strict=True):
         torch.testing.assert_close(ours.weights, theirs.weights[rows])
@@ -66,7 +73,9 @@ pytestmark = pytest.mark.parametrize("name", MODELS)
 
 def test_every_parameter_gets_a_gradient(name: str) -> None:
     model = tiny(name).train()
-    model(per_text(images()), pad_words(TEXTS)).logits.square().sum().backward()
+    output = model(per_text(images()), pad_words(TEXTS))
+    penalty = getattr(output, "penalty", None)
+    (output.logits.square().sum() + (0 if penalty is None else penalty.sum())).backward()
     assert [key for key, parameter in model.named_parameters() if parameter.grad is None] == []
 
 
@@ -97,7 +106,8 @@ def test_padding_changes_nothing(name: str) -> None:
     for row, text in enumerate(TEXTS):
         kept = regions.mask[row]
         alone = Regions(*(each[row : row + 1, kept] for each in (regions.features, regions.mask, regions.boxes)))
-        torch.testing.assert_close(model(alone, pad_words([text])).logits[0], whole.logits[row])
+        logits = model(alone, pad_words([text])).logits[0]
+        torch.testing.assert_close(logits, whole.logits[row, : len(logits)])
 
 
 def test_what_lies_in_the_padding_changes_nothing(name: str) -> None:
@@ -150,11 +160,17 @@ def test_attention_off_gives_the_same_logits(name: str) -> None:
 def test_an_unknown_size_and_a_wrong_one_are_refused(name: str) -> None:
     size = next(iter(model_sizes(name)))
     with pytest.raises(UnknownNameError, match=rf"no size of {name} named '{size}s'; did you mean '{size}'"):
-        create_model(name, num_words=2, num_answers=2, region_size=2, **{f"{size}s": 1})
+        create(name, num_words=2, region_size=2, **{f"{size}s": 1})
     with pytest.raises(RecipeError, match="expected a number"):
-        create_model(name, num_words=2, num_answers=2, region_size=2, **{size: "wide"})
+        create(name, num_words=2, region_size=2, **{size: "wide"})
 
 
 def test_unknown_model_names_the_nearest(name: str) -> None:
     with pytest.raises(UnknownNameError, match=f"did you mean '{name}'"):
         saccade.models.create_model(f"{name}x", num_words=2, num_answers=2, region_size=2)
+
+
+def test_a_model_of_the_other_task_is_refused(name: str) -> None:
+    other = None if answers_questions(name) else 2
+    with pytest.raises(RecipeError, match="choose another model or recipe"):
+        create_model(name, num_words=2, num_answers=other, region_size=2)

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.data.caption_files import captions_about, coco_entry, draw, karpathy_entry, write_flickr8k, write_karpathy
 from tests.data.vqa_files import write_vqa
 
 from saccade.data.scenes import write_scenes
 from saccade.evaluate import evaluate
+from saccade.models import answers_questions
+from saccade.recipe import CaptioningConfig
 from saccade.recipes import RECIPES, get_recipe
 from saccade.train import train
 
@@ -28,11 +31,28 @@ def write_daquar(folder: Path) -> None:
     (folder / "qa.894.raw.train.txt").write_text("\n".join(lines))
 
 
+def entries(entry: Callable[[int, str], dict]) -> list[dict]:
+    splits = ("train",) * 5 + ("val", "test") * 2
+    return [entry(number, split) for number, split in enumerate(splits, start=1)]
+
+
+def write_own_captions(folder: Path) -> None:
+    lines = []
+    for number in range(20):
+        draw(folder / f"{number}.png", number)
+        lines.append(json.dumps({"image": f"{number}.png", "captions": captions_about(number)}))
+    (folder / "train.jsonl").write_text("\n".join(lines))
+
+
 WRITERS: dict[str, Callable[[Path], object]] = {
     "vqa1": lambda folder: write_vqa(folder, version=1, images_per_split=IMAGES),
     "vqa2": lambda folder: write_vqa(folder, version=2, images_per_split=IMAGES),
     "daquar": write_daquar,
     "own": lambda folder: write_scenes(folder, images=20),
+    "own captions": write_own_captions,
+    "flickr8k": lambda folder: write_flickr8k(folder),
+    "flickr30k": lambda folder: write_karpathy(folder, "flickr30k", entries(karpathy_entry)),
+    "coco": lambda folder: write_karpathy(folder, "coco", entries(coco_entry)),
 }
 
 
@@ -54,19 +74,25 @@ def corpora(tmp_path_factory) -> Callable[[str], Path]:
 @pytest.mark.parametrize("name", RECIPES)
 def test_smoke_trains_and_evaluates(name: str, corpora, tmp_path) -> None:
     recipe = get_recipe(name).smoke()
-    root = corpora(recipe.data.name)
-    store = root.with_name(f"{recipe.data.name}-{recipe.features.backbone}-{recipe.features.positions}")
+    captions = isinstance(recipe.task, CaptioningConfig)
+    root = corpora("own captions" if captions and recipe.data.name == "own" else recipe.data.name)
+    store = root.with_name(f"{root.name}-{recipe.features.backbone}-{recipe.features.positions}")
     recipe = dataclasses.replace(
         recipe,
         data=dataclasses.replace(recipe.data, root=str(root), store=str(store), limit=IMAGES),
         train=dataclasses.replace(recipe.train, epochs=1, accelerator="cpu"),
     )
     validated = train(recipe, tmp_path / "run")
-    assert 0 <= validated["accuracy"] <= 1
+    assert 0 <= validated[recipe.train.metric] <= 1
     metrics = evaluate(tmp_path / "run", accelerator="cpu")
-    assert metrics["questions"] > 0
-    assert (tmp_path / "run" / "test" / "predictions.jsonl").read_text().count("\n") == metrics["questions"]
-    if recipe.data.name.startswith("vqa"):  # the answers of the test split are the server's secret
+    predictions = metrics["images" if captions else "questions"]
+    assert predictions > 0
+    assert (tmp_path / "run" / "test" / "predictions.jsonl").read_text().count("\n") == predictions
+    if captions:
+        results = json.loads((tmp_path / "run" / "test" / "results.json").read_text())
+        assert {entry.keys() == {"image_id", "caption"} for entry in results} == {True}
+        assert len(results) == predictions
+    elif recipe.data.name.startswith("vqa"):  # the answers of the test split are the server's secret
         assert "accuracy" not in metrics
         results = json.loads((tmp_path / "run" / "test" / "results.json").read_text())
         assert {entry.keys() == {"question_id", "answer"} for entry in results} == {True}
@@ -81,7 +107,11 @@ def test_every_model_has_a_recipe_on_scenes_daquar_and_a_version_of_vqa() -> Non
     }
     assert len(corpora) >= 12
     assert [name for name, found in corpora.items() if not {"scenes", "daquar"} <= found] == []
-    assert [name for name, found in corpora.items() if not {"vqa1", "vqa2"} & found] == []
+    answerers = {name: found for name, found in corpora.items() if answers_questions(name)}
+    assert [name for name, found in answerers.items() if not {"vqa1", "vqa2"} & found] == []
+    captioners = {name: found for name, found in corpora.items() if not answers_questions(name)}
+    assert captioners.keys() == {"sat-soft", "sat-hard", "nic"}
+    assert [name for name, found in captioners.items() if not {"flickr8k", "flickr30k", "coco"} <= found] == []
 
 
 def test_every_card_says_what_was_published_and_what_was_measured() -> None:

@@ -36,6 +36,14 @@ def test_rare_and_surplus_words_are_unknown() -> None:
     assert vocabulary.encode(["the cat"]).ids.tolist() == [[2, 1]]
 
 
+def test_a_vocabulary_of_tokens_splits_at_spaces_and_knows_the_end(tmp_path) -> None:
+    vocabulary = Vocabulary.build(["the dog 's ball", "the ball"], tokens=True)
+    assert vocabulary.listed() == ["<pad>", "<unk>", "<end>", "ball", "the", "'s", "dog"]
+    assert vocabulary.encode(["the cat 's <end>"]).ids.tolist() == [[4, 1, 5, 2]]
+    vocabulary.save(tmp_path / "tokenizer.json")
+    assert Vocabulary.load(tmp_path / "tokenizer.json").words("it 's well-known") == ["it", "'s", "well-known"]
+
+
 def test_batches_are_padded_on_the_right_and_cut() -> None:
     words = Vocabulary.build(TEXTS).encode(["the cat", "is the cat red"], max_words=3)
     assert words.mask.tolist() == [[True, True, False], [True, True, True]]

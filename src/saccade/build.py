@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import nn
 
 from saccade.data import create_dataset
-from saccade.data.records import SPLITS, AnsweringData, Question, images_of
-from saccade.data.split import count_questions
+from saccade.data.records import SPLITS, Caption, Corpus, Question, images_of
 from saccade.data.visual_genome import genome_questions
 from saccade.data.vqa import Vqa
 from saccade.errors import DataError, RecipeError, StoreError
@@ -27,9 +27,9 @@ from saccade.metrics.vqa import preprocess_answer
 from saccade.models import create_model, model_sizes, needs_locations
 from saccade.nn.text_encoders import FixedLengthGRU
 from saccade.progress import Report
-from saccade.recipe import Card, Recipe
+from saccade.recipe import CaptioningConfig, Card, Recipe
 from saccade.serial import to_dict
-from saccade.tasks.answering import AnsweringTask
+from saccade.tasks import AnsweringTask, CaptioningTask, Task, TaskType
 from saccade.word_vectors import read_vectors, related_vectors
 
 
@@ -47,36 +47,34 @@ class FeatureFacts:
 class Setup:
     """What a recipe trains on."""
 
-    task: AnsweringTask
+    task: Task
     store: FeatureStore
     facts: FeatureFacts
-    train: Sequence[Question]
-    val: Sequence[Question]
+    train: Sequence[Any]
+    val: Sequence[Any]
+    open_image: Callable[[str], Image]
 
 
 def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
     """Read the data, extract or open the features, and make the task from the training split alone."""
-    create_model(recipe.model, num_words=1, num_answers=1, region_size=1, **recipe.sizes)  # refuse wrong names early
+    check_model(recipe)
     data = create_dataset(recipe.data.name, recipe.data.root, limit=recipe.data.limit)
-    train, val = (limited(data, split, recipe.data.limit) for split in ("train", "val"))
+    train, val = (limited(data, split, recipe.data.limit, task_of(recipe)) for split in ("train", "val"))
     if not train or not val:
-        raise DataError(
-            f"{recipe.data.name}: expected training and validation questions, got {len(train)} and {len(val)}"
-        )
+        raise DataError(f"{recipe.data.name}: expected data to train and validate on, got {len(train)} and {len(val)}")
     if recipe.data.train == "train+val":
         train, val = [*train, *val], []
     for split, questions in {"training": train, "validation": val}.items():
-        counts = count_questions(questions)
+        counts = task_of(recipe).counts(questions)
         report.say(f"{split}: " + ", ".join(f"{number:,} {what}" for what, number in counts.items()))
     store = build_store(recipe, data, report, device)
     train, val = (readable(questions, store, report) for questions in (train, val))
-    task = AnsweringTask.build(train, recipe.task)
-    train = [*train, *_genome(recipe, train, task, report)]
-    wordless = next((q for q in (*train, *val) if not task.vocabulary.words(q.text)), None)
-    if wordless is not None:
-        raise DataError(f"question {wordless.id!r} about {wordless.image}: expected words, got {wordless.text!r}")
+    task: Task = task_of(recipe).build(train, recipe.task)  # type: ignore[arg-type]
+    if isinstance(task, AnsweringTask):
+        train = [*train, *_genome(recipe, train, task, report)]
+    task.check([*train, *val])
     facts = FeatureFacts(store.spec, store.weights_hash, store.region_size, store.grid)
-    return Setup(task, store, facts, train, val)
+    return Setup(task, store, facts, train, val, data.open_image)
 
 
 def _genome(recipe: Recipe, train: Sequence[Question], task: AnsweringTask, report: Report) -> Sequence[Question]:
@@ -96,7 +94,7 @@ def load_vectors(model: nn.Module, recipe: Recipe, setup: Setup, report: Report)
     A second table, as BAN has, starts from what the words that share a question with each word mean. Raises DataError
     for a file that holds no such vectors, RecipeError for a model that takes none or others.
     """
-    if not recipe.task.glove:
+    if isinstance(recipe.task, CaptioningConfig) or not recipe.task.glove:
         return
     encoder = next((module for module in model.modules() if isinstance(module, FixedLengthGRU)), None)
     if encoder is None:
@@ -117,9 +115,9 @@ def load_vectors(model: nn.Module, recipe: Recipe, setup: Setup, report: Report)
     encoder.load_vectors(*tables)
 
 
-def build_store(recipe: Recipe, data: AnsweringData, report: Report, device: torch.device) -> FeatureStore:
+def build_store(recipe: Recipe, data: Corpus, report: Report, device: torch.device) -> FeatureStore:
     """The features of every image of every split; extracted, or the extraction resumed, where that is not done."""
-    images = images_at_hand(data, recipe.data.limit)
+    images = images_at_hand(data, recipe.data.limit, task_of(recipe))
     if recipe.features.backbone == IMPORTED:
         return _imported_store(recipe, images)
     if isinstance(data, Vqa):
@@ -137,10 +135,10 @@ def build_store(recipe: Recipe, data: AnsweringData, report: Report, device: tor
     return store
 
 
-def images_at_hand(data: AnsweringData, limit: int | None = None) -> list[str]:
+def images_at_hand(data: Corpus, limit: int | None = None, task: TaskType = AnsweringTask) -> list[str]:
     """The images of every split whose files are there, each once, or the first `limit` of each split."""
     splits = data.splits if isinstance(data, Vqa) else SPLITS
-    return list(dict.fromkeys(image for split in splits for image in images_of(limited(data, split, limit))))
+    return list(dict.fromkeys(image for split in splits for image in images_of(limited(data, split, limit, task))))
 
 
 def _imported_store(recipe: Recipe, images: Sequence[str]) -> FeatureStore:
@@ -169,13 +167,14 @@ def _check_width(recipe: Recipe, store: FeatureStore) -> None:
         )
 
 
-def readable(questions: Sequence[Question], store: FeatureStore, report: Report) -> Sequence[Question]:
-    """The questions whose images have features; says how many are left out because their images could not be read."""
-    kept = [question for question in questions if question.image in store]
-    if len(kept) < len(questions):
-        lost = [image for image in images_of(questions) if image not in store]
+def readable(texts: Sequence[Any], store: FeatureStore, report: Report) -> Sequence[Any]:
+    """The texts whose images have features; says how many are left out because their images could not be read."""
+    kept = [text for text in texts if text.image in store]
+    if len(kept) < len(texts):
+        lost = [image for image in images_of(texts) if image not in store]
         named = "; ".join(store.failed[image] for image in lost[:3]) + ("; ..." if len(lost) > 3 else "")
-        report.say(f"{len(questions) - len(kept)} questions left out, {len(lost)} images could not be read: {named}")
+        what = "captions" if isinstance(texts[0], Caption) else "questions"
+        report.say(f"{len(texts) - len(kept)} {what} left out, {len(lost)} images could not be read: {named}")
     return kept
 
 
@@ -191,16 +190,27 @@ def store_path(recipe: Recipe) -> Path:
     )
 
 
-def limited(data: AnsweringData, split: str, limit: int | None) -> Sequence[Question]:
-    """The questions of a split, or those about its first `limit` images."""
-    questions = data.questions(split)
+def task_of(recipe: Recipe) -> TaskType:
+    """The task that the recipe's settings are for."""
+    return CaptioningTask if isinstance(recipe.task, CaptioningConfig) else AnsweringTask
+
+
+def check_model(recipe: Recipe) -> None:
+    """Refuse a model or sizes that cannot be, and a model of another task than the recipe's."""
+    num_answers = None if isinstance(recipe.task, CaptioningConfig) else 1
+    create_model(recipe.model, num_words=1, num_answers=num_answers, region_size=1, **recipe.sizes)
+
+
+def limited(data: Corpus, split: str, limit: int | None, task: TaskType = AnsweringTask) -> Sequence[Any]:
+    """The task's texts of a split, questions or captions, or those about its first `limit` images."""
+    texts = task.texts(data, split)
     if limit is None:
-        return questions
-    kept = set(images_of(questions)[:limit])
-    return [question for question in questions if question.image in kept]
+        return texts
+    kept = set(images_of(texts)[:limit])
+    return [text for text in texts if text.image in kept]
 
 
-def build_model(recipe: Recipe, task: AnsweringTask, facts: FeatureFacts) -> nn.Module:
+def build_model(recipe: Recipe, task: Task, facts: FeatureFacts) -> nn.Module:
     """The recipe's model, freshly initialised, sized by its data.
 
     Raises RecipeError for a model with parameters per location where images differ in their regions.
@@ -212,7 +222,7 @@ def build_model(recipe: Recipe, task: AnsweringTask, facts: FeatureFacts) -> nn.
     return create_model(
         recipe.model,
         num_words=len(task.vocabulary),
-        num_answers=len(task.answers),
+        num_answers=task.num_answers,
         region_size=facts.region_size,
         num_regions=None if facts.grid is None else facts.grid[0] * facts.grid[1],
         **recipe.sizes,

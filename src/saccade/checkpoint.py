@@ -24,14 +24,14 @@ from torch import Tensor, nn
 
 from saccade.build import FeatureFacts, build_model
 from saccade.errors import RunError
-from saccade.recipe import Recipe
+from saccade.recipe import CaptioningConfig, Recipe
 from saccade.serial import from_dict, read_json, to_dict, write_json, write_text
-from saccade.tasks.answering import AnsweringTask
+from saccade.tasks import AnsweringTask, CaptioningTask, Task
 from saccade.text import Vocabulary
 
 RECIPE, TOKENIZER, ANSWERS, FEATURES = "recipe.json", "tokenizer.json", "answers.json", "features.json"
 MODEL, METRICS, LOG, RESUME = "model.safetensors", "metrics.json", "log.jsonl", "resume"
-COMPANIONS = (RECIPE, TOKENIZER, ANSWERS, FEATURES)
+COMPANIONS = (RECIPE, TOKENIZER, ANSWERS, FEATURES)  # captioners have no answers
 
 
 @dataclass
@@ -49,13 +49,14 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class LoadedRun:
-    """A run directory read back, its model in evaluation mode."""
+    """A run directory read back, its model in evaluation mode; `backbone` are weights that were trained along with it."""
 
     path: Path
     recipe: Recipe
-    task: AnsweringTask
+    task: Task
     facts: FeatureFacts
     model: nn.Module
+    backbone: dict[str, Tensor] | None = None
 
 
 def check_writable(path: Path) -> None:
@@ -67,12 +68,13 @@ def check_writable(path: Path) -> None:
         raise RunError(f"{path} cannot be made: no permission to write to {existing}; name another folder with --out")
 
 
-def create(path: Path, recipe: Recipe, task: AnsweringTask, facts: FeatureFacts) -> None:
+def create(path: Path, recipe: Recipe, task: Task, facts: FeatureFacts) -> None:
     """Make the run directory with all that is known before training."""
     path.mkdir(parents=True, exist_ok=True)
     write_json(path / RECIPE, to_dict(recipe))
     task.vocabulary.save(path / TOKENIZER)
-    write_json(path / ANSWERS, list(task.answers))
+    if isinstance(task, AnsweringTask):
+        write_json(path / ANSWERS, list(task.answers))
     write_json(path / FEATURES, to_dict(facts))
 
 
@@ -84,28 +86,34 @@ def load(path: Path) -> LoadedRun:
         raise RunError(f"{path} is no run directory: expected the files {', '.join((MODEL, *COMPANIONS))} in it")
     weights = _load_weights(path)  # first, for it tells altered files from wrong ones
     recipe, task, facts = _load_companions(path)
-    model = build_model(recipe, task, facts)
+    model, backbone = build_model(recipe, task, facts), None
+    if recipe.train.finetune_from is not None:
+        backbone, weights = _under("backbone.", weights), _under("model.", weights)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise RunError(f"{path / MODEL} does not fit {RECIPE}: {' '.join(str(error).split())[:300]}") from None
-    return LoadedRun(path, recipe, task, facts, model.eval())
+    return LoadedRun(path, recipe, task, facts, model.eval(), backbone)
 
 
-def _load_companions(path: Path) -> tuple[Recipe, AnsweringTask, FeatureFacts]:
+def _load_companions(path: Path) -> tuple[Recipe, Task, FeatureFacts]:
     """The recipe, the task with its vocabularies, and how regions are made."""
     recipe = from_dict(Recipe, read_json(path / RECIPE), where=RECIPE)
+    facts = from_dict(FeatureFacts, read_json(path / FEATURES), where=FEATURES)
+    vocabulary = Vocabulary.load(path / TOKENIZER)
+    if isinstance(recipe.task, CaptioningConfig):
+        return recipe, CaptioningTask(vocabulary, recipe.task), facts
     answers = read_json(path / ANSWERS)
     if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
         raise RunError(f"{path / ANSWERS}: expected a list of answers; restore the file or train again")
-    task = AnsweringTask(Vocabulary.load(path / TOKENIZER), tuple(answers), recipe.task)
-    return recipe, task, from_dict(FeatureFacts, read_json(path / FEATURES), where=FEATURES)
+    return recipe, AnsweringTask(vocabulary, tuple(answers), recipe.task), facts
 
 
 def save_model(path: Path, model: nn.Module) -> None:
     """Write the best weights, together with the hashes of the files that give them meaning."""
     weights = _cpu(model.state_dict())
-    hashes = {name: _file_hash(path / name) for name in COMPANIONS} | {"weights": _weights_hash(weights)}
+    companions = [name for name in COMPANIONS if (path / name).exists()]
+    hashes = {name: _file_hash(path / name) for name in companions} | {"weights": _weights_hash(weights)}
     temporary = path / f".{MODEL}.tmp"
     temporary.write_bytes(save(weights, metadata=hashes))  # unlike save_file, with the permissions of other files
     temporary.replace(path / MODEL)
@@ -200,11 +208,17 @@ def _load_weights(path: Path) -> dict[str, Tensor]:
     if hashes.get("weights") != _weights_hash(weights):
         raise RunError(f"{file} was altered: its weights are not those that were saved; restore it or train again")
     for name in COMPANIONS:
+        if name not in hashes and name == ANSWERS:  # a captioner has none
+            continue
         if not (path / name).exists():
             raise RunError(f"{path / name} is missing: the run directory is incomplete; restore it or train again")
         if hashes.get(name) != _file_hash(path / name):
             raise RunError(f"{path / name} was altered since the model was saved; restore it or train again")
     return weights
+
+
+def _under(prefix: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
 def _cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

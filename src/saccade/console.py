@@ -17,6 +17,7 @@ from saccade.errors import SaccadeWarning
 from saccade.progress import Report
 
 SECONDS_BETWEEN_LINES = 10.0
+PLAIN = ("cider", "seconds")  # metrics that are no shares
 FLAGS = (tyro.conf.FlagCreatePairsOff,)
 
 
@@ -106,13 +107,13 @@ def show_warning(
 
 
 def print_metrics(metrics: Mapping[str, Any]) -> None:
-    """A line each; shares as percentages, except entropies, which are in nats. Groups of metrics have a title."""
+    """A line each; shares as percentages, but entropies in nats and CIDEr as it is. Groups of metrics have a title."""
     for name, value in metrics.items():
         if isinstance(value, Mapping):
             print(f"{name}:")
             print_metrics({f"  {inner}": share for inner, share in value.items()})
             continue
-        share = isinstance(value, float) and "entropy" not in name
+        share = isinstance(value, float) and not name.startswith(PLAIN) and "entropy" not in name
         print(f"{name:36} {percent(value) if share else f'{value:.3f}' if isinstance(value, float) else value}")
 
 

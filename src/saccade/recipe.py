@@ -68,11 +68,35 @@ class AnsweringConfig:
 
 
 @dataclass(frozen=True)
+class CaptioningConfig:
+    """How captions become words to predict, and how captions are found when validating."""
+
+    words: int = 10_000
+    """Keep the so many most frequent words of the training captions, counting those for padding, unknown and end."""
+    min_word_count: int = 1
+    """Of these, keep the words that the training captions have so many times."""
+    max_words: int = 99
+    """Captions of more words are not trained on."""
+    batches: Literal["length", "padded"] = "length"
+    """length: the captions of a batch have the same number of words, as in the paper; padded: any captions."""
+    label_smoothing: float = 0.0
+    """Share of each target's probability that is spread over all words."""
+    beam: int = 1
+    """Hypotheses kept when decoding; 1 takes the most probable word each time."""
+    max_length: int = 30
+    """Most words of a decoded caption."""
+    min_length: int = 1
+    """Fewest words of a decoded caption."""
+    length_penalty: float = 0.0
+    """Hypotheses are ranked by their log-probability over their length to this power; 0 ranks by the sum."""
+
+
+@dataclass(frozen=True)
 class OptimConfig:
     """The optimiser, its schedule and clipping."""
 
-    name: Literal["sgd", "adam", "adamax", "rmsprop"] = "sgd"
-    """Optimiser."""
+    name: Literal["sgd", "adam", "adamax", "rmsprop", "graves"] = "sgd"
+    """Optimiser; graves is the RMSProp of Graves (2013): centred, decay 0.95, with momentum."""
     lr: float = 0.1
     """Base learning rate."""
     bias_lr: float = 1.0
@@ -80,7 +104,7 @@ class OptimConfig:
     embedding_lr: float = 1.0
     """Word embeddings learn so many times as fast."""
     momentum: float = 0.9
-    """Momentum of sgd."""
+    """Momentum of sgd and graves."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of adam and adamax."""
     weight_decay: float = 0.0
@@ -112,19 +136,25 @@ class TrainConfig:
     """The loop."""
 
     epochs: int = 60
-    """Passes over the training questions."""
+    """Passes over the training questions or captions."""
     batch_size: int = 128
-    """Questions in one optimiser step, over all processes and accumulated parts together."""
+    """Questions or captions in one optimiser step, over all processes and accumulated parts together."""
     accumulate: int = 1
     """Compute each step's gradient in so many parts, to save memory; the result is the same."""
     group_by_image: bool = False
-    """Let the questions of an image share a batch, so that what depends on the image alone is computed once."""
+    """Let the texts about an image share a batch, so that what depends on the image alone is computed once."""
     metric: str = "accuracy"
     """The validation metric that chooses the best weights."""
     patience: int | None = None
     """Stop when the metric has not risen for so many epochs."""
     seed: int = 0
     """The source of all randomness."""
+    finetune_from: int | None = None
+    """Train the backbone too after so many epochs, on images that are read and augmented anew for each batch."""
+    finetune_lr: float = 1e-5
+    """Learning rate of the backbone where that of the model is optim.lr."""
+    augment: Literal["none", "crop", "mirror"] = "crop"
+    """How images are augmented when the backbone is trained; mirror is crop and mirrors half of them."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Arithmetic, in Lightning Fabric's terms."""
     accelerator: str = "auto"
@@ -147,7 +177,7 @@ class Recipe:
     """Model, one of `saccade list models`."""
     data: DataConfig
     features: FeatureSpec
-    task: AnsweringConfig = AnsweringConfig()
+    task: tyro.conf.AvoidSubcommands[AnsweringConfig | CaptioningConfig] = AnsweringConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     sizes: dict[str, Any] = field(default_factory=dict)
@@ -158,9 +188,8 @@ class Recipe:
         """Refuse values that no run can have."""
         for what, value in {"train.epochs": self.train.epochs, "train.batch_size": self.train.batch_size,
                             "train.accumulate": self.train.accumulate, "train.devices": self.train.devices,
-                            "train.save_every": self.train.save_every, "task.answers": self.task.answers,
-                            "task.max_words": self.task.max_words, "optim.lr": self.optim.lr,
-                            "optim.period": self.optim.period}.items():  # fmt: skip
+                            "train.save_every": self.train.save_every, "optim.lr": self.optim.lr,
+                            "optim.period": self.optim.period, **_counts(self.task)}.items():  # fmt: skip
             if value <= 0:
                 raise RecipeError(f"{what}: expected a number above 0, got {value}")
         if self.data.limit is not None and self.data.limit <= 0:
@@ -186,8 +215,20 @@ class Recipe:
             self,
             data=dataclasses.replace(self.data, limit=min(self.data.limit or 24, 24)),
             features=features,
-            task=dataclasses.replace(self.task, glove="", min_answer_count=1),
+            task=_smoke_task(self.task),
             train=dataclasses.replace(
                 self.train, epochs=min(self.train.epochs, 2), batch_size=min(self.train.batch_size, 16)
             ),
         )
+
+
+def _counts(task: AnsweringConfig | CaptioningConfig) -> dict[str, int]:
+    """The task's numbers that must be above 0, by dotted name."""
+    names = ("answers", "words", "max_words", "beam", "max_length")
+    return {f"task.{name}": getattr(task, name) for name in names if hasattr(task, name)}
+
+
+def _smoke_task(task: AnsweringConfig | CaptioningConfig) -> AnsweringConfig | CaptioningConfig:
+    if isinstance(task, CaptioningConfig):
+        return dataclasses.replace(task, min_word_count=1, max_length=min(task.max_length, 12))
+    return dataclasses.replace(task, glove="", min_answer_count=1)

@@ -11,32 +11,40 @@ from tokenizers import Regex, Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.normalizers import NFC, Lowercase
 from tokenizers.normalizers import Sequence as NormalizerSequence
-from tokenizers.pre_tokenizers import Split
+from tokenizers.pre_tokenizers import Split, WhitespaceSplit
 
 from saccade.errors import DataError, RunError
 from saccade.types import Words
 
-PADDING, UNKNOWN = "<pad>", "<unk>"
+PADDING, UNKNOWN, END = "<pad>", "<unk>", "<end>"
+PADDING_ID, UNKNOWN_ID, END_ID = range(3)
 # A word: letters and digits, joined inside by an apostrophe, hyphen or underscore. Punctuation is dropped.
 WORD = r"\w+(?:['’\-]\w+)*"
 
 
 class Vocabulary:
-    """Words and their ids: lower case, punctuation dropped, id 0 for padding and 1 for unknown words."""
+    """Words and their ids: lower case, id 0 for padding and 1 for unknown words.
+
+    Punctuation is dropped, except from a vocabulary of `tokens`: that one takes what spaces separate for its words, as
+    a tokeniser leaves them, and has id 2 for the end of a text.
+    """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
 
     @classmethod
-    def build(cls, texts: Iterable[str], *, min_count: int = 1, max_words: int | None = None) -> Vocabulary:
+    def build(
+        cls, texts: Iterable[str], *, min_count: int = 1, max_words: int | None = None, tokens: bool = False
+    ) -> Vocabulary:
         """The vocabulary of the texts: words seen at least `min_count` times, the most frequent `max_words` of them.
 
         Ordered by falling count, then alphabetically, so that the same texts in any order give the same ids.
         """
-        splitter = cls(_tokenizer({PADDING: 0, UNKNOWN: 1}))
+        special = [PADDING, UNKNOWN, *([END] if tokens else [])]
+        splitter = cls(_tokenizer(special, tokens))
         counts = Counter(word for text in texts for word in splitter.words(text))
         kept = sorted((word for word, n in counts.items() if n >= min_count), key=lambda word: (-counts[word], word))
-        return cls(_tokenizer({word: i for i, word in enumerate([PADDING, UNKNOWN, *kept[:max_words]])}))
+        return cls(_tokenizer([*special, *kept[:max_words]], tokens))
 
     def __len__(self) -> int:
         return self._tokenizer.get_vocab_size()
@@ -91,9 +99,10 @@ def pad_words(rows: Sequence[Sequence[int]]) -> Words:
     return Words(ids, mask)
 
 
-def _tokenizer(ids: dict[str, int]) -> Tokenizer:
-    tokenizer = Tokenizer(WordLevel(ids, unk_token=UNKNOWN))
+def _tokenizer(words: Sequence[str], tokens: bool) -> Tokenizer:
+    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token=UNKNOWN))
     tokenizer.normalizer = NormalizerSequence([NFC(), Lowercase()])
     # Keep the matches and drop what lies between them.
-    tokenizer.pre_tokenizer = Split(Regex(WORD), behavior="removed", invert=True)
+    by_pattern = Split(Regex(WORD), behavior="removed", invert=True)
+    tokenizer.pre_tokenizer = WhitespaceSplit() if tokens else by_pattern
     return tokenizer

@@ -18,14 +18,14 @@ from torch import nn
 from saccade import checkpoint
 from saccade.build import Setup, build, build_model, differing_fields, load_vectors
 from saccade.checkpoint import Progress
-from saccade.data.batches import deal, prefetch, shuffled_batches
-from saccade.errors import RecipeError, RunError
+from saccade.data.batches import deal, prefetch
+from saccade.errors import DataError, RecipeError, RunError
 from saccade.evaluate import predict
-from saccade.nn.text_encoders import BagOfWords
+from saccade.features.tuning import Together, Tuning
+from saccade.optim import build_optimizer, learning_rate
 from saccade.progress import SILENT, Report
-from saccade.recipe import OptimConfig, Recipe
+from saccade.recipe import Recipe
 from saccade.serial import from_dict, read_json, write_json
-from saccade.tasks.answering import Batch
 
 # What may differ between a run and its resumption without making it another run.
 # The number of epochs is not among them under a cosine schedule, which depends on it.
@@ -94,7 +94,10 @@ def _run(fabric: Fabric, *, recipe: Recipe, out: Path, resume: bool, overwrite: 
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe, setup.task, setup.facts)
     load_vectors(model, recipe, setup, report if fabric.is_global_zero else SILENT)
-    optimizer = build_optimizer(recipe.optim, model)
+    tuning = _tuning(recipe, setup, fabric)
+    if tuning is not None:
+        model = Together(model, tuning.backbone)
+    optimizer = build_optimizer(recipe.optim, model, recipe.train.finetune_lr)
     # A run's companions are written once: a resumed run keeps its own.
     if fabric.is_global_zero and not (out / checkpoint.FEATURES).exists():
         checkpoint.create(out, recipe, setup.task, setup.facts)
@@ -103,10 +106,19 @@ def _run(fabric: Fabric, *, recipe: Recipe, out: Path, resume: bool, overwrite: 
     progress, precision = checkpoint.load_resume(out, model, optimizer)
     fabric.strategy.precision.load_state_dict(precision)
     shown = report if fabric.is_global_zero else SILENT
-    loop = _Loop(fabric, recipe, out, setup, model, optimizer, progress, shown)
+    loop = _Loop(fabric, recipe, out, setup, model, optimizer, progress, shown, tuning)
     if fabric.is_global_zero:
         checkpoint.cut_log(out, progress.step)
     loop.fit(wrapped, wrapped_optimizer)
+
+
+def _tuning(recipe: Recipe, setup: Setup, fabric: Fabric) -> Tuning | None:
+    """The backbone as something to train, where the recipe says so."""
+    if recipe.train.finetune_from is None:
+        return None
+    if fabric.world_size > 1 or recipe.train.accumulate > 1:
+        raise RecipeError("train.finetune_from: the backbone is trained on one device, without --train.accumulate")
+    return Tuning(setup.facts.spec, setup.open_image, fabric.device, recipe.train.augment)
 
 
 class _Loop:
@@ -122,12 +134,15 @@ class _Loop:
         optimizer: torch.optim.Optimizer,
         progress: Progress,
         report: Report,
+        tuning: Tuning | None = None,
     ) -> None:
         self.fabric, self.recipe, self.out, self.setup = fabric, recipe, out, setup
         self.model, self.optimizer, self.progress, self.report = model, optimizer, progress, report
         self.writer = _tensorboard(out) if fabric.is_global_zero else None
-        self.read = setup.store.read
-        self.questions = setup.task.trainable(setup.train)
+        self.tuning, self.tuned = tuning, False
+        self.texts = setup.task.trainable(setup.train)
+        if not self.texts:
+            raise DataError("no training caption is short enough: raise --task.max-words")
 
     def fit(self, wrapped: Any, optimizer: Any) -> None:
         """Epochs until the last, or until the metric has not risen for `patience` of them."""
@@ -141,18 +156,14 @@ class _Loop:
 
     def _epoch(self, wrapped: Any, optimizer: Any) -> None:
         fabric, progress, config = self.fabric, self.progress, self.recipe.train
-        batches = shuffled_batches(
-            [question.image for question in self.questions],
-            config.batch_size,
-            seed=config.seed,
-            epoch=progress.epoch,
-            grouped=config.group_by_image,
-        )
+        batches = self.setup.task.batches(self.texts, config, progress.epoch)
         wrapped.train()
         total = torch.tensor(progress.loss_sum / fabric.world_size, dtype=torch.float64, device=fabric.device)
         todo = batches[progress.batch :]
         shares = [share for batch in todo for share in self._shares(batch)]
-        loaded = prefetch(self._collate, shares)
+        self._tune()
+        # A backbone in training is run here and now, with the random state of the step; else batches are read ahead.
+        loaded = map(self._collate, shares) if self.tuned else prefetch(self._collate, shares)
         for batch in todo:
             for group in self.optimizer.param_groups:
                 group["lr"] = group["times"] * learning_rate(self.recipe, progress.step, len(batches))
@@ -168,6 +179,13 @@ class _Loop:
                 self._save()
         self._sum_loss(total)
 
+    def _tune(self) -> None:
+        """Let the backbone learn too, from the epoch on that the recipe says."""
+        start = self.recipe.train.finetune_from
+        if self.tuning is not None and start is not None and self.progress.epoch >= start and not self.tuned:
+            self.tuning.unfreeze()
+            self.tuned = True
+
     def _shares(self, batch: list[list[int]]) -> list[tuple[list[int], float]]:
         """This process's parts of a batch, each with the weight of its loss.
 
@@ -177,7 +195,7 @@ class _Loop:
         parts = [deal(batch, part * world + self.fabric.global_rank, world * accumulate) for part in range(accumulate)]
         return [(part, 1.0) if part else (batch[0], 0.0) for part in parts]
 
-    def _step(self, wrapped: Any, optimizer: Any, loaded: Iterator[tuple[Batch, float]], size: int) -> torch.Tensor:
+    def _step(self, wrapped: Any, optimizer: Any, loaded: Iterator[tuple[Any, float]], size: int) -> torch.Tensor:
         """One optimiser step on the mean loss of the whole batch, however divided; returns this process's sum."""
         fabric, accumulate = self.fabric, self.recipe.train.accumulate
         total = torch.zeros((), dtype=torch.float64, device=fabric.device)
@@ -206,10 +224,11 @@ class _Loop:
         limit = {"max_norm": clip} if by == "norm" else {"clip_val": clip}
         self.fabric.clip_gradients(wrapped, optimizer, error_if_nonfinite=False, **limit)
 
-    def _collate(self, share: tuple[list[int], float]) -> tuple[Batch, float]:
+    def _collate(self, share: tuple[list[int], float]) -> tuple[Any, float]:
         indices, weight = share
-        questions = [self.questions[i] for i in indices]
-        return self.setup.task.collate(questions, self.read, grouped=self.recipe.train.group_by_image), weight
+        texts = [self.texts[i] for i in indices]
+        read = self.tuning.read if self.tuning is not None and self.tuned else self.setup.store.read
+        return self.setup.task.collate(texts, read, grouped=self.recipe.train.group_by_image), weight
 
     def _sum_loss(self, total: torch.Tensor) -> None:
         summed = self.fabric.all_reduce(total.clone(), reduce_op="sum")
@@ -227,7 +246,7 @@ class _Loop:
         record = {
             "epoch": progress.epoch + 1,
             "step": progress.step,
-            "loss": progress.loss_sum / len(self.questions),
+            "loss": progress.loss_sum / len(self.texts),
             "lr": self.optimizer.param_groups[0]["lr"],
             "seconds": round(seconds, 3),
             "examples_per_second": round(examples / seconds, 1),
@@ -260,8 +279,11 @@ class _Loop:
         if not setup.val:
             return {}
         size = self.recipe.train.batch_size
-        predictions = predict(self.fabric, self.model, setup.task, setup.val, self.read, size, attention=False)
-        metrics = setup.task.metrics(predictions)
+        examples = setup.task.examples(setup.val)
+        read = self.tuning.look if self.tuning is not None and self.tuned else setup.store.read
+        model = self.model.model if isinstance(self.model, Together) else self.model
+        predictions = predict(self.fabric, model, setup.task, examples, read, size, attention=False)
+        metrics: dict[str, float] = setup.task.metrics(predictions)
         if metric not in metrics:
             raise RecipeError(f"train.metric: no validation metric named {metric!r}; there are {', '.join(metrics)}")
         return metrics
@@ -275,51 +297,6 @@ class _Loop:
     def _out_of_patience(self) -> bool:
         patience = self.recipe.train.patience
         return patience is not None and self.progress.epoch - 1 - self.progress.best_epoch >= patience > 0
-
-
-def build_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """The recipe's optimiser over all parameters, in groups that share a learning rate and a penalty."""
-    groups = _parameter_groups(config, model)
-    if config.name == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
-    if config.name == "rmsprop":
-        return torch.optim.RMSprop(groups, lr=config.lr)
-    kind = torch.optim.Adam if config.name == "adam" else torch.optim.Adamax
-    return kind(groups, lr=config.lr, betas=config.betas)
-
-
-def _parameter_groups(config: OptimConfig, model: nn.Module) -> list[dict[str, Any]]:
-    """Parameters with how many times the base rate they learn at (`times`) and their penalty."""
-    embeddings = {
-        parameter
-        for module in model.modules()
-        if isinstance(module, nn.Embedding | BagOfWords)
-        for parameter in module.parameters()
-    }
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        bias, embedding = "bias" in name.rpartition(".")[2], parameter in embeddings
-        times = config.bias_lr if bias else config.embedding_lr if embedding else 1.0
-        spared = (config.decay == "weights" and bias) or (config.decay == "not-embeddings" and embedding)
-        groups.setdefault((times, 0.0 if spared else config.weight_decay), []).append(parameter)
-    return [{"params": params, "times": times, "weight_decay": decay} for (times, decay), params in groups.items()]
-
-
-def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """The rate of a step, counted from 0."""
-    config, epoch = recipe.optim, step / steps_per_epoch
-    if epoch < config.warmup_epochs:
-        return config.lr * (step + 1) / math.ceil(config.warmup_epochs * steps_per_epoch)
-    if config.schedule == "step":
-        return config.lr * config.factor ** sum(epoch >= milestone for milestone in config.milestones)
-    if config.schedule == "steps":
-        return config.lr * config.factor ** (step // config.period)
-    if config.schedule == "epochs":
-        return config.lr * config.rates[min(int(epoch), len(config.rates) - 1)]
-    if config.schedule == "cosine":
-        done = (epoch - config.warmup_epochs) / (recipe.train.epochs - config.warmup_epochs)
-        return config.lr * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-    return config.lr
 
 
 def _step_seed(seed: int, step: int, rank: int) -> int:

@@ -72,6 +72,12 @@ class Regions:
         """The same regions, shared by the texts of a grouping."""
         return dataclasses.replace(self, grouping=grouping)
 
+    def row(self, image: int) -> Regions:
+        """The regions of one image of the batch, without those that only pad it."""
+        mask = self.mask[image]
+        boxes = None if self.boxes is None else self.boxes[image][mask][None]
+        return Regions(self.features[image][mask][None], mask[mask][None], boxes, self.grid)
+
     def per_text(self, of_images: Tensor) -> Tensor:
         """Rows of a per-image tensor, one per text: a gather when the batch is grouped, else the tensor itself."""
         return of_images if self.grouping is None else of_images[self.grouping.image]
@@ -110,4 +116,50 @@ class Answers:
     """An answerer's output: one logit per known answer, and the maps it looked and read with, in order."""
 
     logits: Float[Tensor, "texts answers"]
+    attention: tuple[AttentionMap, ...]
+
+
+@dataclass(eq=False)
+class Captions:
+    """A captioner's output when it is told the words: each word's logits given those before it, and the maps.
+
+    ``penalty`` is what the model's paper adds to the loss of each caption while training, None where it adds nothing.
+    """
+
+    logits: Float[Tensor, "captions words vocabulary"]
+    attention: tuple[AttentionMap, ...]
+    penalty: Float[Tensor, " captions"] | None = None
+
+
+@dataclass(eq=False)
+class DecoderState:
+    """What a captioner carries from word to word.
+
+    ``images`` are tensors with a row for each image: what depends on the image alone, computed once. ``rows`` are
+    tensors with a row for each hypothesis, the same number for each image, those of an image side by side.
+    """
+
+    images: tuple[Tensor, ...]
+    rows: tuple[Tensor, ...]
+
+    def gather(self, rows: Int[Tensor, " chosen"]) -> DecoderState:
+        """The state of chosen hypotheses, equally many of each image, those of an image side by side."""
+        return DecoderState(self.images, tuple(tensor[rows] for tensor in self.rows))
+
+    def keep(self, images: Int[Tensor, " kept"]) -> DecoderState:
+        """The state of some images alone, with all their hypotheses."""
+        count = len(self.images[0])
+        kept = (tensor.view(count, -1, *tensor.shape[1:])[images].flatten(0, 1) for tensor in self.rows)
+        return DecoderState(tuple(tensor[images] for tensor in self.images), tuple(kept))
+
+
+@dataclass(eq=False)
+class Decoded:
+    """One step of a captioner: logits of the next word, the state behind it, and this step's maps.
+
+    The maps' axes are ``("regions",)``, or ``()`` for one number a row, such as a gate.
+    """
+
+    logits: Float[Tensor, "rows vocabulary"]
+    state: DecoderState
     attention: tuple[AttentionMap, ...]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saccade.data.batches import deal, ordered_batches, prefetch, shuffled_batches
+from saccade.data.batches import deal, length_batches, ordered_batches, prefetch, shuffled_batches
 
 IMAGES = st.lists(st.sampled_from("abcdefg"), min_size=1, max_size=60)
 
@@ -26,6 +26,16 @@ def test_grouped_batches_keep_images_whole_and_near_the_size(images: list[str], 
         assert all(len({images[i] for i in group}) == 1 for group in batch)
         assert sum(map(len, batch)) < size + largest
     assert sum(len(batch) for batch in batches) == len(set(images))
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=60), st.integers(1, 9))
+def test_batches_of_one_length_have_every_text_once(lengths: list[int], size: int) -> None:
+    batches = length_batches(lengths, size, seed=1, epoch=2)
+    assert sorted(i for batch in batches for [i] in batch) == list(range(len(lengths)))
+    assert all(len({lengths[i] for [i] in batch}) == 1 and len(batch) <= size for batch in batches)
+    assert batches == length_batches(lengths, size, seed=1, epoch=2)
+    # As few batches as there can be.
+    assert len(batches) == sum(-(-lengths.count(length) // size) for length in set(lengths))
 
 
 def test_the_order_depends_on_seed_and_epoch_alone() -> None:

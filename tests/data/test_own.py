@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from saccade.data.own import OwnData
-from saccade.data.records import SPLITS, images_of
+from saccade.data.records import SPLITS, AnsweringData, CaptioningData, images_of
 from saccade.errors import DataError, ImageError, UnknownNameError
 
 GOOD = {"image": "a.png", "question": "what color", "answers": ["red"]}
@@ -32,6 +32,10 @@ def write(root: Path, split: str, *records: Any) -> Path:
 
 def ask(image: str, question: str = "what color", *answers: str) -> dict[str, Any]:
     return {"image": image, "question": question, "answers": list(answers or ("red",))}
+
+
+def caption(image: str, *captions: str) -> dict[str, Any]:
+    return {"image": image, "captions": list(captions or ("a cup",))}
 
 
 def three(root: Path, **changed: Any) -> Path:
@@ -108,6 +112,23 @@ WRONG = [
     ('{"image": "/etc/passwd", "question": "q", "answers": ["r"]}', "a path inside the folder"),
     ('{"image": "images", "question": "q", "answers": ["r"]}', "no such image file"),
     ("[" * 100_000, "it is no JSON"),
+    ({"image": "a.png"}, r"expected the key 'question', got 'image'; as in .*\"question\".* or .*\"captions\""),
+    (
+        {"image": "a.png", "captions": ["a cup"]},
+        "expected questions, as the lines before have them, got captions; .*own",
+    ),
+    ({**GOOD, "captions": ["a cup"]}, "got \"captions\" beside 'question', 'answers'; a folder holds either"),
+]
+WRONG_CAPTIONS = [
+    ({"image": "a.png", "captions": []}, r'"captions" to be a list with at least one string, got \[\]'),
+    ({"image": "a.png", "captions": ["a cup", " "]}, 'each of "captions" to be a string that is not empty, got " "'),
+    ({"image": "a.png", "captions": [3]}, 'each of "captions" to be a string that is not empty, got 3'),
+    ({"image": "a.png", "captions": "a cup"}, r'got a string; write \["a cup"\]'),
+    ({"image": "a.png", "caption": "a cup"}, '"captions", a list with one string per caption, got "caption"'),
+    ({"captions": ["a cup"]}, r"expected the key 'image', got 'captions'; as in .*\"captions\""),
+    ({"image": "a.png", "captions": ["a cup"], "id": 3}, "got \"captions\" beside 'id'"),
+    ({"image": "missing.png", "captions": ["a cup"]}, "no such image file"),
+    (GOOD, "expected captions, as the lines before have them, got questions"),
 ]
 
 
@@ -121,6 +142,58 @@ def test_a_wrong_line_is_named(tmp_path: Path, line: Any, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("line", "message"), WRONG_CAPTIONS, ids=[message[:40] for _, message in WRONG_CAPTIONS])
+def test_a_wrong_line_of_captions_is_named(tmp_path: Path, line: Any, message: str) -> None:
+    write(tmp_path, "train", caption("a.png"), line)
+    with pytest.raises(DataError, match=f"(?s)^{re.escape(str(tmp_path))}/train.jsonl:2: .*{message}"):
+        OwnData(tmp_path)
+
+
+def test_a_line_becomes_captions(tmp_path: Path) -> None:
+    write(tmp_path, "train", caption("a.png", " a red  cup\n", "a cup"), caption("b.png"), caption("a.png", "red"))
+    for split in ("val", "test"):
+        write(tmp_path, split, caption(f"{split}.png"))
+    data = OwnData(tmp_path)
+    assert isinstance(data, AnsweringData)
+    assert isinstance(data, CaptioningData)
+    assert data.holds == "captions"
+    assert [(said.id, said.image, said.text) for said in data.captions("train")] == [
+        ("a.png#0", "a.png", "a red cup"),
+        ("a.png#1", "a.png", "a cup"),
+        ("b.png#0", "b.png", "a cup"),
+        ("a.png#2", "a.png", "red"),
+    ]
+    assert data.counts("train") == {"captions": 4, "images": 2}
+    assert data.open_image("val.png").size == (5, 3)
+
+
+def test_captions_are_held_out_by_image(tmp_path: Path) -> None:
+    write(tmp_path, "train", *[caption(f"{n}.png", "one", "two", "three") for n in range(60)])
+    data = OwnData(tmp_path)
+    images = {split: set(images_of(data.captions(split))) for split in SPLITS}
+    assert sum(map(len, images.values())) == len(set.union(*images.values())) == 60
+    assert sum(data.counts(split)["captions"] for split in SPLITS) == 180
+
+
+def test_a_folder_of_one_kind_asked_for_the_other(tmp_path: Path) -> None:
+    questions, captions = three(tmp_path / "questions"), tmp_path / "captions"
+    for split in SPLITS:
+        write(captions, split, caption(f"{split}.png"))
+    with pytest.raises(
+        DataError, match=r'captions": .*; this folder holds questions: train a recipe that answers, such as'
+    ):
+        OwnData(questions).captions("train")
+    with pytest.raises(
+        DataError, match=r'question": .*; this folder holds captions: train a recipe that captions, such'
+    ):
+        OwnData(captions).questions("test")
+    write(captions, "val", ask("val.png"))
+    with pytest.raises(
+        DataError, match=r"val\.jsonl:1: expected captions, as the lines before have them, got questions"
+    ):
+        OwnData(captions)
+
+
 def test_an_id_occurs_once(tmp_path: Path) -> None:
     write(tmp_path, "train", {**GOOD, "id": 1}, {**GOOD, "id": "1"})
     with pytest.raises(DataError, match=r"train\.jsonl:2: .*'1' again"):
@@ -131,7 +204,7 @@ def test_without_files_the_layout_is_shown(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r'no train\.jsonl here; expected one with a line like \{"image".*images/'):
         OwnData(tmp_path)
     write(tmp_path, "train")
-    with pytest.raises(DataError, match=r"train\.jsonl: holds no questions"):
+    with pytest.raises(DataError, match=r"train\.jsonl: holds no questions and no captions"):
         OwnData(tmp_path)
 
 

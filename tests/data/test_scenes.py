@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from saccade.data.records import SPLITS, images_of
+from saccade.data.records import SPLITS, CaptioningData, images_of
 from saccade.data.scenes import SHARES, Scenes, split_of, write_scenes
 from saccade.data.scenes_drawing import COLORS, FULL, GAP, IMAGE_SIZE, RADII, SHAPES, coverage
 from saccade.errors import DataError, ImageError, UnknownNameError
@@ -32,7 +32,7 @@ def test_the_bytes_of_a_seed_are_pinned():
     digests = {
         "pixels": digest([scenes.open_image(image).tobytes() for image in images]),
         "questions": digest([(q.id, q.image, q.text, q.answers, q.kind, q.boxes) for q in questions]),
-        "captions": digest([scenes.captions(image) for image in images]),
+        "captions": digest([tuple(caption.text for caption in scenes.captions_of(image)) for image in images]),
         "sentences": digest([(s.text, [(phrase.words, phrase.boxes) for phrase in s.phrases]) for s in sentences]),
     }
     assert digests == {
@@ -66,6 +66,18 @@ def test_splits_have_their_sizes_and_questions_their_ids():
     assert images_of(questions) == scenes.images("val")
     assert len({question.id for question in questions}) == len(questions)
     assert scenes.questions("val") is questions
+
+
+def test_captions_come_by_split():
+    scenes = Scenes(test=7)
+    captions = scenes.captions("test")
+    assert isinstance(scenes, CaptioningData)
+    assert scenes.captions("test") is captions
+    assert images_of(captions) == scenes.images("test")
+    assert [caption.id for caption in captions[5:8]] == ["test/00001#0", "test/00001#1", "test/00001#2"]
+    assert len({caption.id for caption in captions}) == len(captions) == 35
+    with pytest.raises(UnknownNameError, match="did you mean 'test'"):
+        scenes.captions("tets")
 
 
 def test_an_arrangement_belongs_to_one_split_only():
@@ -223,7 +235,7 @@ def test_written_scenes_are_own_data(tmp_path):
             with Image.open(out / name) as written:
                 assert written.tobytes() == scenes.open_image(image).tobytes()
     caption, sentence = lines(out / "captions_val.jsonl")[1], lines(out / "phrases_test.jsonl")[0]
-    assert caption == {"image": "images/00017.png", "captions": list(scenes.captions("val/00001"))}
+    assert caption == {"image": "images/00017.png", "captions": [said.text for said in scenes.captions_of("val/00001")]}
     assert sentence["sentence"] == scenes.phrases("test/00000").text
     assert {tuple(phrase) for phrase in sentence["phrases"]} == {("words", "boxes")}
     assert [path.name for path in out.parent.iterdir()] == ["mine"]

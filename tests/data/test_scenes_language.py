@@ -99,7 +99,9 @@ def test_questions_of_an_image_differ_and_number_seven_to_nine():
 
 
 def test_articles_fit():
-    texts = [q.text for q in SCENES.questions("train")] + [c for image in IMAGES for c in SCENES.captions(image)]
+    texts = [q.text for q in SCENES.questions("train")] + [
+        c.text for image in IMAGES for c in SCENES.captions_of(image)
+    ]
     assert not [text for text in texts if re.search(r"\ba [aeiou]|\ban [^aeiou]", text)]
     assert any(" an orange" in text for text in texts)
 
@@ -148,15 +150,30 @@ FORMS = (listing_is_true, overview_is_true, relation_is_true, groups_are_true, p
 @pytest.mark.parametrize("form", range(len(FORMS)), ids=[form.__name__ for form in FORMS])
 def test_captions_are_true(form):
     for image in IMAGES:
-        caption = SCENES.captions(image)[form]
+        caption = SCENES.captions_of(image)[form].text
         assert caption.endswith(".")
         assert FORMS[form](SCENES.scene(image), caption[:-1]), (image, caption)
 
 
 def test_captions_are_five_and_vary():
-    captions = [SCENES.captions(image) for image in IMAGES]
+    captions = [[caption.text for caption in SCENES.captions_of(image)] for image in IMAGES]
     assert {len(set(five)) for five in captions} == {5}
     assert len({caption for five in captions for caption in five}) > 4.5 * len(IMAGES)
+
+
+def test_phrases_of_captions_name_what_their_boxes_hold():
+    for image in IMAGES:
+        scene = SCENES.scene(image)
+        boxes = {thing.box for thing in scene.things}
+        for form, caption in enumerate(SCENES.captions_of(image)):
+            words = caption.text.replace(",", "").removesuffix(".").split()
+            for phrase in caption.phrases:
+                first, *rest = words[slice(*phrase.words)]
+                things = {thing.box for thing in named(scene, " ".join(rest))}
+                assert set(phrase.boxes) <= things, caption
+                assert len(phrase.boxes) == (1 if first in ("a", "an") else NUMBERS[first]), caption
+            said = {box for phrase in caption.phrases for box in phrase.boxes}
+            assert said == boxes if form in (0, 1, 3) else len(caption.phrases) == len(said) == 2, caption
 
 
 def test_phrases_name_what_their_boxes_hold():

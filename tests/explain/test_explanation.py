@@ -7,7 +7,7 @@ import doctest
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -147,6 +147,7 @@ def test_boxes_are_put_in_order_and_kept_inside_the_image():
     np.testing.assert_allclose(step.places(), [[0.1, 0.2, 0.9, 0.4], [0, 0.5, 1, 1]])
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), st.integers(0, 2**16), st.floats(0.01, 10))
 def test_the_scale_holds_every_weight_and_the_printed_weights_sum_to_one(count, seed, spread):
     weights = np.random.default_rng(seed).dirichlet(np.full(count, spread))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from html.parser import HTMLParser
 from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.explain.page_reader import Reader
 
 from saccade.errors import SaccadeError
 from saccade.explain import (
@@ -23,36 +23,7 @@ from saccade.explain import (
     paragraphs,
 )
 
-VOID = {"meta", "img", "br", "hr", "link", "input"}
 EVIL = "<script>alert('1')</script> & \"why\"?"
-
-
-class Reader(HTMLParser):
-    """Checks that tags close in order, and keeps the elements and the text."""
-
-    def __init__(self, markup: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(markup)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def explained(question: str = "What color?", words: tuple[str, ...] = ("what", "color")) -> Explanation:

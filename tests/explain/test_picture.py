@@ -12,8 +12,9 @@ from PIL import Image, ImageFont
 
 from saccade.explain import Explanation, Step, draw, fonts
 from saccade.explain.colors import ANCHORS, laid_over, map_colors, scale_colors
+from saccade.explain.layout import MARGIN
 from saccade.explain.overlay import map_over, sized
-from saccade.explain.picture import MARGIN, PANEL, _scale, _words
+from saccade.explain.picture import PANEL, _scale, _words
 
 GREY = Image.new("RGB", (97, 97), (128, 128, 128))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saccade.commands.making import Extract, ImportFeatures, WriteScenes
 from saccade.commands.training import Compare, Train
-from saccade.commands.using import Ask, Demo, Evaluate, List, Score
+from saccade.commands.using import Ask, Caption, Demo, Evaluate, List, Score
 
 COMMANDS = {
     "demo": Demo,
@@ -13,6 +13,7 @@ COMMANDS = {
     "evaluate": Evaluate,
     "compare": Compare,
     "ask": Ask,
+    "caption": Caption,
     "score": Score,
     "extract": Extract,
     "import-features": ImportFeatures,

@@ -1,4 +1,4 @@
-"""Commands that use what is trained: demo, list, evaluate, ask, score."""
+"""Commands that use what is trained: demo, list, evaluate, ask, caption, score."""
 
 from __future__ import annotations
 
@@ -71,14 +71,22 @@ class Evaluate:
     weights: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """The backbone's weights file, where it has moved since training."""
     batch_size: int = 256
-    """Questions at a time."""
+    """Questions, or images to caption, at a time."""
+    beam: int | None = None
+    """Captions: hypotheses kept while searching; the recipe's unless given."""
+    length_penalty: float | None = None
+    """Captions: rank them by log-probability over length to this power; the recipe's unless given."""
+    look: Literal["expectation", "argmax", "sample"] | None = None
+    """Captions: how hard attention looks when decoding."""
+    java: bool = False
+    """Captions: METEOR and SPICE as well, which need Java and saccade[java]."""
     json: bool = False
     """Print the metrics as one JSON object and nothing else."""
 
     def run(self) -> None:
         """Evaluate and print the metrics."""
         from saccade.console import ConsoleReport
-        from saccade.evaluate import evaluate
+        from saccade.evaluate import Captioning, evaluate
 
         with ConsoleReport() as report:
             metrics = evaluate(
@@ -88,6 +96,7 @@ class Evaluate:
                 root=self.root,
                 weights=self.weights,
                 batch_size=self.batch_size,
+                captioning=Captioning(self.beam, self.length_penalty, self.look, self.java),
                 report=report,
             )
         if self.json:
@@ -140,28 +149,83 @@ class Ask:
 
 
 @dataclass(frozen=True)
+class Caption:
+    """Let a trained model write captions of images."""
+
+    run_directory: Annotated[str, tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
+    """Run directory, or a repository on the Hugging Face hub."""
+    images: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE"), tyro.conf.Positional]
+    """Image files."""
+    beam: int | None = None
+    """Hypotheses kept while searching; the recipe's unless given."""
+    length_penalty: float | None = None
+    """Rank captions by log-probability over length to this power; the recipe's unless given."""
+    top: int = 1
+    """How many captions of each image to show; at most the beam."""
+    look: Literal["expectation", "argmax", "sample"] | None = None
+    """How hard attention looks: at the mean of the regions by their probability, at the likeliest, at one drawn."""
+    explain: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Draw where the model looked for each word into this .png, .jpg or .html file."""
+    weights: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """The backbone's weights file, where it has moved since training."""
+    json: bool = False
+    """Print one JSON object, attention included, and nothing else."""
+
+    def run(self) -> None:
+        """Write the captions and print them."""
+        from saccade.errors import RecipeError
+        from saccade.explain.files import check_suffix, save
+        from saccade.predict import Predictor
+
+        if not self.images:
+            raise RecipeError("caption: expected at least one image, as in: saccade caption RUN photo.jpg")
+        if self.explain is not None:
+            check_suffix(self.explain)
+        predictor = Predictor.from_pretrained(self.run_directory, weights=self.weights)
+        search = predictor.search(beam=self.beam, length_penalty=self.length_penalty, n_best=self.top)
+        replies = predictor.caption(self.images, search=search, look=self.look)
+        if self.explain is not None:
+            several = len(replies) > 1
+            save([reply.explanation(reply.name if several else "") for reply in replies], self.explain)
+        if self.json:
+            print(json.dumps({"captions": [reply.to_dict() for reply in replies]}))
+            return
+        for reply in replies:
+            for text, score in ((reply.caption, reply.log_probability), *reply.alternatives):
+                print(f"{reply.name}: {text}  (log-probability {score:.2f})")
+        if self.explain is not None:
+            print(f"Attention drawn in {self.explain}")
+
+
+@dataclass(frozen=True)
 class Score:
     """Score a result file against its references, as the official evaluation does."""
 
-    task: Annotated[Literal["vqa"], tyro.conf.arg(metavar="TASK"), tyro.conf.Positional]
-    """vqa: answers to the questions of VQA v1 or v2."""
+    task: Annotated[Literal["vqa", "captions"], tyro.conf.arg(metavar="TASK"), tyro.conf.Positional]
+    """vqa: answers to the questions of VQA v1 or v2; captions: of images."""
     results: Annotated[Path, tyro.conf.arg(metavar="RESULTS"), tyro.conf.Positional]
-    """Result file in the official format."""
+    """Result file in the official format; captions may also be plain text, one a line."""
     references: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="REFERENCES"), tyro.conf.Positional]
-    """vqa: the question file and the annotation file."""
+    """vqa: the question file and the annotation file. captions: a COCO annotation file, or plain text files of as many
+    lines as the results, line i of each about image i."""
+    java: bool = False
+    """captions: METEOR and SPICE as well, which need Java and saccade[java]."""
     json: bool = False
     """Print the metrics as one JSON object and nothing else."""
 
     def run(self) -> None:
         """Score and print the metrics."""
         from saccade.errors import RecipeError
-        from saccade.score import score_vqa
+        from saccade.score import score_captions, score_vqa
 
-        if len(self.references) != 2:
+        if self.task == "captions":
+            metrics = score_captions(self.results, self.references, java=self.java)
+        elif len(self.references) != 2:
             raise RecipeError(
                 f"score vqa: expected RESULTS QUESTIONS ANNOTATIONS, got {1 + len(self.references)} files"
             )
-        metrics = score_vqa(self.results, *self.references)
+        else:
+            metrics = score_vqa(self.results, *self.references)
         if self.json:
             print(json.dumps(metrics))
         else:

@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from saccade import checkpoint
-from saccade.build import differing_fields, limited
+from saccade.build import check_model, differing_fields, limited, task_of
 from saccade.compare.table import CSV, JSON, MARKDOWN, Comparison, Difference, Result, Row
 from saccade.data import create_dataset
 from saccade.data.records import SPLITS
 from saccade.errors import DataError, RecipeError, RunError, UnknownNameError
 from saccade.evaluate import evaluate
-from saccade.models import create_model
 from saccade.progress import SILENT, Report
 from saccade.recipe import DataConfig, Recipe, TrainConfig
 from saccade.serial import from_dict, read_json
@@ -64,7 +63,7 @@ class _Ground:
 
     folder: Path
     weights_hash: str
-    questions: int
+    texts: int
     images: int
 
     def check(self, first: _Ground) -> None:
@@ -111,8 +110,8 @@ def compare(
         ground.check(first)
         results[run.label].append(result)
         if new or number == len(runs):
-            _gather(results, len(runs)).write(out)
-    return _gather(results, len(runs))
+            _gather(results, len(runs), entries[0].recipe.train.metric).write(out)
+    return _gather(results, len(runs), entries[0].recipe.train.metric)
 
 
 def _result(run: _Run, split: str, report: Report) -> tuple[Result, _Ground, bool]:
@@ -122,20 +121,21 @@ def _result(run: _Run, split: str, report: Report) -> tuple[Result, _Ground, boo
         train(run.recipe, run.folder, resume=_exists(run.folder), report=report)
     kept = _kept_metrics(run.folder, split)
     metrics = kept or evaluate(run.folder, split=split, accelerator=config.accelerator, report=report)
-    if "accuracy" not in metrics:
+    if config.metric not in metrics:
         raise _no_answers(split, run.recipe.data)
     loaded = checkpoint.load(run.folder)
     parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
     seconds = math.fsum(line["seconds"] for line in _log(run.folder))
-    ground = _Ground(run.folder, loaded.facts.weights_hash, metrics["questions"], metrics["images"])
+    texts = metrics["questions" if "questions" in metrics else "captions"]
+    ground = _Ground(run.folder, loaded.facts.weights_hash, texts, metrics["images"])
     return Result(config.seed, metrics, parameters, seconds), ground, kept is None
 
 
-def _gather(results: dict[str, list[Result]], runs: int) -> Comparison:
+def _gather(results: dict[str, list[Result]], runs: int, metric: str) -> Comparison:
     rows = (
         Row(label, tuple(sorted(found, key=lambda result: result.seed))) for label, found in results.items() if found
     )
-    return Comparison(tuple(rows), runs)
+    return Comparison(tuple(rows), runs, metric)
 
 
 def _runs(entries: Sequence[Entry], out: Path, seeds: int) -> list[_Run]:
@@ -190,7 +190,7 @@ def _check_entries(entries: Sequence[Entry], seeds: int, split: str) -> None:
 def _check_work(entries: Sequence[Entry], split: str) -> None:
     """Refuse now what would fail after hours of training: a model that cannot be made, a split without answers."""
     for entry in entries:
-        create_model(entry.recipe.model, num_words=1, num_answers=1, region_size=1, **entry.recipe.sizes)
+        check_model(entry.recipe)
         config = entry.recipe.train
         if config.devices > 1 and config.strategy not in STRATEGIES:
             raise RecipeError(
@@ -198,8 +198,9 @@ def _check_work(entries: Sequence[Entry], split: str) -> None:
                 f"would start the comparison in each: set --train.strategy to {' or '.join(STRATEGIES)}"
             )
     data = entries[0].recipe.data
-    questions = limited(create_dataset(data.name, data.root, limit=data.limit), split, data.limit)
-    if not any(question.answers for question in questions):
+    task: Any = task_of(entries[0].recipe)
+    texts = limited(create_dataset(data.name, data.root, limit=data.limit), split, data.limit, task)
+    if not task.known(task.examples(texts)):
         raise _no_answers(split, data)
 
 

@@ -16,6 +16,8 @@ from saccade.errors import look_up
 from saccade.serial import write_json, write_text
 
 MARKDOWN, CSV, JSON = "comparison.md", "comparison.csv", "comparison.json"
+# What the Markdown table shows: names of metrics that begin so.
+SHOWN = ("accuracy", "wups", "bleu", "rouge", "cider", "meteor", "truth", "pointing_accuracy")
 
 
 @dataclass(frozen=True)
@@ -82,21 +84,26 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row for each entry that has a result, in the order given, and how many runs there are to be in all."""
+    """A row for each entry that has a result, in the order given, and how many runs there are to be in all.
+
+    ``metric`` is the one that tells which entry is best.
+    """
 
     rows: tuple[Row, ...]
     runs: int
+    metric: str = "accuracy"
 
     def metrics(self) -> list[str]:
         """The names of the metrics that some run has: shares and entropies, not counts."""
         every = [result.metrics for row in self.rows for result in row.results]
         return list(dict.fromkeys(name for of in every for name, value in of.items() if isinstance(value, float)))
 
-    def differences(self, metric: str = "accuracy") -> list[Difference]:
+    def differences(self, metric: str | None = None) -> list[Difference]:
         """Each other entry beside the one with the highest mean, the first of equals.
 
         The standard error is that of Welch's test, sqrt(s1^2 / n1 + s2^2 / n2): the noise of training alone.
         """
+        metric = metric or self.metric
         rows = [row for row in self.rows if row.has(metric)]
         best = max(rows, key=lambda row: row.mean(metric))
         return [
@@ -116,16 +123,16 @@ class Comparison:
     def to_markdown(self, metrics: Sequence[str] | None = None) -> str:
         """The table as Markdown with notes on its noise; by default all accuracies, WUPS and the pointing accuracy."""
         if metrics is None:
-            metrics = [n for n in self.metrics() if n.startswith(("accuracy", "wups")) or n == "pointing_accuracy"]
+            metrics = [name for name in self.metrics() if name.startswith(SHOWN)]
         head, *body = self._cells(metrics)
         rule = ["---", *["---:"] * (len(head) - 1)]
         body = [["`" + label.replace("|", "\\|") + "`", *cells] for label, *cells in body]
         table = "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *body))
         return "\n\n".join([table, *self._notes("`")]) + "\n"
 
-    def table(self, metrics: Sequence[str] = ("accuracy",)) -> str:
-        """The table as aligned plain text with the same notes, for a terminal."""
-        lines = self._cells(metrics)
+    def table(self, metrics: Sequence[str] | None = None) -> str:
+        """The table as aligned plain text with the same notes, for a terminal; by default of the one metric."""
+        lines = self._cells(metrics or (self.metric,))
         label, *widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         table = "\n".join(
             "  ".join([first.ljust(label), *(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))])
@@ -153,7 +160,7 @@ class Comparison:
             summary = {name: {"mean": row.mean(name), "deviation": row.deviation(name)} for name in known}
             rows.append(dataclasses.asdict(row) | {"summary": summary})
         differences = [dataclasses.asdict(each) | {"exceeds": each.exceeds} for each in self.differences()]
-        return {"runs": self.runs, "rows": rows, "differences": differences, "sampling_error": self.sampling_error()}
+        return {"runs": self.runs, "rows": rows, "differences": differences, **self._errors()}
 
     def write(self, out: Path) -> None:
         """Write comparison.md, comparison.csv and comparison.json into a folder."""
@@ -165,6 +172,10 @@ class Comparison:
     def _about(self) -> Mapping[str, Any]:
         """What all runs were evaluated on: split, questions, images."""
         return self.rows[0].results[0].metrics
+
+    def _errors(self) -> dict[str, float]:
+        """The sampling error of an accuracy; captions' metrics are no means over examples and have none."""
+        return {"sampling_error": self.sampling_error()} if self.metric == "accuracy" else {}
 
     def _cells(self, metrics: Sequence[str]) -> list[list[str]]:
         known = dict.fromkeys(self.metrics())
@@ -181,15 +192,19 @@ class Comparison:
         about, done = self._about, [len(row.results) for row in self.rows]
         seeds = f"{max(done)} seeds" if min(done) == max(done) else f"{min(done)} to {max(done)} seeds"
         over = f"mean ± sample standard deviation over {seeds}" if max(done) > 1 else "one seed each"
-        notes = [f"Split {about['split']}: {about['questions']:,} questions about {about['images']:,} images; {over}."]
+        texts = next(f"{about[what]:,} {what}" for what in ("questions", "captions") if what in about)
+        notes = [f"Split {about['split']}: {texts} about {about['images']:,} images; {over}."]
         if sum(done) < self.runs:
             notes.append(f"Unfinished: {sum(done)} of {self.runs} runs so far.")
         differences = self.differences()
         if differences:
             best = f"{quote}{differences[0].best}{quote}"
             verdicts = [f"- {quote}{each.label}{quote}: {_verdict(each)}" for each in differences]
-            notes += [f"Below {best}, the best by accuracy:", "\n".join(verdicts)]
-        training = "Deviations over seeds are the noise of training alone: all runs answer the same questions. "
+            notes += [f"Below {best}, the best by {self.metric}:", "\n".join(verdicts)]
+        same = "answer the same questions" if "questions" in about else "caption the same images"
+        training = f"Deviations over seeds are the noise of training alone: all runs {same}. "
+        if self.metric != "accuracy":
+            return [*notes, *([training.strip()] if max(done) > 1 else [])]
         notes.append(
             (training if max(done) > 1 else "")
             + "Which questions were asked gives an accuracy a standard error of up to "
@@ -207,10 +222,11 @@ def _standard_error(a: Row, b: Row, metric: str) -> float | None:
 
 
 def _mean_and_deviation(row: Row, metric: str) -> str:
-    """Shares as percentages, entropies in nats."""
+    """Shares as percentages, entropies in nats, CIDEr as it is."""
     if not row.has(metric):
         return "–"
-    scale, places, unit = (1, 3, "") if "entropy" in metric else (100, 2, " %")
+    plain = "entropy" in metric or metric.startswith("cider")
+    scale, places, unit = (1, 3, "") if plain else (100, 2, " %")
     deviation = row.deviation(metric)
     spread = "" if deviation is None else f" ± {scale * deviation:.{places}f}"
     return f"{scale * row.mean(metric):.{places}f}{spread}{unit}"

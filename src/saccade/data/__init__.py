@@ -6,10 +6,14 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from saccade.data.coco_captions import CocoCaptions
 from saccade.data.daquar import Daquar
+from saccade.data.entities import FlickrEntities
+from saccade.data.flickr import Flickr8k
+from saccade.data.karpathy import Karpathy
 from saccade.data.own import OwnData
 from saccade.data.positions import Positions
-from saccade.data.records import SPLITS, AnsweringData
+from saccade.data.records import SPLITS, Corpus
 from saccade.data.scenes import Scenes
 from saccade.data.vqa import Vqa
 from saccade.errors import DataError, look_up
@@ -55,6 +59,21 @@ def _vqa2(root: Path) -> Vqa:
     return Vqa(root, 2)
 
 
+def _flickr8k_karpathy(root: Path) -> Karpathy:
+    """Flickr8k in Karpathy's JSON and splits."""
+    return Karpathy(root, "flickr8k")
+
+
+def _flickr30k(root: Path) -> Karpathy:
+    """Flickr30k in Karpathy's JSON and splits."""
+    return Karpathy(root, "flickr30k")
+
+
+def _coco(root: Path) -> Karpathy:
+    """COCO's captions in Karpathy's JSON and splits, `restval` counted as training."""
+    return Karpathy(root, "coco")
+
+
 # From the number of images of each split to the corpus.
 GENERATED: Mapping[str, Callable[..., Scenes | Positions]] = {
     "scenes": Scenes,
@@ -62,7 +81,7 @@ GENERATED: Mapping[str, Callable[..., Scenes | Positions]] = {
     "positions-relative": _positions_relative,
 }
 # From the folder that `--data.root` names to the corpus.
-READ: Mapping[str, Callable[[Path], AnsweringData]] = {
+READ: Mapping[str, Callable[[Path], Corpus]] = {
     "own": OwnData,
     "vqa1": _vqa1,
     "vqa1-multiple-choice": _vqa1_multiple_choice,
@@ -71,18 +90,25 @@ READ: Mapping[str, Callable[[Path], AnsweringData]] = {
     "vqa2": _vqa2,
     "daquar": Daquar,
     "daquar-37": _daquar_37,
+    "flickr8k": Flickr8k,
+    "flickr8k-karpathy": _flickr8k_karpathy,
+    "flickr30k": _flickr30k,
+    "flickr30k-entities": FlickrEntities,
+    "coco": _coco,
+    "coco-official": CocoCaptions,
 }
-DATASETS: Mapping[str, Callable[..., AnsweringData]] = {**GENERATED, **READ}
+DATASETS: Mapping[str, Callable[..., Corpus]] = {**GENERATED, **READ}
 
 
-def create_dataset(name: str, root: str | Path = "", *, limit: int | None = None) -> AnsweringData:
+def create_dataset(name: str, root: str | Path = "", *, limit: int | None = None) -> Corpus:
     """The corpus of that name in its folder; generated data makes the first `limit` images of each split only.
 
     Raises UnknownNameError, or DataError when no such folder is named.
     """
     look_up(DATASETS, name, "data set")
     if name in GENERATED:
-        return _generated(name, limit)
+        corpus: Corpus = _generated(name, limit)
+        return corpus
     if not str(root):
         raise DataError(f"data set {name} needs its folder: say --data.root DIR")
     if not Path(root).is_dir():
@@ -91,7 +117,9 @@ def create_dataset(name: str, root: str | Path = "", *, limit: int | None = None
 
 
 @lru_cache(maxsize=2)  # asked for several times in a row, when training and then evaluating
-def _generated(name: str, limit: int | None) -> AnsweringData:
+def _generated(name: str, limit: int | None) -> Scenes | Positions:
     whole = GENERATED[name]()
     sizes = {split: len(whole.images(split)) for split in SPLITS}
-    return whole if limit is None else GENERATED[name](**{split: min(limit, size) for split, size in sizes.items()})
+    if limit is not None:
+        whole = GENERATED[name](**{split: min(limit, size) for split, size in sizes.items()})
+    return whole

@@ -35,6 +35,20 @@ def shuffled_batches(images: Sequence[str], batch_size: int, *, seed: int, epoch
     return batches
 
 
+def length_batches(lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int) -> list[Batch]:
+    """The batches of one epoch, each of texts of one length, in random order; the last of a length may be smaller."""
+    draws = np.random.Generator(np.random.PCG64([seed, epoch]))
+    by_length: dict[int, list[int]] = {}
+    for index in draws.permutation(len(lengths)).tolist():
+        by_length.setdefault(lengths[index], []).append(index)
+    batches = [
+        [[index] for index in alike[start : start + batch_size]]
+        for _, alike in sorted(by_length.items())
+        for start in range(0, len(alike), batch_size)
+    ]
+    return [batches[i] for i in draws.permutation(len(batches))]
+
+
 def ordered_batches(images: Sequence[str], batch_size: int) -> list[Batch]:
     """Batches for evaluation: every question once, grouped by image, in order of the images' first appearance."""
     batches: list[Batch] = [[]]

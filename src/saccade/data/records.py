@@ -36,6 +36,27 @@ class Question:
     question_type: str = ""
 
 
+@dataclass(frozen=True)
+class Phrase:
+    """A phrase of a sentence: its words, from the first up to but not including the last, and the boxes meant."""
+
+    words: tuple[int, int]
+    boxes: tuple[Box, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A sentence that somebody wrote about an image.
+
+    ``phrases`` count the words that spaces separate in ``text``; there are none where the corpus has no boxes.
+    """
+
+    id: str
+    image: str
+    text: str
+    phrases: tuple[Phrase, ...] = ()
+
+
 @runtime_checkable
 class AnsweringData(Protocol):
     """A corpus of questions about images, split by image."""
@@ -49,6 +70,22 @@ class AnsweringData(Protocol):
         ...
 
 
-def images_of(questions: Sequence[Question]) -> list[str]:
-    """The ids of the images that the questions are about, each once, in order of appearance."""
-    return list(dict.fromkeys(question.image for question in questions))
+@runtime_checkable
+class CaptioningData(Protocol):
+    """A corpus of images with captions, split by image."""
+
+    def captions(self, split: str) -> Sequence[Caption]:
+        """The captions of a split, in the corpus's order; raises UnknownNameError for a split it lacks."""
+        ...
+
+    def open_image(self, image: str) -> Image:
+        """The upright RGB image of that id; raises ImageError."""
+        ...
+
+
+Corpus = AnsweringData | CaptioningData
+
+
+def images_of(texts: Sequence[Question] | Sequence[Caption]) -> list[str]:
+    """The ids of the images that the texts are about, each once, in order of appearance."""
+    return list(dict.fromkeys(text.image for text in texts))

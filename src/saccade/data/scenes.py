@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from saccade.data.records import SPLITS, Question
+from saccade.data.records import SPLITS, Caption, Question
 from saccade.data.scenes_drawing import Draws, Scene, draw_scene, render
 from saccade.data.scenes_language import PhrasedSentence, captions, phrased_sentence
 from saccade.data.scenes_questions import ask
@@ -33,6 +33,7 @@ class Scenes:
         self._seed = seed
         self._sizes = dict(zip(SPLITS, (train, val, test), strict=True))
         self._questions: dict[str, tuple[Question, ...]] = {}
+        self._captions: dict[str, tuple[Caption, ...]] = {}
         for name, value in {"seed": seed, **self._sizes}.items():
             if value < 0:
                 raise DataError(f"expected {name} of scenes to be 0 or more, got {value}")
@@ -66,9 +67,17 @@ class Scenes:
             pass
         return scene
 
-    def captions(self, image: str) -> tuple[str, ...]:
-        """Five captions of the image."""
-        return captions(self.scene(image), self._draws(image, CAPTIONS))
+    def captions(self, split: str) -> Sequence[Caption]:
+        """The split's captions, image by image; raises UnknownNameError."""
+        if split not in self._captions:
+            images = self.images(split)
+            self._captions[split] = tuple(caption for image in images for caption in self.captions_of(image))
+        return self._captions[split]
+
+    def captions_of(self, image: str) -> list[Caption]:
+        """Five captions of one image; phrases about things have their boxes."""
+        sentences = captions(self.scene(image), self._draws(image, CAPTIONS))
+        return [Caption(f"{image}#{n}", image, said.text, said.phrases) for n, said in enumerate(sentences)]
 
     def phrases(self, image: str) -> PhrasedSentence:
         """A sentence about the image whose phrases have boxes."""
@@ -133,7 +142,7 @@ def _write(folder: Path, scenes: Scenes, total: int, progress: Callable[[int, in
                 {"image": name, "question": q.text, "answers": q.answers, "type": q.kind, "boxes": q.boxes}
                 for q in scenes.questions_of(image)
             )
-            captioned.append({"image": name, "captions": scenes.captions(image)})
+            captioned.append({"image": name, "captions": [caption.text for caption in scenes.captions_of(image)]})
             sentence = scenes.phrases(image)
             phrases = [{"words": phrase.words, "boxes": phrase.boxes} for phrase in sentence.phrases]
             sentences.append({"image": name, "sentence": sentence.text, "phrases": phrases})

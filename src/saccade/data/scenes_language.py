@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from string import Formatter
 
-from saccade.data.records import Box
+from saccade.data.records import Phrase
 from saccade.data.scenes_drawing import COLORS, IMAGE_SIZE, RADII, SHAPES, Draws, Scene, Thing
 
 VALUES = {"size": tuple(RADII), "color": tuple(COLORS), "shape": SHAPES}  # in the order of English
@@ -15,6 +16,7 @@ ATTRIBUTES = tuple(VALUES)
 PATTERNS = tuple(names for count in (1, 2, 3) for names in combinations(ATTRIBUTES, count))
 NOUNS = ("thing", "object")
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
+Piece = tuple[str, tuple[Thing, ...]]  # words of a caption, and the things they mean, if any
 MARGIN = 14  # pixels between the centres of two things of which one is left of, or above, the other
 
 
@@ -42,14 +44,6 @@ class Description:
         if count != 1:
             noun += "es" if noun == "cross" else "s"
         return " ".join([word for word in (self.size, self.color) if word] + [noun])
-
-
-@dataclass(frozen=True)
-class Phrase:
-    """A phrase of a sentence: its words, from the first up to but not including the last, and the boxes meant."""
-
-    words: tuple[int, int]
-    boxes: tuple[Box, ...]
 
 
 @dataclass(frozen=True)
@@ -94,9 +88,17 @@ def halves(thing: Thing) -> tuple[str, str]:
     return down, across
 
 
-def captions(scene: Scene, draws: Draws) -> tuple[str, ...]:
+def place(thing: Thing) -> str:
+    """Where in the image the whole thing lies, as in "at the top"; "in the middle" where no half holds it."""
+    down, across = halves(thing)
+    if down and across:
+        return f"in the {down} {across}"
+    return f"at the {down}" if down else f"on the {across}" if across else "in the middle"
+
+
+def captions(scene: Scene, draws: Draws) -> tuple[PhrasedSentence, ...]:
     """Five captions: the things one by one, their number and the background, a relation, groups, and places."""
-    return tuple(write(scene, draws) + "." for write in (_listing, _overview, _relation, _groups, _places))
+    return tuple(write(scene, draws) for write in (_listing, _overview, _relation, _groups, _places))
 
 
 def phrased_sentence(scene: Scene, draws: Draws) -> PhrasedSentence:
@@ -126,50 +128,65 @@ def phrased_sentence(scene: Scene, draws: Draws) -> PhrasedSentence:
     return PhrasedSentence(" ".join(words) + ".", tuple(phrases))
 
 
-def _a(thing: Thing, draws: Draws) -> str:
+def _a(thing: Thing, draws: Draws) -> Piece:
     """The thing behind "a", by two or three of its attributes."""
-    return article(Description.of(thing, draws.choice(PATTERNS[3:])).words(draws.choice(NOUNS)))
+    return article(Description.of(thing, draws.choice(PATTERNS[3:])).words(draws.choice(NOUNS))), (thing,)
 
 
-def _series(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+def _series(parts: Sequence[Sequence[Piece]]) -> list[Piece]:
+    """The parts with commas, and "and" before the last."""
+    pieces = list(parts[0])
+    for number, part in enumerate(parts[1:], 2):
+        pieces += [(" and " if number == len(parts) else ", ", ()), *part]
+    return pieces
 
 
-def _listing(scene: Scene, draws: Draws) -> str:
+def _sentence(template: str, *parts: Sequence[Piece]) -> PhrasedSentence:
+    """The template with the parts in its numbered places, and a full stop. A piece about things is a phrase."""
+    text, phrases = "", []
+    for literal, field, _, _ in Formatter().parse(template + "."):
+        pieces = [(literal, ()), *(parts[int(field)] if field is not None else ())]
+        for words, things in pieces:
+            if things:
+                start = text.count(" ")
+                phrases.append(Phrase((start, start + len(words.split())), tuple(thing.box for thing in things)))
+            text += words
+    return PhrasedSentence(text, tuple(phrases))
+
+
+def _listing(scene: Scene, draws: Draws) -> PhrasedSentence:
     things = draws.sample(scene.things, len(scene.things))
-    listed = _series([article(Description.of(thing, ATTRIBUTES[draws.below(2) :]).words("")) for thing in things])
-    return draws.choice(("{}", "there is {}", "the image shows {}")).format(listed)
+    words = [article(Description.of(thing, ATTRIBUTES[draws.below(2) :]).words("")) for thing in things]
+    listed = _series([[(said, (thing,))] for said, thing in zip(words, things, strict=True)])
+    return _sentence(draws.choice(("{0}", "there is {0}", "the image shows {0}")), listed)
 
 
-def _overview(scene: Scene, draws: Draws) -> str:
+def _overview(scene: Scene, draws: Draws) -> PhrasedSentence:
     count = f"{NUMBERS[len(scene.things)]} {draws.choice(NOUNS)}s"
     background = f"a {scene.background.kind} background"
     one = _a(draws.choice(scene.things), draws)
     wordings = ("{0} on {1}, one of them {2}", "{1} with {0}, one of them {2}", "there are {0} on {1}, and one is {2}")
-    return draws.choice(wordings).format(count, background, one)
+    return _sentence(draws.choice(wordings), [(count, scene.things)], [(background, ())], [one])
 
 
-def _relation(scene: Scene, draws: Draws) -> str:
+def _relation(scene: Scene, draws: Draws) -> PhrasedSentence:
     a, b = draws.sample(scene.things, 2)
     relation, _ = draws.choice(relations(a, b))
-    return draws.choice(("{} is {} {}", "{} lies {} {}", "{} {} {}")).format(_a(a, draws), relation, _a(b, draws))
+    template = draws.choice(("{0} is {1} {2}", "{0} lies {1} {2}", "{0} {1} {2}"))
+    return _sentence(template, [_a(a, draws)], [(relation, ())], [_a(b, draws)])
 
 
-def _groups(scene: Scene, draws: Draws) -> str:
+def _groups(scene: Scene, draws: Draws) -> PhrasedSentence:
     names = draws.choice(PATTERNS[1:6])  # the size alone would say little, all three attributes would list them all
     noun = draws.choice(NOUNS)
     counts = Counter(Description.of(thing, names) for thing in scene.things)
-    listed = _series([f"{NUMBERS[count]} {group.words(noun, count)}" for group, count in counts.items()])
-    return draws.choice(("{}", "the image has {}", "you can see {}")).format(listed)
+    listed = _series(
+        [[(f"{NUMBERS[count]} {group.words(noun, count)}", group.matches(scene))] for group, count in counts.items()]
+    )
+    return _sentence(draws.choice(("{0}", "the image has {0}", "you can see {0}")), listed)
 
 
-def _places(scene: Scene, draws: Draws) -> str:
-    parts = [f"{_a(thing, draws)} {_place(thing)}" for thing in draws.sample(scene.things, 2)]
-    return draws.choice(("{}", "there is {}")).format(_series(parts))
-
-
-def _place(thing: Thing) -> str:
-    down, across = halves(thing)
-    if down and across:
-        return f"in the {down} {across}"
-    return f"at the {down}" if down else f"on the {across}" if across else "in the middle"
+def _places(scene: Scene, draws: Draws) -> PhrasedSentence:
+    things = draws.sample(scene.things, 2)
+    parts: list[list[Piece]] = [[_a(thing, draws), (f" {place(thing)}", ())] for thing in things]
+    return _sentence(draws.choice(("{0}", "there is {0}")), _series(parts))

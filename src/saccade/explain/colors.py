@@ -24,6 +24,10 @@ ANCHORS = np.array(
 # How much of the colour lies over the image, at no weight and at the scale's top.
 OPACITY = (0.4, 0.8)
 MIDDLE_GREY = 128.0
+# Under white light: how much of the image is left, and how much white is added, with no light and with most. What is
+# lit most is lighter than what is not, whatever the image: half of white over black is more than 0.35 of white.
+IMAGE_LEFT = (0.35, 0.5)
+WHITE_ADDED = (0.0, 0.5)
 
 
 def map_colors(shares: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape 3"]:
@@ -38,6 +42,15 @@ def laid_over(
     """The RGB of the weights' colours lying over an image; the more weight, the less image."""
     opacity = np.interp(shares, (0.0, 1.0), OPACITY)[..., None]
     return np.asarray(np.rint(opacity * map_colors(shares) + (1 - opacity) * under), dtype=np.uint8)
+
+
+def under_light(
+    under: Float[np.ndarray, "*shape 3"], shares: Float[np.ndarray, "*shape"]
+) -> UInt8[np.ndarray, "*shape 3"]:
+    """The RGB of an image with white light on it: dim where the share is 0, whitened where it is 1."""
+    left = np.interp(shares, (0.0, 1.0), IMAGE_LEFT)[..., None]
+    added = np.interp(shares, (0.0, 1.0), WHITE_ADDED)[..., None]
+    return np.asarray(np.rint(left * under + added * np.array(PAPER)), dtype=np.uint8)
 
 
 def scale_colors(steps: int) -> UInt8[np.ndarray, "steps 3"]:

@@ -126,7 +126,12 @@ def even_share(weights: Float[np.ndarray, " weights"]) -> float:
 
 def scale_top(weights: Float[np.ndarray, " weights"]) -> float:
     """The weight at the upper end of the scale that these weights are drawn with; the lower end is 0."""
-    return min(1.0, max(float(weights.max()), LEAST_CONTRAST * even_share(weights)))
+    return min(1.0, max(float(weights.max()), least_top(weights)))
+
+
+def least_top(weights: Float[np.ndarray, " weights"]) -> float:
+    """What the upper end of their scale is at the least."""
+    return min(1.0, LEAST_CONTRAST * even_share(weights))
 
 
 def shares(weights: Float[np.ndarray, " weights"]) -> Float[np.ndarray, " weights"]:
@@ -156,6 +161,17 @@ def short_text(weight: float) -> str:
     ('0.32', '0.0051', '1.0')
     """
     return f"{weight:#.2g}"
+
+
+def said(weights: Float[np.ndarray, " regions"]) -> str:
+    """What a map with these weights shows, in words."""
+    count, top = len(weights), strongest(weights)
+    regions = "1 region" if count == 1 else f"{count} regions"
+    if top is None:
+        return f"{regions}, all as good as even"
+    lead = float(weights[top]) / even_share(weights)
+    times = f"{lead:.1f}" if lead < 10 else f"{lead:.0f}"
+    return f"{regions}, the strongest {short_text(float(weights[top]))}, {times} times the even share"
 
 
 def percent(share: float) -> str:

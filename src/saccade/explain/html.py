@@ -21,10 +21,10 @@ from saccade.explain.explanation import (
     Step,
     even_share,
     percent,
+    said,
     scale_top,
     shares,
     short_text,
-    strongest,
     weight_text,
 )
 from saccade.explain.overlay import map_over, sized
@@ -52,15 +52,21 @@ def page(title: str, sections: Sequence[Markup], *, lead: str = "") -> Markup:
     )
 
 
+def section(heading: str | None, content: str) -> Markup:
+    """A section under its heading, or under none."""
+    above = f"<h2>{escape(heading)}</h2>\n" if heading else ""
+    return Markup(f"<section>\n{above}{content}\n</section>")
+
+
 def paragraphs(heading: str, *texts: str) -> Markup:
     """A section of plain text."""
-    return _section(heading, "\n".join(f"<p>{escape(text)}</p>" for text in texts))
+    return section(heading, "\n".join(f"<p>{escape(text)}</p>" for text in texts))
 
 
 def facts(heading: str, values: Mapping[str, str]) -> Markup:
     """A section of names and what they are: recipe, time, seed."""
     rows = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in values.items())
-    return _section(heading, f"<dl>\n{rows}\n</dl>")
+    return section(heading, f"<dl>\n{rows}\n</dl>")
 
 
 def commands(heading: str, lines: Sequence[tuple[str, str]]) -> Markup:
@@ -68,7 +74,7 @@ def commands(heading: str, lines: Sequence[tuple[str, str]]) -> Markup:
     items = "\n".join(
         f"<li><span>{escape(purpose)}</span><pre><code>{escape(line)}</code></pre></li>" for line, purpose in lines
     )
-    return _section(heading, f'<ul class="commands">\n{items}\n</ul>')
+    return section(heading, f'<ul class="commands">\n{items}\n</ul>')
 
 
 def metrics_table(
@@ -101,7 +107,7 @@ def metrics_table(
     )
     above = f"<caption>{escape(caption)}</caption>\n" if caption else ""
     table = f"<table>\n{above}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
-    return _section(heading, f'<div class="wide">{table}</div>')
+    return section(heading, f'<div class="wide">{table}</div>')
 
 
 def answer_section(explanation: Explanation, *, heading: str | None = "") -> Markup:
@@ -109,38 +115,37 @@ def answer_section(explanation: Explanation, *, heading: str | None = "") -> Mar
     note = f'<p class="note">{escape(explanation.note)}</p>\n' if explanation.note else ""
     image = sized(explanation.image, SIDE)
     first = (
-        f"<figure>\n<h3>image</h3>\n{_image(image, f'The image asked about: {explanation.question}')}\n"
+        f"<figure>\n<h3>image</h3>\n{image_markup(image, f'The image asked about: {explanation.question}')}\n"
         f"{_answers(explanation.answers)}\n</figure>"
     )
     steps = "\n".join(_step(explanation, step) for step in explanation.steps)
     title = explanation.question if heading == "" else heading
-    return _section(title, f'{note}<div class="panels">\n{first}\n{steps}\n</div>')
+    return section(title, f'{note}<div class="panels">\n{first}\n{steps}\n</div>')
+
+
+def image_markup(image: Image.Image, alt: str) -> Markup:
+    """The image, with what it shows in words."""
+    stream = BytesIO()
+    image.save(stream, "JPEG", quality=90, subsampling=0)
+    data = b64encode(stream.getvalue()).decode("ascii")
+    width, height = image.size
+    return Markup(f'<img src="data:image/jpeg;base64,{data}" width="{width}" height="{height}" alt="{escape(alt)}">')
 
 
 def _step(explanation: Explanation, step: Step) -> Markup:
     parts = [f"<h3>{escape(step.name)}</h3>"]
     if step.regions is not None:
-        said = _said(step.regions)
-        parts.append(_image(map_over(explanation.image, step, SIDE), f"{step.name}, weights over the image: {said}"))
+        shown = said(step.regions)
+        picture = map_over(explanation.image, step, SIDE)
+        parts.append(image_markup(picture, f"{step.name}, weights over the image: {shown}"))
         parts.append(_scale(step.regions))
-        parts.append(f'<p class="said">{escape(said)}</p>')
+        parts.append(f'<p class="said">{escape(shown)}</p>')
     if step.words is not None:
         read = zip(explanation.words, step.words.tolist(), shares(step.words).tolist(), strict=True)
         spans = [_word(*each, len(step.words)) for each in read]
         parts.append(f'<p class="words">{" ".join(spans)}</p>')
         parts.append(f'<p class="said">even share: {short_text(even_share(step.words))}</p>')
     return Markup("<figure>\n" + "\n".join(parts) + "\n</figure>")
-
-
-def _said(weights: Float[np.ndarray, " regions"]) -> str:
-    """What the map shows, in words."""
-    count, top = len(weights), strongest(weights)
-    regions = "1 region" if count == 1 else f"{count} regions"
-    if top is None:
-        return f"{regions}, all as good as even"
-    lead = float(weights[top]) / even_share(weights)
-    times = f"{lead:.1f}" if lead < 10 else f"{lead:.0f}"
-    return f"{regions}, the strongest {short_text(float(weights[top]))}, {times} times the even share"
 
 
 def _scale(weights: Float[np.ndarray, " regions"]) -> Markup:
@@ -168,14 +173,6 @@ def _answers(answers: Sequence[tuple[str, float]]) -> Markup:
     return Markup(f'<ol class="answers">\n{items}\n</ol>')
 
 
-def _image(image: Image.Image, said: str) -> Markup:
-    stream = BytesIO()
-    image.save(stream, "JPEG", quality=90, subsampling=0)
-    data = b64encode(stream.getvalue()).decode("ascii")
-    width, height = image.size
-    return Markup(f'<img src="data:image/jpeg;base64,{data}" width="{width}" height="{height}" alt="{escape(said)}">')
-
-
 def _number(value: float | None, *, bold: bool) -> str:
     if not _is_number(value):
         return "<td>–</td>"
@@ -185,11 +182,6 @@ def _number(value: float | None, *, bold: bool) -> str:
 
 def _is_number(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
-
-
-def _section(heading: str | None, content: str) -> Markup:
-    above = f"<h2>{escape(heading)}</h2>\n" if heading else ""
-    return Markup(f"<section>\n{above}{content}\n</section>")
 
 
 def _gradient() -> str:

@@ -1,4 +1,4 @@
-"""Region weights over an image: a heat map for a grid, outlines for boxes."""
+"""Region weights over an image: a heat map or a light for a grid, outlines for boxes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageEnhance
 
 from saccade.explain import fonts
-from saccade.explain.colors import INK, MIDDLE_GREY, PAPER, laid_over
-from saccade.explain.explanation import Step, shares, short_text, strongest
+from saccade.explain.colors import INK, MIDDLE_GREY, PAPER, laid_over, under_light
+from saccade.explain.explanation import Step, least_top, shares, short_text, strongest
 
 Pixels = tuple[int, int, int, int]
 
 LABELLED_BOXES = 3
+LEAST_LABEL = 11
 # How much of the image's own colour is left under the map, so that the map's colours stand out.
 PALENESS = 0.4
+# The standard deviation of the Gaussian that smooths a map, in cells.
+SMOOTHING = 0.5
 
 
 def sized(image: Image.Image, side: int) -> Image.Image:
@@ -42,8 +45,56 @@ def map_over(image: Image.Image, step: Step, side: int) -> Image.Image:
         named = order[:1]
     if strongest(step.regions) is not None:
         for i in reversed(named):
-            _mark(picture, places[i], short_text(float(step.regions[i])), size=round(side / 28), frame=i == order[0])
+            _mark(
+                picture,
+                places[i],
+                short_text(float(step.regions[i])),
+                size=max(LEAST_LABEL, round(side / 28)),
+                frame=i == order[0],
+            )
     return picture
+
+
+def light_over(image: Image.Image, step: Step, side: int) -> Image.Image:
+    """The image, its longer side of that many pixels, white where the step's regions have weight and dim elsewhere.
+
+    As in figures 2 and 3 of "Show, Attend and Tell" (Xu et al. 2015) a grid's weights are enlarged to the image and
+    smoothed by a Gaussian, here of half a cell. Full light is the largest smoothed weight, but at least four times the
+    even share. What lies outside the grid is dim. Regions that are boxes are drawn as by `map_over`.
+    """
+    assert step.regions is not None
+    if step.grid is None:
+        return map_over(image, step, side)
+    plain = sized(image, side)
+    left, top, right, bottom = _extent([_pixels(box, plain.size) for box in step.places()])
+    smooth = smoothed(step.regions.reshape(step.grid), (max(1, right - left), max(1, bottom - top)))
+    light = np.zeros(plain.size[::-1])
+    light[top:bottom, left:right] = (smooth / max(float(smooth.max()), least_top(step.regions)))[
+        : bottom - top, : right - left
+    ]
+    pale = ImageEnhance.Color(plain).enhance(PALENESS)
+    return Image.fromarray(under_light(np.asarray(pale, dtype=np.float64), light))
+
+
+def smoothed(cells: Float[np.ndarray, "rows columns"], size: tuple[int, int]) -> Float[np.ndarray, "height width"]:
+    """A grid's weights at every pixel of a (width, height): linear between centres, then blurred by SMOOTHING cells.
+
+    An even grid stays even up to its borders, beyond which nothing is taken to lie.
+    """
+    (rows, columns), (width, height) = cells.shape, size
+    linear = Image.fromarray(cells.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+    smooth: Float[np.ndarray, "height width"] = (
+        _blur(height, height / rows) @ np.asarray(linear, dtype=np.float64) @ _blur(width, width / columns).T
+    )
+    return smooth
+
+
+def _blur(pixels: int, cell: float) -> Float[np.ndarray, "pixels pixels"]:
+    """The weights of every pixel in the blurred value of each, for cells of that many pixels; rows sum to 1."""
+    places = np.arange(pixels, dtype=np.float64)
+    weights = np.exp(-0.5 * ((places[:, None] - places) / (SMOOTHING * cell)) ** 2)
+    blur: Float[np.ndarray, "pixels pixels"] = weights / weights.sum(axis=1, keepdims=True)
+    return blur
 
 
 def _heated(pale: Image.Image, cells: Float[np.ndarray, "rows columns"], extent: Pixels) -> Image.Image:

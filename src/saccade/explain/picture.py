@@ -23,11 +23,10 @@ from saccade.explain.explanation import (
     short_text,
     weight_text,
 )
+from saccade.explain.layout import GAP, centred, framed, in_rows, stacked
 from saccade.explain.overlay import map_over, sized
 
 PANEL = 384
-GAP = 28
-MARGIN = 32
 COLUMNS = 4
 HEADING, BODY, SMALL = 24, 17, 13
 
@@ -35,28 +34,26 @@ HEADING, BODY, SMALL = 24, 17, 13
 def draw(explanation: Explanation) -> Image.Image:
     """The whole figure, on white: the question, then a panel for the image and its answers and one for each step."""
     panels = [_image_panel(explanation), *(_step_panel(explanation, step) for step in explanation.steps)]
-    rows = [_beside(panels[i : i + COLUMNS]) for i in range(0, len(panels), COLUMNS)]
+    rows = in_rows(panels, COLUMNS, GAP)
     width = max(row.width for row in rows)
     heading = [fonts.paragraph(explanation.question, HEADING, width)]
     if explanation.note:
         heading.append(fonts.paragraph(explanation.note, BODY, width, color=QUIET))
-    figure = _stacked([_stacked(heading, 4), *rows], GAP)
-    framed = Image.new("RGB", (figure.width + 2 * MARGIN, figure.height + 2 * MARGIN), PAPER)
-    framed.paste(figure, (MARGIN, MARGIN))
-    return framed
+    return framed(stacked([stacked(heading, 4), *rows], GAP))
 
 
 def _image_panel(explanation: Explanation) -> Image.Image:
-    return _stacked([_title("image"), _centred(sized(explanation.image, PANEL)), _answers(explanation.answers)], 10)
+    image = centred(sized(explanation.image, PANEL), PANEL)
+    return stacked([_title("image"), image, _answers(explanation.answers)], 10)
 
 
 def _step_panel(explanation: Explanation, step: Step) -> Image.Image:
     parts = [_title(step.name)]
     if step.regions is not None:
-        parts += [_centred(map_over(explanation.image, step, PANEL)), _scale(step.regions)]
+        parts += [centred(map_over(explanation.image, step, PANEL), PANEL), _scale(step.regions)]
     if step.words is not None:
         parts.append(_words(explanation.words, step.words))
-    return _stacked(parts, 10)
+    return stacked(parts, 10)
 
 
 def _title(name: str) -> Image.Image:
@@ -123,30 +120,3 @@ def _answers(answers: Sequence[tuple[str, float]]) -> Image.Image:
         draw.rectangle((bar, base - 11, bar + filled, base - 1), fill=QUIET if i else ACCENT)
         fonts.write(draw, (PANEL, base), percent(probability), BODY, color=QUIET if i else INK, anchor="rs")
     return picture
-
-
-def _centred(picture: Image.Image) -> Image.Image:
-    """The picture in the middle of a panel's width."""
-    panel = Image.new("RGB", (PANEL, picture.height), PAPER)
-    panel.paste(picture, ((PANEL - picture.width) // 2, 0))
-    return panel
-
-
-def _stacked(parts: Sequence[Image.Image], gap: int) -> Image.Image:
-    """The parts one below the other, flush left."""
-    height = sum(part.height for part in parts) + gap * (len(parts) - 1)
-    whole = Image.new("RGB", (max(part.width for part in parts), height), PAPER)
-    y = 0
-    for part in parts:
-        whole.paste(part, (0, y))
-        y += part.height + gap
-    return whole
-
-
-def _beside(panels: Sequence[Image.Image]) -> Image.Image:
-    """The panels in a row, flush at the top."""
-    width = sum(panel.width for panel in panels) + GAP * (len(panels) - 1)
-    whole = Image.new("RGB", (width, max(panel.height for panel in panels)), PAPER)
-    for i, panel in enumerate(panels):
-        whole.paste(panel, (i * (PANEL + GAP), 0))
-    return whole

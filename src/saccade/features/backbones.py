@@ -6,6 +6,7 @@ import hashlib
 import pickle
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
@@ -30,7 +31,7 @@ Colour = tuple[float, float, float]
 
 
 class Backbone(nn.Module):
-    """A frozen network that gives one feature vector for each cell of its map, in row-major order.
+    """A network, frozen at first, that gives one feature vector for each cell of its map, in row-major order.
 
     ``grid`` is the map's (rows, columns), ``channels`` the size of a vector, ``mean`` and ``std`` what its images are
     normalised with, ``weights_hash`` the SHA-256 of all its weights.
@@ -48,7 +49,8 @@ class Backbone(nn.Module):
                 resample(img_size=(spec.image_size, spec.image_size))
             probe = torch.zeros(1, 3, spec.image_size, spec.image_size)
             self._tokens = self._layer == -1 and _gives_tokens(model, probe)
-            _, self.channels, *grid = self._map(probe).shape
+            with torch.no_grad():
+                _, self.channels, *grid = self._map(probe).shape
         except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
             raise RecipeError(
                 f"{spec.backbone} gives no map of layer {spec.layer} for images of {spec.image_size} pixels: {error}"
@@ -59,7 +61,6 @@ class Backbone(nn.Module):
         """The features of normalised images."""
         return self._map(images).flatten(2).transpose(1, 2).contiguous()
 
-    @torch.no_grad()
     def _map(self, images: Tensor) -> Float[Tensor, "images channels rows columns"]:
         model: Any = self._model
         if type(model) in OWN_BACKBONES.values():
@@ -83,23 +84,31 @@ def known_backbones() -> list[str]:
     return sorted([*OWN_BACKBONES, *timm.list_models()])
 
 
-def create_backbone(spec: FeatureSpec) -> Backbone:
-    """The spec's backbone with its weights.
+def create_backbone(spec: FeatureSpec, state: Mapping[str, Tensor] | None = None) -> Backbone:
+    """The spec's backbone with its weights, or with those of another one whose state is given.
 
     Raises UnknownNameError for a name that neither timm nor Saccade has, RecipeError for arguments, weights, a layer or
     an image size that do not fit it. Warns of random weights; these are always the same ones.
     """
+    if state is not None:
+        spec = replace(spec, weights="random")
     own = OWN_BACKBONES.get(spec.backbone)
     model = _create_timm(spec) if own is None else _create_own(own, spec)
     if own is not None:
         mean, std = model.mean, model.std
     else:
         mean, std = model.pretrained_cfg["mean"], model.pretrained_cfg["std"]
-    if spec.weights == "random":
+    if spec.weights == "random" and state is None:
         message = f"the weights of {spec.backbone} are random: its features mean little; {LOCAL}"
         warnings.warn(message, SaccadeWarning, stacklevel=2)
     elif spec.weights != "pretrained":
         load_weights(model, Path(spec.weights), spec.backbone)
+    if state is None:
+        return Backbone(model, spec, mean=tuple(mean), std=tuple(std))
+    try:
+        model.load_state_dict({name.removeprefix("_model."): tensor for name, tensor in state.items()})
+    except RuntimeError as error:
+        raise RecipeError(f"the weights do not fit {spec.backbone}: {' '.join(str(error).split())[:300]}") from None
     return Backbone(model, spec, mean=tuple(mean), std=tuple(std))
 
 

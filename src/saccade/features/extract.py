@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -35,16 +35,19 @@ class Extractor:
     """Images to regions as a spec says; the same for one photograph at prediction as for a store's thousands.
 
     ``grid`` is the backbone's (rows, columns), ``region_size`` the numbers per region with the position code.
+    `state` are the weights of a `backbone` that was trained along with a model, in place of the spec's.
     """
 
-    def __init__(self, spec: FeatureSpec, *, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, spec: FeatureSpec, *, device: torch.device | str = "cpu", state: Mapping[str, Tensor] | None = None
+    ) -> None:
         self.spec = spec
         self.device = torch.device(device)
-        self._backbone = create_backbone(spec).to(self.device)
-        self.grid = self._backbone.grid
-        self.size = self._backbone.channels
+        self.backbone = create_backbone(spec, state).to(self.device)
+        self.grid = self.backbone.grid
+        self.size = self.backbone.channels
         self.region_size = self.size + POSITION_SIZE * spec.positions
-        self.weights_hash = self._backbone.weights_hash
+        self.weights_hash = self.backbone.weights_hash
 
     def __call__(self, images: Sequence[Image.Image]) -> Regions:
         """The regions of images, on the extractor's device: float32, rounded as in a store.
@@ -60,11 +63,11 @@ class Extractor:
 
     def preprocess(self, image: Image.Image) -> Float[Tensor, "3 size size"]:
         """An upright RGB image as the backbone takes it."""
-        return preprocess(image, self.spec, self._backbone.mean, self._backbone.std)
+        return preprocess(image, self.spec, self.backbone.mean, self.backbone.std)
 
     def features(self, images: Float[Tensor, "images 3 size size"]) -> Float[Tensor, "images cells channels"]:
         """The features of all cells for preprocessed images, rounded to the spec's numbers."""
-        features: Tensor = self._backbone(images.to(self.device)).to(getattr(torch, self.spec.dtype))
+        features: Tensor = self.backbone(images.to(self.device)).to(getattr(torch, self.spec.dtype))
         if not features.isfinite().all():
             hint = "; set --features.dtype float32" if self.spec.dtype == "float16" else ""
             raise RecipeError(f"{self.spec.backbone} gives features beyond what {self.spec.dtype} can hold{hint}")

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 from saccade.errors import look_up
 from saccade.recipe import Recipe
-from saccade.recipes import ban, baselines, dan, dfaf, smem
+from saccade.recipes import ban, baselines, captioning_baselines, dan, dfaf, sat, smem
 
 RECIPES: Mapping[str, Recipe] = {
-    recipe.name: recipe for recipe in (*dan.RECIPES, *smem.RECIPES, *ban.RECIPES, *dfaf.RECIPES, *baselines.RECIPES)
+    recipe.name: recipe
+    for paper in (dan, smem, ban, dfaf, baselines, sat, captioning_baselines)
+    for recipe in paper.RECIPES
 }
 
 

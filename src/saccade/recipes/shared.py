@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from saccade.features.spec import FeatureSpec
-from saccade.recipe import AnsweringConfig, Card, DataConfig, OptimConfig, Recipe, TrainConfig
+from saccade.recipe import AnsweringConfig, CaptioningConfig, Card, DataConfig, OptimConfig, Recipe, TrainConfig
 
 SCENES = FeatureSpec(backbone="scenes-cnn", image_size=96, positions=True)
 MOBILENET = FeatureSpec(backbone="mobilenetv2_100", image_size=224, positions=True)
@@ -17,7 +18,14 @@ NO_EXPERIMENT = "none: not an experiment of the paper"
 
 
 def on_scenes(
-    model: str, about: str, *, measured: str, sizes: dict[str, Any], lr: float = 2e-3, epochs: int = 12
+    model: str,
+    about: str,
+    *,
+    measured: str,
+    sizes: dict[str, Any],
+    lr: float = 2e-3,
+    epochs: int = 12,
+    warmup_epochs: float = 0.5,
 ) -> Recipe:
     """The model on the generated scenes: the same features, batches and optimiser for all."""
     return Recipe(
@@ -25,10 +33,49 @@ def on_scenes(
         model=model,
         data=DataConfig("scenes"),
         features=SCENES,
-        optim=OptimConfig(name="adam", lr=lr, schedule="cosine", warmup_epochs=0.5, clip=1.0),
+        optim=OptimConfig(name="adam", lr=lr, schedule="cosine", warmup_epochs=warmup_epochs, clip=1.0),
         train=TrainConfig(epochs=epochs, batch_size=256, group_by_image=True),
         sizes=sizes,
         card=Card(about, NO_EXPERIMENT, measured),
+    )
+
+
+def captions_of_scenes(model: str, about: str, *, measured: str, sizes: dict[str, Any], epochs: int = 20) -> Recipe:
+    """The captioner on the generated scenes: the same features, batches and optimiser for all."""
+    return Recipe(
+        name=f"{model}-scenes",
+        model=model,
+        data=DataConfig("scenes"),
+        features=SCENES,
+        task=CaptioningConfig(batches="padded", max_length=40),
+        optim=OptimConfig(name="adam", lr=2e-3, schedule="cosine", warmup_epochs=0.5, clip=1.0),
+        train=TrainConfig(epochs=epochs, batch_size=256, group_by_image=True, metric="bleu_4"),
+        sizes=sizes,
+        card=Card(about, NO_EXPERIMENT, measured),
+    )
+
+
+def captions_of_flickr8k(
+    model: str,
+    about: str,
+    *,
+    published: str,
+    measured: str,
+    sizes: dict[str, Any],
+    lr: float = 1e-3,
+    epochs: int = 9,
+) -> Recipe:
+    """The captioner on Flickr8k's photographs: the same features, batches, optimiser and search for all."""
+    return Recipe(
+        name=f"{model}-flickr8k",
+        model=model,
+        data=DataConfig("flickr8k"),
+        features=dataclasses.replace(MOBILENET, positions=False),
+        task=CaptioningConfig(min_word_count=3, label_smoothing=0.1, beam=3),
+        optim=OptimConfig(name="adam", lr=lr, schedule="cosine", warmup_epochs=0.5, clip=1.0),
+        train=TrainConfig(epochs=epochs, batch_size=64, metric="bleu_4", patience=4),
+        sizes=sizes,
+        card=Card(about, published, measured),
     )
 
 

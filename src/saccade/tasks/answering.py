@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from saccade.data.records import Question
+from saccade.data.batches import Batch as Indices
+from saccade.data.batches import shuffled_batches
+from saccade.data.records import AnsweringData, Question
+from saccade.data.split import count_questions
 from saccade.errors import DataError
 from saccade.metrics.vqa import answer_list, best_choice, normalize_answer
 from saccade.tasks.looking import Look, looking_metrics, looks_of
@@ -24,7 +27,7 @@ from saccade.text import Vocabulary
 from saccade.types import Answers, Grouping, Regions, Words
 
 if TYPE_CHECKING:
-    from saccade.recipe import AnsweringConfig
+    from saccade.recipe import AnsweringConfig, TrainConfig
 
 Reader = Callable[[Sequence[str]], Regions]
 
@@ -92,6 +95,47 @@ class AnsweringTask:
             raise DataError(f"no answer is that of {config.min_answer_count} questions: lower --task.min-answer-count")
         return cls(vocabulary, answers, config)
 
+    @staticmethod
+    def texts(data: object, split: str) -> Sequence[Question]:
+        """The questions of a split; raises DataError for a data set without any."""
+        if not isinstance(data, AnsweringData):
+            raise DataError("the data set has no questions: choose another data set, or a recipe that writes captions")
+        return data.questions(split)
+
+    @property
+    def num_answers(self) -> int:
+        """How many answers a model chooses among."""
+        return len(self.answers)
+
+    def check(self, questions: Sequence[Question]) -> None:
+        """Refuse, with DataError, a question without words."""
+        wordless = next((q for q in questions if not self.vocabulary.words(q.text)), None)
+        if wordless is not None:
+            raise DataError(f"question {wordless.id!r} about {wordless.image}: expected words, got {wordless.text!r}")
+
+    def batches(self, questions: Sequence[Question], config: TrainConfig, epoch: int) -> list[Indices]:
+        """The indices of the questions in each batch of an epoch."""
+        images = [question.image for question in questions]
+        return shuffled_batches(images, config.batch_size, seed=config.seed, epoch=epoch, grouped=config.group_by_image)
+
+    @staticmethod
+    def examples(questions: Sequence[Question]) -> list[Question]:
+        """What is answered and scored: every question."""
+        return list(questions)
+
+    @staticmethod
+    def counts(questions: Sequence[Question]) -> dict[str, int]:
+        """How many there are of what."""
+        return count_questions(questions)
+
+    def gather(self, questions: Sequence[Question], read: Reader) -> Batch:
+        """The questions as a batch to answer."""
+        return self.collate(questions, read, grouped=True)
+
+    def predict(self, model: nn.Module, batch: Batch, *, attention: bool) -> list[Prediction]:
+        """The answer to each question; with `attention` also where the model looked."""
+        return self.decode(model(batch.regions, batch.words, attention=attention), batch)
+
     def trainable(self, questions: Sequence[Question]) -> list[Question]:
         """The questions that a loss can learn from: with a softmax, those whose answer is a class."""
         return [question for question in questions if self._targets.learnable(question)]
@@ -130,6 +174,11 @@ class AnsweringTask:
             accuracy = self._scoring.accuracy(chosen[0][0], question.answers) if question.answers else None
             found.append(Prediction(question, chosen, accuracy, looks[i]))
         return found
+
+    @staticmethod
+    def known(questions: Sequence[Question]) -> bool:
+        """Whether the answers are known, so that there are metrics."""
+        return all(question.answers for question in questions)
 
     def metrics(self, predictions: Sequence[Prediction], *, further: bool = True) -> dict[str, float]:
         """Accuracy over all and by question type, the corpus's further metrics, the attention's where boxes are."""

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saccade.data.records import Question
+from saccade.data.records import Box, Question
 from saccade.errors import StoreError
 from saccade.metrics.attention import attention_entropy, attention_mass, pointing_accuracy
 from saccade.types import AttentionMap, Regions
@@ -57,6 +57,28 @@ def looks_of(
         for i, *values in measured:
             looks[i].append(Look(each.name, *values))
     return [tuple(steps) for steps in looks]
+
+
+def pointing_of_words(
+    attention: Sequence[AttentionMap], regions: Regions, targets: Sequence[Sequence[tuple[int, Sequence[Box]]]]
+) -> list[tuple[float, ...]]:
+    """For each caption's words of interest, (place among its words, boxes), whether the word's strongest region hits.
+
+    Of several maps from words to regions the last counts; nothing is measured for a model without one.
+    """
+    maps = [each for each in attention if each.axes == ("words", "regions") and each.kind != "raw"]
+    rows = [(i, place, boxes) for i, words in enumerate(targets) for place, boxes in words]
+    hits: list[list[float]] = [[] for _ in targets]
+    if maps and rows:
+        if regions.boxes is None:
+            raise StoreError("the regions have no boxes, so where the model looked cannot be measured")
+        texts, places = [i for i, _, _ in rows], [place for _, place, _ in rows]
+        weights = maps[-1].weights[texts, places].float().cpu().numpy()
+        where, mask = (regions.per_text(of)[texts].cpu().numpy() for of in (regions.boxes, regions.mask))
+        measured = pointing_accuracy(weights, where, [boxes for _, _, boxes in rows], mask)
+        for i, hit in zip(texts, measured.tolist(), strict=True):
+            hits[i].append(hit)
+    return [tuple(found) for found in hits]
 
 
 def looking_metrics(looks: Sequence[tuple[Look, ...]], *, steps: bool = True) -> dict[str, float]:

@@ -1,0 +1,101 @@
+"""The lines of own data: one JSON object each, with every key and value checked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from saccade.data.records import Box
+from saccade.errors import DataError, look_up
+
+QUESTION_LINE = '{"image": "a.jpg", "question": "what color is the cup", "answers": ["red"]}'
+CAPTION_LINE = '{"image": "a.jpg", "captions": ["a red cup on a table"]}'
+EXAMPLES = {"questions": QUESTION_LINE, "captions": CAPTION_LINE}
+REQUIRED = {"questions": ("image", "question", "answers"), "captions": ("image", "captions")}
+KEYS = {key: key for key in ("image", "question", "answers", "type", "boxes", "id")}
+ALL_KEYS = {**KEYS, "captions": "captions"}
+SINGULAR = {"answer": "annotator", "caption": "caption"}  # keys written for their plural, and what each string is of
+
+
+def read_record(line: str) -> tuple[str, dict[str, Any]]:
+    """What the line holds, "questions" or "captions", and its keys: all that are required, none that is not known."""
+    try:
+        record = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DataError(
+            f"expected one JSON object on the line, like {QUESTION_LINE}; it is no JSON ({error})"
+        ) from None
+    if not isinstance(record, dict):
+        raise DataError(f"expected a JSON object like {QUESTION_LINE}, or {CAPTION_LINE}, got {show(record)}")
+    for key, each in SINGULAR.items():
+        if key in record:
+            raise DataError(f'expected "{key}s", a list with one string per {each}, got "{key}"; write "{key}s": [...]')
+    for key in record:
+        look_up(ALL_KEYS, key, "key")
+    kind = "captions" if "captions" in record else "questions"
+    if kind == "captions" and (extra := [key for key in record if key not in REQUIRED[kind]]):
+        raise DataError(
+            f'expected a question with answers, or captions, got "captions" beside {", ".join(map(repr, extra))}; '
+            f"a folder holds either, and a line of captions is like {CAPTION_LINE}"
+        )
+    if missing := [key for key in REQUIRED[kind] if key not in record]:
+        examples = QUESTION_LINE if "question" in record or "answers" in record else " or ".join(EXAMPLES.values())
+        raise DataError(
+            f"expected the key {missing[0]!r}, got {', '.join(map(repr, record)) or 'none'}; as in {examples}"
+        )
+    return kind, record
+
+
+def read_text(record: dict[str, Any], key: str) -> str:
+    """The string under that key, without the spaces around it."""
+    value = record[key]
+    if not isinstance(value, str) or not value.strip():
+        raise DataError(f'expected "{key}" to be a string that is not empty, got {show(value)}')
+    return value.strip()
+
+
+def read_id(record: dict[str, Any], default: str) -> str:
+    """The line's own id, or the default."""
+    value = record.get("id", default)
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise DataError(f'expected "id" to be a string or a whole number, got {show(value)}')
+    return str(value)
+
+
+def read_strings(record: dict[str, Any], key: str) -> tuple[str, ...]:
+    """The strings under that key, one at least, without the spaces around them."""
+    value = record[key]
+    if isinstance(value, str):
+        raise DataError(f'expected "{key}" to be a list of strings, got a string; write [{show(value)}]')
+    if not isinstance(value, list) or not value:
+        raise DataError(f'expected "{key}" to be a list with at least one string, got {show(value)}')
+    for text in value:
+        if not isinstance(text, str) or not text.strip():
+            raise DataError(f'expected each of "{key}" to be a string that is not empty, got {show(text)}')
+    return tuple(text.strip() for text in value)
+
+
+def read_boxes(value: Any) -> tuple[Box, ...]:
+    """The boxes of a line, checked one by one."""
+    if not isinstance(value, list):
+        raise DataError(f'expected "boxes" to be a list of [x1, y1, x2, y2], got {show(value)}')
+    return tuple(_box(box) for box in value)
+
+
+def _box(value: Any) -> Box:
+    numbers = isinstance(value, list) and all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in value)
+    if not numbers or len(value) != 4:
+        raise DataError(f"expected a box to be four numbers [x1, y1, x2, y2], got {show(value)}")
+    x1, y1, x2, y2 = value
+    if not (0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1):
+        raise DataError(
+            "expected a box [x1, y1, x2, y2] in fractions of width and height, from 0 to 1, with x1 < x2 and y1 < y2, "
+            f"got {show(value)}"
+        )
+    return float(x1), float(y1), float(x2), float(y2)
+
+
+def show(value: Any) -> str:
+    """The value as JSON, cut short."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,94 @@
+"""A backbone that is trained along with the model: its images are read, and augmented, anew each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import nn
+
+from saccade.errors import RecipeError
+from saccade.features.boxes import grid_boxes, not_empty, window, with_positions
+from saccade.features.extract import DECODERS, Extractor
+from saccade.features.spec import IMPORTED, FeatureSpec
+from saccade.types import Regions
+
+LEAST_SIDE = 0.85  # of width and height that a random crop keeps
+
+
+class Together(nn.Module):
+    """A model and the backbone that is trained with it, as one module; called like the model."""
+
+    def __init__(self, model: nn.Module, backbone: nn.Module) -> None:
+        super().__init__()
+        self.model, self.backbone = model, backbone
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        """What the model gives for regions."""
+        return self.model(*inputs, **options)
+
+
+class Tuning:
+    """Images to regions through a backbone in training. Its normalisation layers keep their statistics.
+
+    `augment` is "none", "crop" (a random part of at least 85 % of width and height), or "mirror" (the same, and half
+    the images mirrored, which makes captions wrong that speak of left and right). `state` are weights of a backbone
+    that was trained before, in place of the spec's. Raises RecipeError for imported
+    features, which have no backbone here.
+    """
+
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        open_image: Callable[[str], Image.Image],
+        device: torch.device,
+        augment: Literal["none", "crop", "mirror"] = "none",
+        *,
+        state: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
+        if spec.backbone == IMPORTED:
+            raise RecipeError("train.finetune_from: features from files have no backbone to train")
+        self._extractor, self._open, self._augment = Extractor(spec, device=device, state=state), open_image, augment
+        self.backbone: nn.Module = self._extractor.backbone
+
+    def unfreeze(self) -> None:
+        """Let the backbone's weights learn."""
+        self.backbone.requires_grad_(True)
+
+    def read(self, images: Sequence[str]) -> Regions:
+        """The regions of augmented images, through which gradients reach the backbone."""
+        return self._regions([self._augmented(image) for image in self._opened(images)])
+
+    def look(self, images: Sequence[str]) -> Regions:
+        """The regions of the images as they are."""
+        return self._regions(self._opened(images))
+
+    def _opened(self, images: Sequence[str]) -> list[Image.Image]:
+        with ThreadPoolExecutor(DECODERS) as pool:
+            return list(pool.map(self._open, images))
+
+    def _augmented(self, image: Image.Image) -> Image.Image:
+        if self._augment == "none":
+            return image
+        side, x, y, mirrored = torch.rand(4).tolist()
+        share = LEAST_SIDE + (1 - LEAST_SIDE) * side
+        width, height = image.width * share, image.height * share
+        left, top = x * (image.width - width), y * (image.height - height)
+        cropped = image.resize(image.size, Image.Resampling.BICUBIC, (left, top, left + width, top + height))
+        flip = self._augment == "mirror" and mirrored < 0.5
+        return cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else cropped
+
+    def _regions(self, images: Sequence[Image.Image]) -> Regions:
+        """Not rounded as in a store, for a gradient does not survive that; cells that see no image are masked."""
+        extractor = self._extractor
+        features = self.backbone(torch.stack([extractor.preprocess(image) for image in images]).to(extractor.device))
+        boxes = torch.stack(
+            [grid_boxes(extractor.grid, window(image.size, extractor.spec.resize)) for image in images]
+        ).to(extractor.device)
+        if extractor.spec.positions:
+            features = with_positions(features, boxes)
+        grid = extractor.grid if extractor.spec.resize == "squash" else None
+        return Regions(features, not_empty(boxes), boxes, grid)

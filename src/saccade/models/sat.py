@@ -1,0 +1,293 @@
+"""Show, Attend and Tell (Xu, Ba, Kiros, Cho, Courville, Salakhutdinov, Zemel and Bengio, ICML 2015).
+
+Implements section 3.1, soft attention with the gate and the doubly stochastic penalty (4.2), and hard attention, whose
+training rule (4.1) is in `sat_hard.py`. What the paper leaves open is as in the authors' code
+(kelvinxu/arctic-captions@f4565bf, its COCO configuration), whose 35,333,450 parameters this has at its defaults:
+
+    P_i = tanh(W_2 (W_1 a_i + b_1) + b_2)                             f_att: no tanh between its two maps of a region
+    e_ti = u tanh(P_i + W_d h_{t-1}) + c,  alpha_t = softmax_i e_ti
+    zhat_t = beta_t sum_i alpha_ti a_i,  beta_t = sigmoid(w_beta h_{t-1} + b)
+    h_t, c_t = LSTM with gates i, f, o, g of W E y_{t-1} + U h_{t-1} + Z zhat_t + b
+    h_0 = tanh(W_h x + b), c_0 = tanh(W_c x + b),  x = relu(W_x mean_i a_i + b)
+    p(y_t) = softmax(L_o (E y_{t-1} + L_h h_t + L_z zhat_t))          Eq. 2, with biases
+
+- The word before the first is the zero vector. The gated zhat_t enters both the LSTM and the output. For hard attention
+  the paper has no gate, but the code has (`gate`).
+- Dropout acts on x, on h_t before L_h, and before L_o; neither on the gates nor on what is attended to.
+- Weights start Gaussian (0.01), square ones orthogonal, all but W_1; biases start at 0.
+
+Where paper and code differ the paper is followed, and the code is an option:
+
+- `output="code"`: a tanh before L_o.
+- `penalty_scale="code"`: lambda times the mean over regions, where the paper has their sum, and the sum over captions,
+  where the rest of the loss is their mean: N regions and B captions turn the paper's lambda into lambda B / N, where B
+  counts the captions of this forward pass, on one device.
+
+The code trains on captions of one length. Here they may be padded, and padding enters neither sum nor logits. Captions
+that share an image share its draws of dropout. `embedding_dropout` (on E y) and `region_dropout` (on a, one draw for
+all steps) are neither the paper's nor the code's; they are for small data.
+
+What depends on the image alone is computed once per image, what depends on the words alone for all words together. The
+two maps of P have nothing between them, so that they are applied as one, W_2 W_1.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from saccade.errors import RecipeError
+from saccade.models.sat_hard import LOOKS, estimator, expected_captions, log_likelihoods, sample
+from saccade.nn.attention import masked_mean, masked_softmax
+from saccade.types import AttentionMap, Captions, Decoded, DecoderState, Regions, Words
+
+BASELINE_DECAY = 0.9
+
+
+class Glimpse(NamedTuple):
+    """What one step saw, and with which weights: alpha, and what the context was pooled with (alpha when soft)."""
+
+    context: Float[Tensor, "rows size"]
+    alpha: Float[Tensor, "rows regions"]
+    weights: Float[Tensor, "rows regions"]
+    beta: Float[Tensor, " rows"] | None
+
+
+class Attention(nn.Module):
+    """f_att: how much each region matters to the state of the LSTM."""
+
+    def __init__(self, region_size: int, hidden_size: int, attention_size: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(region_size, attention_size)  # W_1
+        self.second = nn.Linear(attention_size, attention_size)  # W_2
+        self.state = nn.Linear(hidden_size, attention_size, bias=False)  # W_d
+        self.logit = nn.Linear(attention_size, 1)  # u, c
+
+    def project(self, a: Float[Tensor, "images regions size"]) -> Float[Tensor, "images regions attention"]:
+        """P: what every region offers, whatever the state."""
+        weight, bias = self.second.weight @ self.first.weight, self.second(self.first.bias)
+        return torch.tanh(nn.functional.linear(a, weight, bias))
+
+    def forward(
+        self,
+        h: Float[Tensor, "rows hidden"],
+        P: Float[Tensor, "images regions attention"],
+        mask: Bool[Tensor, "images regions"],
+    ) -> Float[Tensor, "images hypotheses regions"]:
+        """alpha: the weights of the regions of each row's image, whose rows lie side by side."""
+        of_state = self.state(h).unflatten(0, (len(P), -1))
+        # In place: the largest tensor of a step, and its sum is not needed again.
+        e = self.logit((P.unsqueeze(1) + of_state.unsqueeze(2)).tanh_()).squeeze(3)
+        # The weights are kept whole under autocast: the penalty sums them, and samples are drawn by them.
+        return masked_softmax(e.to(self.logit.weight.dtype), mask.unsqueeze(1))
+
+
+class SAT(nn.Module):
+    """Show, Attend and Tell: a caption written word by word, with a look at the image before each.
+
+    Sizes default to the authors' for COCO with the 14 x 14 regions of VGG-19. `attention_size` is the width of P and of
+    x, both as wide as a region in the code. `penalty` (lambda) is of soft attention only: in the code it has no effect
+    on hard attention. `expectation` to `look` are of hard attention only (`sat_hard.py`); `look`, how it looks when it
+    does not train, may be set at any time.
+    """
+
+    baseline: Tensor  # b, of hard attention
+
+    def __init__(
+        self,
+        num_words: int,
+        *,
+        region_size: int = 512,
+        hidden_size: int = 1800,
+        embedding_size: int = 512,
+        attention_size: int = 512,
+        attend: Literal["soft", "hard"] = "soft",
+        gate: bool = True,
+        output: Literal["paper", "code"] = "paper",
+        dropout: float = 0.5,
+        embedding_dropout: float = 0.0,
+        region_dropout: float = 0.0,
+        penalty: float = 1.0,
+        penalty_scale: Literal["paper", "code"] = "paper",
+        expectation: float = 0.5,
+        coin: Literal["image", "batch"] = "image",
+        reward_weight: float = 0.5,
+        entropy_weight: float = 0.13,
+        look: Literal["expectation", "argmax", "sample"] = "expectation",
+    ) -> None:
+        super().__init__()
+        if attend == "soft" and look != "expectation":
+            raise RecipeError(
+                f"look: soft attention knows the expectation alone, got {look!r}: leave it out or use hard"
+            )
+        self.hard, self.output, self.look = attend == "hard", output, look
+        self.penalty, self.penalty_scale = penalty, penalty_scale
+        self.expectation, self.coin = expectation, coin
+        self.reward_weight, self.entropy_weight = reward_weight, entropy_weight
+
+        self.embedding = nn.Embedding(num_words, embedding_size, padding_idx=0)  # E
+        self.initial = nn.Linear(region_size, attention_size)  # W_x
+        self.initial_h = nn.Linear(attention_size, hidden_size)
+        self.initial_c = nn.Linear(attention_size, hidden_size)
+        self.attention = Attention(region_size, hidden_size, attention_size)
+        self.beta = nn.Linear(hidden_size, 1) if gate else None
+        self.gates_word = nn.Linear(embedding_size, 4 * hidden_size)  # W, b: each of the gates i, f, o, g below another
+        self.gates_state = nn.Linear(hidden_size, 4 * hidden_size, bias=False)  # U
+        self.gates_context = nn.Linear(region_size, 4 * hidden_size, bias=False)  # Z
+        self.output_state = nn.Linear(hidden_size, embedding_size)  # L_h
+        self.output_context = nn.Linear(region_size, embedding_size)  # L_z
+        self.output_word = nn.Linear(embedding_size, num_words)  # L_o
+        self.dropout = nn.Dropout(dropout)
+        self.embedding_dropout = nn.Dropout(embedding_dropout)
+        self.region_dropout = nn.Dropout(region_dropout)
+        if self.hard:
+            self.register_buffer("baseline", torch.zeros(()))
+        self._reset()
+
+    def forward(self, regions: Regions, captions: Words, *, attention: bool = True) -> Captions:
+        """Logits of each word given those before it; the map over regions and beta of each word.
+
+        While it trains, also the penalty: the doubly stochastic one, or hard attention's term, whose gradient alone
+        has a meaning.
+        """
+        image, (h, c) = self._see(regions)
+        image, h, c = tuple(map(regions.per_text, image)), regions.per_text(h), regions.per_text(c)
+        embedded = self._embed(nn.functional.pad(captions.ids.masked_fill(~captions.mask, 0)[:, :-1], (1, 0)))
+        expected = None
+        if self.hard and self.training:
+            expected = expected_captions(self.expectation, self.coin, captions.mask)
+
+        states, glimpses = [], []
+        for of_word in self.gates_word(embedded.transpose(0, 1)).unbind(0):
+            h, c, glimpse = self._advance(of_word, h, c, image, expected)
+            states.append(h)
+            glimpses.append(glimpse)
+
+        contexts = torch.stack([glimpse.context for glimpse in glimpses], 1)
+        logits = self._predict(embedded, torch.stack(states, 1), contexts)
+        penalty = self._penalty(glimpses, logits, captions, image[2], expected) if self.training else None
+        return Captions(logits, _maps(glimpses, captions.mask) if attention else (), penalty)
+
+    def start(self, regions: Regions) -> DecoderState:
+        """The state before the first word, one row for each image."""
+        return DecoderState(*self._see(regions))
+
+    def step(self, state: DecoderState, words: Int[Tensor, " rows"]) -> Decoded:
+        """Logits of the words that follow the given ones; where it looked, and beta."""
+        h, c = state.rows
+        embedded = self._embed(words)
+        h, c, glimpse = self._advance(self.gates_word(embedded), h, c, state.images)
+        maps = [AttentionMap(glimpse.weights, ("regions",), "attention")]
+        if glimpse.beta is not None:
+            maps.append(AttentionMap(glimpse.beta, (), "beta", "raw"))
+        return Decoded(self._predict(embedded, h, glimpse.context), DecoderState(state.images, (h, c)), tuple(maps))
+
+    def _see(self, regions: Regions) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """What stays the same from word to word, a, P and the mask, and h_0 and c_0."""
+        a = self.region_dropout(regions.features)
+        P = self.attention.project(a)
+        x = self.dropout(torch.relu(self.initial(masked_mean(a, regions.mask))))
+        # Under autocast the regions are rounded here, not in each step; the state, which sums over steps, is not.
+        h, c = (torch.tanh(initial(x)).to(initial.weight.dtype) for initial in (self.initial_h, self.initial_c))
+        return (a.to(P.dtype), P, regions.mask), (h, c)
+
+    def _embed(self, ids: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch embedding"]:
+        embedded: Tensor = self.embedding_dropout(self.embedding(ids))
+        return embedded
+
+    def _advance(
+        self,
+        of_word: Float[Tensor, "rows gates"],
+        h: Float[Tensor, "rows hidden"],
+        c: Float[Tensor, "rows hidden"],
+        image: tuple[Tensor, ...],
+        expected: Bool[Tensor, " rows"] | None = None,
+    ) -> tuple[Tensor, Tensor, Glimpse]:
+        """h_t, c_t and the look between; `expected` are the captions that train on the expectation."""
+        a, P, mask = image
+        alpha = self.attention(h, P, mask)
+        weights = alpha
+        if expected is not None:
+            weights = torch.where(expected[:, None, None], alpha, sample(alpha))
+        elif self.hard:
+            weights = LOOKS[self.look](alpha)
+        context, beta = (weights @ a).flatten(0, 1), None  # Eq. 4, 8
+        if self.beta is not None:
+            beta = torch.sigmoid(self.beta(h))
+            context = beta * context
+
+        gates = of_word + self.gates_state(h) + self.gates_context(context)
+        sigmoids, g = gates.split((3 * h.shape[1], h.shape[1]), 1)
+        i, f, o = torch.sigmoid(sigmoids).chunk(3, 1)
+        c = f * c + i * torch.tanh(g)
+        h = o * torch.tanh(c)
+        return h, c, Glimpse(context, alpha.flatten(0, 1), weights.flatten(0, 1), None if beta is None else beta[:, 0])
+
+    def _predict(
+        self,
+        embedded: Float[Tensor, "*batch embedding"],
+        h: Float[Tensor, "*batch hidden"],
+        context: Float[Tensor, "*batch size"],
+    ) -> Float[Tensor, "*batch vocabulary"]:
+        """Eq. 2, before its softmax."""
+        r = embedded + self.output_state(self.dropout(h)) + self.output_context(context)
+        logits: Tensor = self.output_word(self.dropout(torch.tanh(r) if self.output == "code" else r))
+        return logits
+
+    def _penalty(
+        self,
+        glimpses: list[Glimpse],
+        logits: Float[Tensor, "captions words vocabulary"],
+        captions: Words,
+        regions: Bool[Tensor, "captions regions"],
+        expected: Bool[Tensor, " captions"] | None,
+    ) -> Float[Tensor, " captions"]:
+        """What is added to the negative log-likelihood of each caption."""
+        alpha = torch.stack([glimpse.alpha for glimpse in glimpses], 1).masked_fill(~captions.mask.unsqueeze(2), 0)
+        if expected is None:
+            uncovered = ((1 - alpha.sum(1)) * regions).square().sum(1)
+            if self.penalty_scale == "code":
+                uncovered = uncovered * len(regions) / regions.sum(1).clamp(min=1)
+            return self.penalty * uncovered
+        sampled = torch.stack([glimpse.weights for glimpse in glimpses], 1)
+        rewards = log_likelihoods(logits, captions)
+        advantages = self.reward_weight * (rewards - self.baseline).masked_fill(expected, 0)
+        # After its use, so that b does not depend on the samples it is subtracted from. Where several devices share the
+        # model, DistributedDataParallel hands all of them the first one's b, made of its own captions: as good a one.
+        with torch.no_grad():
+            self.baseline.lerp_(rewards.mean().to(self.baseline), 1 - BASELINE_DECAY)
+        return estimator(alpha, sampled, advantages, self.entropy_weight)
+
+    @torch.no_grad()
+    def _reset(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                stacked = module in (self.gates_word, self.gates_state)
+                for weight in module.weight.chunk(4) if stacked else [module.weight]:
+                    _start(weight)
+                if module.bias is not None:
+                    module.bias.zero_()
+        for weight in (self.attention.first.weight, self.embedding.weight):
+            weight.normal_(std=0.01)
+        self.embedding.weight[0] = 0
+
+
+def _start(weight: Tensor) -> None:
+    """Orthogonal when square, else Gaussian."""
+    if weight.shape[0] == weight.shape[1]:
+        nn.init.orthogonal_(weight)
+    else:
+        weight.normal_(std=0.01)
+
+
+def _maps(glimpses: list[Glimpse], words: Bool[Tensor, "captions words"]) -> tuple[AttentionMap, ...]:
+    """The weights the contexts were pooled with, and beta; 0 for padding."""
+    weights = torch.stack([glimpse.weights for glimpse in glimpses], 1).masked_fill(~words.unsqueeze(2), 0)
+    maps = [AttentionMap(weights, ("words", "regions"), "attention", "rows")]
+    betas = [glimpse.beta for glimpse in glimpses if glimpse.beta is not None]
+    if betas:
+        maps.append(AttentionMap(torch.stack(betas, 1).masked_fill(~words, 0), ("words",), "beta", "raw"))
+    return tuple(maps)

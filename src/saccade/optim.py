@@ -1,0 +1,68 @@
+"""The optimiser of a recipe, and how its learning rate moves."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from saccade.features.tuning import Together
+from saccade.nn.text_encoders import BagOfWords
+from saccade.recipe import OptimConfig, Recipe
+
+
+def build_optimizer(config: OptimConfig, model: nn.Module, finetune_lr: float = 0.0) -> torch.optim.Optimizer:
+    """The recipe's optimiser over all parameters, in groups that share a learning rate and a penalty.
+
+    A backbone that is trained along (`Together`) learns at `finetune_lr` where the others do at the base rate.
+    """
+    if not isinstance(model, Together):
+        groups = _parameter_groups(config, model)
+    else:
+        tuned = {"params": list(model.backbone.parameters()), "times": finetune_lr / config.lr, "weight_decay": 0.0}
+        groups = [*_parameter_groups(config, model.model), tuned]
+    if config.name == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+    if config.name == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=config.lr)
+    if config.name == "graves":
+        # Graves adds 1e-4 below the root; torch adds beside it, where the same floor is its root.
+        return torch.optim.RMSprop(groups, lr=config.lr, alpha=0.95, eps=1e-2, momentum=config.momentum, centered=True)
+    kind = torch.optim.Adam if config.name == "adam" else torch.optim.Adamax
+    return kind(groups, lr=config.lr, betas=config.betas)
+
+
+def _parameter_groups(config: OptimConfig, model: nn.Module) -> list[dict[str, Any]]:
+    """Parameters with how many times the base rate they learn at (`times`) and their penalty."""
+    embeddings = {
+        parameter
+        for module in model.modules()
+        if isinstance(module, nn.Embedding | BagOfWords)
+        for parameter in module.parameters()
+    }
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        bias, embedding = "bias" in name.rpartition(".")[2], parameter in embeddings
+        times = config.bias_lr if bias else config.embedding_lr if embedding else 1.0
+        spared = (config.decay == "weights" and bias) or (config.decay == "not-embeddings" and embedding)
+        groups.setdefault((times, 0.0 if spared else config.weight_decay), []).append(parameter)
+    return [{"params": params, "times": times, "weight_decay": decay} for (times, decay), params in groups.items()]
+
+
+def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """The rate of a step, counted from 0."""
+    config, epoch = recipe.optim, step / steps_per_epoch
+    if epoch < config.warmup_epochs:
+        return config.lr * (step + 1) / math.ceil(config.warmup_epochs * steps_per_epoch)
+    if config.schedule == "step":
+        return config.lr * config.factor ** sum(epoch >= milestone for milestone in config.milestones)
+    if config.schedule == "steps":
+        return config.lr * config.factor ** (step // config.period)
+    if config.schedule == "epochs":
+        return config.lr * config.rates[min(int(epoch), len(config.rates) - 1)]
+    if config.schedule == "cosine":
+        done = (epoch - config.warmup_epochs) / (recipe.train.epochs - config.warmup_epochs)
+        return config.lr * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    return config.lr

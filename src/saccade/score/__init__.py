@@ -1,0 +1,8 @@
+"""Scoring result files by themselves, without a model: the metrics that the official evaluations print."""
+
+from __future__ import annotations
+
+from saccade.score.captions import score_captions
+from saccade.score.vqa import score_vqa
+
+__all__ = ["score_captions", "score_vqa"]

@@ -1,0 +1,158 @@
+"""PTB tokenisation, against the Java program's own tokens."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saccade.metrics.ptb import PUNCTUATIONS, tokenize
+
+# The strings were written for this test; the tokens are those of pycocoevalcap 1.2's PTBTokenizer (stanford-corenlp
+# 3.4.1, Java 17), each string followed by a caption that begins with "A".
+GOLDEN = [
+    ("Mr. and Mrs. Jones of St. Mary's Ave. met Dr. Who.", "mr. and mrs. jones of st. mary 's ave. met dr. who"),
+    (
+        "He lives in the U.S. near Washington D.C., e.g. in a flat, etc.",
+        "he lives in the u.s. near washington d.c. e.g. in a flat etc.",
+    ),
+    ("A no. 5 jersey, no. really, and Nos. 7 and 8.", "a no. 5 jersey no really and nos. 7 and 8"),
+    (
+        "It opens at 5 p.m., 10:30 a.m. or 5pm; closed Sun. and Mon.",
+        "it opens at 5 p.m. 10:30 a.m. or 5pm closed sun and mon.",
+    ),
+    ("Prof. Smith Jr. of Acme Inc. drives on Jan. 5.", "prof. smith jr. of acme inc. drives on jan. 5"),
+    ("La. and Miss. are states, la and miss. are words.", "la. and miss. are states la and miss are words"),
+    ("J. K. Rowling and vitamin C. The end of plan B.", "j. k. rowling and vitamin c the end of plan b"),
+    ("She waits... and waits.... and . . . leaves", "she waits and waits and leaves"),
+    (
+        "A \"red\" car, a 'blue' one, a “green” one, a ‘grey’ one, a `black` one and a «white» one.",
+        "a red car a blue one a green one a grey one a black one and a white one",
+    ),
+    (
+        "Don't, can't, won't, isn't, they've, I'm, she'd, he'll, we're and DON'T.",
+        "do n't ca n't wo n't is n't they 've i 'm she 'd he 'll we 're and do n't",
+    ),
+    ("Don’t say it’s Tom’s, they’re the girls’ toys.", "do n't say it 's tom 's they 're the girls toys"),
+    (
+        "I cannot, gonna, gotta, wanna, lemme, gimme; 'tis and 'twas.",
+        "i can not gon na got ta wan na lem me gim me 't is and 't was",
+    ),
+    (
+        "The dog's bone, the dogs' bones, James' hat, a boss's chair",
+        "the dog 's bone the dogs bones james hat a boss 's chair",
+    ),
+    (
+        "Rock 'n' roll of the '90s, not the 1980's; get 'em 'til noon 'cause it's late",
+        "rock 'n' roll of the '90s not the 1980 's get 'em 'til noon 'cause it 's late",
+    ),
+    (
+        "O'Brien, D'Angelo, ma'am, Hawai'i, o'clock, y'all, ol' man, c'mon",
+        "o'brien d'angelo ma'am hawai'i o'clock y' all ol' man c'mon",
+    ),
+    (
+        "A well-known black-and-white T-shirt, a 5-year-old, five- and six-year-olds, mid-air",
+        "a well-known black-and-white t-shirt a 5-year-old five and six-year-olds mid-air",
+    ),
+    ("A dash - or two -- or — three – here—there", "a dash or two or three here there"),
+    (
+        "Half is 1/2, 3 1/2 cups, 24/7, 10/12/2009 and ½ or ¾",
+        "half is 1/2 3\xa01/2 cups 24/7 10/12/2009 and 1/2 or 3/4",
+    ),
+    (
+        "It costs $5, $1,000.50, 5$, US$5, £5, €5, 5¢ or 50%.",
+        "it costs $ 5 $ 1,000.50 5 $ us$ 5 # 5 $ 5 5 cents or 50 %",
+    ),
+    (
+        "There are 1,000 or 10,000.50, about 3.14, .5, -5 or +5, 10,000-foot, 1.5-liter.",
+        "there are 1,000 or 10,000.50 about 3.14 .5 -5 or +5 10,000-foot 1.5-liter",
+    ),
+    (
+        "See http://www.example.com/a?b=1, www.example.com, example.com. or mail me@example.com.",
+        "see http://www.example.com/a?b=1 www.example.com example.com or mail me@example.com",
+    ),
+    ("@someone likes #dogs and #1 in C# and C++", "@someone likes #dogs and # 1 in c# and c++"),
+    (
+        "(round) [square] {curly} and/or w/ or w/o",
+        "-lrb- round -rrb- -lsb- square -rsb- -lcb- curly -rcb- and/or w / or w/o",
+    ),
+    ("Smile :) or :-( or ;-) or :D at 10:1", "smile :-rrb- or :--lrb- or ;--rrb- or :d at 10:1"),
+    ("AT&T, R&B, a&b, salt & pepper, M&M's &amp; more", "at&t r&b a & b salt & pepper m&m 's & more"),
+    ("Café naïve résumé Ångström straße ﬁn", "café naïve résumé ångström straße ﬁn"),
+    ("Really?! Wow!! No way!!! Hm??", "really ?! wow !! no way !!! hm ??"),
+    ("A <b>bold</b> word with <unk> and 3 < 4 > 2 and <3", "a <b> bold </b> word with <unk> and 3 < 4 > 2 and < 3"),
+    ("A 6'2\" man, a 5' woman, a 12\" plate", "a 6 2 man a 5 woman a 12 plate"),
+    ("Two dogs,one ball;no cat:none.The end!Yes?no", "two dogs one ball no cat none.the end!yes?no"),
+    ("~ * ** # ^ _ under_score = + | \\ /", "~ * ** # ^ _ under_score = + | \\ /"),
+    ('the man \'s hat , a " sign " . -LRB- left -RRB-', "the man 's hat a sign -lrb- left -rrb-"),
+    ("A 1st, 2nd and 20th 4x4 3D runner-up", "a 1st 2nd and 20th 4x4 3d runner-up"),
+    ("Is it 555-1234 or 1-800-555-1234?", "is it 555-1234 or 1-800-555-1234"),
+    ("He said (I think): \"Go!\"; then, 'Stop.'", "he said -lrb- i think -rrb- go then stop"),
+    ("Snow ☃ and heart ♥ and 日本 and emoji 😀!", "snow ☃ and heart ♥ and 日本 and emoji"),
+    ("A so-called 'rock-n-roll' band's T-shirts' colours", "a so-called rock-n-roll band 's t-shirts colours"),
+    ("Colour, grey, theatre and jewellery", "colour grey theatre and jewellery"),
+    ("5ft tall, 10lbs, 100m, 5km/h, 6 ft. and 3 in. wide", "5ft tall 10lbs 100m 5km/h 6 ft. and 3 in wide"),
+    ('The sign reads "STOP." in Conn. and Calif., U.S.A.', "the sign reads stop in conn. and calif. u.s.a."),
+]
+
+
+@pytest.mark.parametrize(("caption", "tokens"), GOLDEN)
+def test_tokens_are_those_of_the_java_program(caption: str, tokens: str) -> None:
+    assert tokenize(caption) == tokens
+
+
+def test_spaces_around_and_between_words_do_not_matter() -> None:
+    assert tokenize("  A\tdog \r\n runs . ") == tokenize("A dog runs.") == "a dog runs"
+
+
+@pytest.mark.parametrize("caption", ["", " ", "...", "!", "“”", "\u2028", "\U0001f600"])
+def test_nothing_may_be_left(caption: str) -> None:
+    assert tokenize(caption) == ""
+
+
+@given(st.text(alphabet=st.sampled_from("aAbsnt019 .,'’-!?:;()\"/&$#@_<>\u00e9"), max_size=30))
+def test_words_are_lower_case_with_one_space_between(caption: str) -> None:
+    tokens = tokenize(caption)
+    words = tokens.split(" ") if tokens else []
+    assert all(words)
+    assert not PUNCTUATIONS.intersection(words)
+    assert tokens == tokens.lower()
+    # Nothing is invented: every letter and digit was there, but for the names of brackets.
+    named = tokens.replace("-lrb-", "").replace("-rrb-", "")
+    assert [c for c in named if c.isalnum()] == [c for c in caption.lower() if c.isalnum()]
+
+
+def officially(captions: list[str]) -> list[str]:
+    """The tokens of pycocoevalcap, each caption followed by one that begins with "A" and one that is dropped."""
+    tokenizer = pytest.importorskip("pycocoevalcap.tokenizer.ptbtokenizer").PTBTokenizer()
+    if shutil.which("java") is None:
+        pytest.skip("Java is not installed")
+    both = {i: [{"caption": caption}, {"caption": "A dog ."}] for i, caption in enumerate(captions)}
+    return [tokens[0] for tokens in tokenizer.tokenize(both).values()]
+
+
+@pytest.mark.java
+def test_the_golden_tokens_are_still_those_of_the_java_program() -> None:
+    assert officially([caption for caption, _ in GOLDEN]) == [tokens for _, tokens in GOLDEN]
+
+
+@pytest.mark.java
+@pytest.mark.data
+@pytest.mark.parametrize("spaced", [True, False])
+def test_every_caption_of_flickr8k_has_the_tokens_of_the_java_program(real_data: Path, spaced: bool) -> None:
+    lines = (real_data / "flickr8k/Flickr8k_text/Flickr8k.token.txt").read_text(encoding="utf-8").splitlines()
+    captions = [line.split("\t")[1] for line in lines]
+    if not spaced:  # as people write: no space before a mark or a contraction
+        captions = [_joined(caption) for caption in captions]
+    official = officially(captions)
+    assert [pair for pair in zip(captions, official, strict=True) if tokenize(pair[0]) != pair[1]] == []
+    assert len(captions) > 30_000
+
+
+def _joined(caption: str) -> str:
+    for mark in (".", ",", "!", "?", ";", ":", ")", "'s", "n't", "'re", "'"):
+        caption = caption.replace(f" {mark}", mark)
+    return caption.replace("( ", "(")
