@@ -49,7 +49,7 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class LoadedRun:
-    """A run directory read back, its model in evaluation mode; `backbone` are weights that were trained along with it."""
+    """A run directory read back, its model in evaluation mode; `backbone` are weights trained along with it."""
 
     path: Path
     recipe: Recipe

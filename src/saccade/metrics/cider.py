@@ -52,7 +52,7 @@ def _cosines(ngrams: NGrams, order: Order, *, clip: bool) -> Float[Array, " refe
     products = (np.minimum(ours, theirs) if clip else ours) * theirs
     dots = np.bincount(order.captions[~by_result][found], products, len(ngrams.images))[ngrams.results :]
     scale = norms[ngrams.results :] * norms[ngrams.images[ngrams.results :]]
-    cosines: Array = np.divide(dots, scale, out=np.zeros_like(dots), where=scale > 0)
+    cosines: Array = np.divide(dots, scale, out=np.zeros(len(dots)), where=scale > 0)
     return cosines
 
 
