@@ -15,7 +15,8 @@ from PIL.Image import Image
 from torch import nn
 
 from saccade.data import create_dataset
-from saccade.data.records import SPLITS, Caption, Corpus, Question, images_of
+from saccade.data.own import OwnData
+from saccade.data.records import SPLITS, AnsweringData, Caption, Corpus, Question, images_of
 from saccade.data.visual_genome import genome_questions
 from saccade.data.vqa import Vqa
 from saccade.errors import DataError, RecipeError, StoreError
@@ -135,8 +136,14 @@ def build_store(recipe: Recipe, data: Corpus, report: Report, device: torch.devi
     return store
 
 
-def images_at_hand(data: Corpus, limit: int | None = None, task: TaskType = AnsweringTask) -> list[str]:
-    """The images of every split whose files are there, each once, or the first `limit` of each split."""
+def images_at_hand(data: Corpus, limit: int | None = None, task: TaskType | None = None) -> list[str]:
+    """The images of every split whose files are there, each once, or the first `limit` of each split.
+
+    By default those with questions, or with captions where the data has no questions.
+    """
+    if task is None:
+        questions = isinstance(data, AnsweringData) and not (isinstance(data, OwnData) and data.holds == "captions")
+        task = AnsweringTask if questions else CaptioningTask
     splits = data.splits if isinstance(data, Vqa) else SPLITS
     return list(dict.fromkeys(image for split in splits for image in images_of(limited(data, split, limit, task))))
 

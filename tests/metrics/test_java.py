@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.metrics.caption_samples import random_captions
 
 from saccade.errors import DataError, SaccadeError, SaccadeWarning
 from saccade.metrics import java
@@ -112,16 +111,11 @@ def test_together_they_tokenise_and_spice_may_be_left_out(monkeypatch: pytest.Mo
     assert java.java_metrics({"a": "A dog."}, {"a": ["The dog!"]}) == {"meteor": 0.5, "spice": 0.25}
 
 
-@pytest.fixture
-def real_java() -> None:
+@pytest.mark.java
+def test_meteor_is_that_of_pycocoevalcap_and_leaves_no_program_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pycocoevalcap.meteor.meteor")
     if shutil.which("java") is None:
         pytest.skip("Java is not installed")
-
-
-@pytest.mark.java
-@pytest.mark.usefixtures("real_java")
-def test_meteor_runs_and_leaves_no_program_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[subprocess.Popen[bytes]] = []
     popen = subprocess.Popen
 
@@ -130,27 +124,11 @@ def test_meteor_runs_and_leaves_no_program_behind(monkeypatch: pytest.MonkeyPatc
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", start)
-    score = java.meteor(RESULTS, REFERENCES)
+    # What `Meteor().compute_score` of pycocoevalcap 1.2 gives under Java 17; a minute's start is spent once.
+    assert java.meteor(RESULTS | {"c": ""}, REFERENCES | {"c": ["a man"]}) == pytest.approx(0.29240831380968046)
     gc.collect()
-    assert 0.3 < score < 0.9
     assert len(started) == 1
     assert started[0].poll() is not None
-    assert java.meteor({"a": "a dog runs"}, {"a": ["a dog runs"]}) == pytest.approx(1)
-    assert java.meteor({"a": ""}, {"a": ["a dog runs"]}) == pytest.approx(0)
-
-
-@pytest.mark.java
-@pytest.mark.usefixtures("real_java")
-def test_meteor_is_that_of_pycocoevalcap() -> None:
-    from pycocoevalcap.meteor.meteor import Meteor
-
-    results, references = random_captions(0, 13)
-    by_image = {str(i): group for i, group in enumerate(references)}
-    scorer = Meteor()
-    expected, _ = scorer.compute_score(by_image, {str(i): [result] for i, result in enumerate(results)})
-    for pipe in (scorer.meteor_p.stdout, scorer.meteor_p.stderr):
-        pipe.close()
-    assert java.meteor({str(i): result for i, result in enumerate(results)}, by_image) == expected
 
 
 def test_nothing_is_imported_before_it_is_needed() -> None:

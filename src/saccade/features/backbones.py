@@ -98,18 +98,22 @@ def create_backbone(spec: FeatureSpec, state: Mapping[str, Tensor] | None = None
         mean, std = model.mean, model.std
     else:
         mean, std = model.pretrained_cfg["mean"], model.pretrained_cfg["std"]
-    if spec.weights == "random" and state is None:
+    if state is not None:
+        _load_state(model, state, spec.backbone)
+    elif spec.weights == "random":
         message = f"the weights of {spec.backbone} are random: its features mean little; {LOCAL}"
         warnings.warn(message, SaccadeWarning, stacklevel=2)
     elif spec.weights != "pretrained":
         load_weights(model, Path(spec.weights), spec.backbone)
-    if state is None:
-        return Backbone(model, spec, mean=tuple(mean), std=tuple(std))
-    try:
-        model.load_state_dict({name.removeprefix("_model."): tensor for name, tensor in state.items()})
-    except RuntimeError as error:
-        raise RecipeError(f"the weights do not fit {spec.backbone}: {' '.join(str(error).split())[:300]}") from None
     return Backbone(model, spec, mean=tuple(mean), std=tuple(std))
+
+
+def _load_state(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """The weights of another `Backbone` of the same spec."""
+    try:
+        model.load_state_dict({key.removeprefix("_model."): tensor for key, tensor in state.items()})
+    except RuntimeError as error:
+        raise RecipeError(f"the weights do not fit {name}: {' '.join(str(error).split())[:300]}") from None
 
 
 def load_weights(model: nn.Module, path: Path, name: str) -> None:

@@ -6,7 +6,7 @@ from math import pi
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from saccade.types import Regions
@@ -41,9 +41,9 @@ def grid_boxes(grid: tuple[int, int], inside: Box = WHOLE) -> Float[Tensor, "reg
     return torch.stack((left, top, right, bottom), -1).flatten(0, 1)
 
 
-def not_empty(boxes: Float[Tensor, "regions 4"]) -> Tensor:
+def not_empty(boxes: Float[Tensor, "*boxes 4"]) -> Bool[Tensor, "*boxes"]:
     """Which boxes have an area."""
-    return ((boxes[:, 2:] - boxes[:, :2]) > 1e-6).all(1)
+    return ((boxes[..., 2:] - boxes[..., :2]) > 1e-6).all(-1)
 
 
 def position_code(boxes: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*boxes 16"]:

@@ -26,7 +26,7 @@ def caption_metrics(results: Mapping[str, str], references: Mapping[str, Sequenc
     the metrics and the errors are listed.
 
     >>> scores = caption_metrics({"a": "A dog.", "b": "A cat."}, {"a": ["A dog!", "One dog."], "b": ["The cat sits."]})
-    >>> scores["bleu_1"], scores["distinct_captions"], scores["words_used"]
+    >>> round(scores["bleu_1_no_bp"], 6), scores["distinct_captions"], scores["words_used"]
     (0.75, 1.0, 3)
     """
     tokenized = {image: [tokenize(caption) for caption in captions] for image, captions in references.items()}

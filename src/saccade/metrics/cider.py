@@ -23,7 +23,7 @@ def cider_d(ngrams: NGrams) -> Float[Array, " images"]:
 
     >>> from saccade.metrics.ngrams import count_ngrams
     >>> cider_d(count_ngrams(["a dog runs", "a cat"], [["a dog runs"], ["a cat sits there"]])).round(4)
-    array([7.5, 2.5])
+    array([7.5   , 2.7307])
     """
     pairs = np.maximum(ngrams.lengths - 1, 0)
     difference = pairs[ngrams.results :] - pairs[ngrams.images[ngrams.results :]]

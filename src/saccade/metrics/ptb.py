@@ -94,7 +94,7 @@ RULES = tuple(
         rf"((?i:{_one_of(BEFORE_NUMBERS)})\.)\s*\d",
         rf"((?:[dolDOL]['’])?{WORD}(?:[-_.]{WORD})*\.)[,;:]",
         r"[A-Za-z](?:\.[A-Za-z])+\.|Ph\.D\.",
-        rf"[A-Za-z]\.(?!\s*$|\s+(?=[A-Z])(?i:{_one_of(SENTENCES_BEGIN)})\s|\s+</?[A-Za-z])",
+        rf"[A-Za-z]\.(?!\s*$|\s+(?=[A-Z])(?i:(?:{_one_of(SENTENCES_BEGIN)})\s|m[rs]\.)|\s+</?[A-Za-z])",
         r"(?i:-[lr][rcs]b-)",
         # Numbers, times, fractions, money; AT&T and C++.
         r"[+-]?(?:\d*(?:[.:,]\d+)+|\d+)",

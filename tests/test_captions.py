@@ -1,0 +1,182 @@
+"""Captioning from end to end on scenes: train, evaluate, caption, with its errors; and a backbone trained along."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from saccade import Predictor, checkpoint
+from saccade.errors import RecipeError, RunError, UnknownNameError
+from saccade.evaluate import Captioning, evaluate
+from saccade.recipe import Recipe
+from saccade.recipes import get_recipe
+from saccade.train import train
+
+
+def narrow(name: str, store: str = "", **training) -> Recipe:
+    recipe = get_recipe(name).smoke()
+    return dataclasses.replace(
+        recipe,
+        data=dataclasses.replace(recipe.data, store=store),
+        train=dataclasses.replace(recipe.train, accelerator="cpu", **training),
+        sizes=recipe.sizes | {"hidden_size": 16, "embedding_size": 12},
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(scenes_store, tmp_path_factory) -> dict[str, Path]:
+    """A narrow run of each captioner."""
+    folders = {name: tmp_path_factory.mktemp("runs") / name for name in ("sat-soft", "sat-hard", "nic")}
+    for name, folder in folders.items():
+        train(narrow(f"{name}-scenes", scenes_store), folder)
+    return folders
+
+
+@pytest.mark.parametrize("name", ["sat-soft", "sat-hard", "nic"])
+def test_a_run_is_evaluated_and_its_files_score_the_same(name: str, runs, saccade) -> None:
+    metrics = evaluate(runs[name], accelerator="cpu")
+    assert metrics["images"] == 24
+    assert metrics["captions"] == 120
+    assert 0 <= metrics["truth"] <= 1
+    assert ("pointing_accuracy" in metrics) == (name != "nic")
+    files = [runs[name] / "test" / file for file in ("results.json", "references.json")]
+    scored = json.loads(saccade("score", "captions", *files, "--json").out)
+    assert {key: metrics[key] for key in scored} == pytest.approx(scored)
+
+
+def test_a_wider_beam_finds_captions_of_higher_probability(runs, tmp_path) -> None:
+    found = []
+    for beam in (1, 5):
+        evaluate(runs["sat-soft"], out=tmp_path / str(beam), captioning=Captioning(beam=beam), accelerator="cpu")
+        lines = (tmp_path / str(beam) / "predictions.jsonl").read_text().splitlines()
+        found.append(sum(json.loads(line)["log_probability"] for line in lines))
+    assert found[1] > found[0]
+
+
+def test_a_caption_comes_with_where_each_word_looked(runs, scene) -> None:
+    predictor = Predictor.from_pretrained(runs["sat-soft"], device="cpu")
+    [reply, again] = predictor.caption([scene, Image.open(scene)], search=predictor.search(beam=3, n_best=2))
+    assert reply.caption == again.caption
+    attention, beta = reply.attention
+    assert attention.axes == ("words", "regions")
+    torch.testing.assert_close(attention.weights.sum(2), torch.ones(1, len(reply.words)))
+    assert beta.weights.shape == (1, len(reply.words))
+    assert len(reply.alternatives) == 1
+    assert reply.alternatives[0][1] <= reply.log_probability
+    assert reply.explanation().words == reply.words
+
+
+def test_a_caption_from_pixels_is_that_of_the_stored_features(runs, scene) -> None:
+    evaluate(runs["sat-soft"], accelerator="cpu")
+    first = json.loads((runs["sat-soft"] / "test" / "predictions.jsonl").read_text().splitlines()[0])
+    [reply] = Predictor.from_pretrained(runs["sat-soft"], device="cpu").caption([scene])
+    assert first["image"] == "test/00000"
+    assert reply.caption == first["caption"]
+    assert reply.log_probability == pytest.approx(first["log_probability"], abs=1e-3)
+
+
+@pytest.mark.parametrize("suffix", ["png", "html"])
+def test_the_command_prints_captions_and_draws(suffix: str, runs, scene, saccade, tmp_path) -> None:
+    file = tmp_path / f"look.{suffix}"
+    outcome = saccade("caption", runs["sat-soft"], scene, scene, "--beam", 2, "--top", 2, "--explain", file)
+    assert outcome.code == 0, outcome.err
+    lines = outcome.out.splitlines()
+    assert len(lines) == 5
+    assert lines[0].startswith(f"{scene}: ")
+    assert "log-probability" in lines[0]
+    assert file.stat().st_size > 1000
+    [found] = json.loads(saccade("caption", runs["nic"], scene, "--json").out)["captions"]
+    assert found["attention"] == []
+    assert 0 < found["probability"] <= 1
+
+
+def test_hard_attention_looks_as_told(runs, scene) -> None:
+    predictor = Predictor.from_pretrained(runs["sat-hard"], device="cpu")
+    [reply] = predictor.caption([scene], look="argmax")
+    assert set(reply.attention[0].weights.unique().tolist()) == {0.0, 1.0}
+    with pytest.raises(UnknownNameError, match="argmax"):
+        predictor.caption([scene], look="argmaxx")
+    with pytest.raises(RecipeError, match="hard attention"):
+        Predictor.from_pretrained(runs["nic"], device="cpu").caption([scene], look="argmax")
+
+
+def test_what_cannot_be_is_refused(runs, trained_run, scene, refused, tmp_path) -> None:
+    run = runs["sat-soft"]
+    refused("caption", run, tmp_path / "none.png", parts=("none.png",))
+    refused("caption", run, scene, "--beam", 1000, parts=("1000", "narrow the beam"))
+    refused("caption", run, scene, "--top", 3, parts=("widen it",))
+    refused("caption", run, scene, "--explain", "x.txt", parts=("x.txt",))
+    refused("caption", trained_run, scene, parts=("answers questions", "saccade ask"))
+    refused("ask", run, scene, "what is it?", parts=("writes captions", "saccade caption"))
+    refused("evaluate", trained_run, "--beam", 3, parts=("for runs that write captions",))
+    refused("train", "sat-soft-scenes", "--data.name", "vqa2", "--data.root", tmp_path, parts=("no captions",))
+    refused("train", "sat-soft-scenes", "--model", "r-dan", parts=("answers questions", "about captions"))
+
+
+def test_java_missing_is_said(runs, refused, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    refused("evaluate", runs["nic"], "--java", parts=("METEOR", "java"))
+
+
+# A backbone trained along
+
+
+@pytest.fixture(scope="module")
+def tuned(scenes_store, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("tuned") / "run"
+    train(narrow("sat-soft-scenes", scenes_store, finetune_from=1, finetune_lr=1e-3, epochs=3), out)
+    return out
+
+
+def test_a_tuned_backbone_learns_is_kept_and_used(tuned, scene) -> None:
+    loaded = checkpoint.load(tuned)
+    assert loaded.backbone is not None
+    evaluated = evaluate(tuned, accelerator="cpu")
+    first = json.loads((tuned / "test" / "predictions.jsonl").read_text().splitlines()[0])
+    [reply] = Predictor.from_pretrained(tuned, device="cpu").caption([scene])
+    assert evaluated["images"] == 24
+    assert reply.caption == first["caption"]
+    newest = sorted((tuned / "resume").glob("step-*"))[-1]
+    from safetensors.torch import load_file
+
+    state = load_file(newest / "model.safetensors")
+    from saccade.features.backbones import create_backbone
+
+    frozen = create_backbone(loaded.facts.spec).state_dict()
+    weights = [name for name, value in frozen.items() if value.is_floating_point() and "running" not in name]
+    assert any(not torch.equal(state[f"backbone.{name}"], frozen[name]) for name in weights)
+    assert all(torch.equal(state[f"backbone.{name}"], frozen[name]) for name in frozen if "running" in name)
+
+
+def test_tuning_resumed_is_tuning_not_stopped(tuned, scenes_store, tmp_path) -> None:
+    recipe = narrow("sat-soft-scenes", scenes_store, finetune_from=1, finetune_lr=1e-3, epochs=3)
+    part = dataclasses.replace(recipe, optim=dataclasses.replace(recipe.optim, schedule="constant"))
+    whole = tmp_path / "whole"
+    train(part, whole)
+    cut = tmp_path / "cut"
+    train(dataclasses.replace(part, train=dataclasses.replace(part.train, epochs=2)), cut)
+    train(part, cut, resume=True)
+    assert [line["loss"] for line in _log(cut)] == [line["loss"] for line in _log(whole)]
+
+
+def test_tuning_that_cannot_be_is_refused(scenes_store, tmp_path) -> None:
+    recipe = narrow("sat-soft-scenes", scenes_store, finetune_from=0, accumulate=2)
+    with pytest.raises(RecipeError, match="one device"):
+        train(recipe, tmp_path / "run")
+
+
+def test_a_run_that_lost_its_words_is_refused(runs, tmp_path) -> None:
+    shutil.copytree(runs["nic"], tmp_path / "run")
+    (tmp_path / "run" / "tokenizer.json").unlink()
+    with pytest.raises(RunError, match=r"tokenizer\.json is missing"):
+        checkpoint.load(tmp_path / "run")
+
+
+def _log(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
