@@ -72,6 +72,7 @@ def evaluate(
     if batch_size < 1:
         raise RecipeError(f"batch_size: expected at least 1 question, got {batch_size}")
     loaded = checkpoint.load(run)
+    task = _as_asked(loaded, captioning)
     out = out or run / split
     checkpoint.check_writable(out)
     recipe = loaded.recipe
@@ -94,7 +95,6 @@ def evaluate(
         read = store.read
     else:
         read = Tuning(loaded.facts.spec, data.open_image, fabric.device, state=loaded.backbone).look
-    task = _as_asked(loaded, captioning)
     examples = task.examples(texts)
     predictions = predict(fabric, loaded.model.to(fabric.device), task, examples, read, batch_size, report=report)
     counts = {what: number for what, number in task.counts(texts).items() if what != "answers"}

@@ -6,7 +6,14 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["metrics.attention", "metrics.vqa", "metrics.wups", "data.daquar", "data.split"])
+WITH_EXAMPLES = [
+    *(f"metrics.{name}" for name in ("attention", "bleu", "caption", "cider", "ngrams", "ptb", "rouge", "vqa", "wups")),
+    "data.daquar",
+    "data.split",
+]
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_the_examples_in_the_docstrings_run(name: str) -> None:
     failed, attempted = doctest.testmod(importlib.import_module(f"saccade.{name}"))
     assert attempted > 0
