@@ -40,16 +40,16 @@ def on_scenes(
     )
 
 
-def captions_of_scenes(model: str, about: str, *, measured: str, sizes: dict[str, Any], epochs: int = 20) -> Recipe:
+def captions_of_scenes(model: str, about: str, *, measured: str, sizes: dict[str, Any], epochs: int = 8) -> Recipe:
     """The captioner on the generated scenes: the same features, batches and optimiser for all."""
     return Recipe(
         name=f"{model}-scenes",
         model=model,
         data=DataConfig("scenes"),
         features=SCENES,
-        task=CaptioningConfig(batches="padded", max_length=40),
+        task=CaptioningConfig(max_length=40),
         optim=OptimConfig(name="adam", lr=2e-3, schedule="cosine", warmup_epochs=0.5, clip=1.0),
-        train=TrainConfig(epochs=epochs, batch_size=256, group_by_image=True, metric="bleu_4"),
+        train=TrainConfig(epochs=epochs, batch_size=128, metric="bleu_4"),
         sizes=sizes,
         card=Card(about, NO_EXPERIMENT, measured),
     )
@@ -73,7 +73,7 @@ def captions_of_flickr8k(
         features=dataclasses.replace(MOBILENET, positions=False),
         task=CaptioningConfig(min_word_count=3, label_smoothing=0.1, beam=3),
         optim=OptimConfig(name="adam", lr=lr, schedule="cosine", warmup_epochs=0.5, clip=1.0),
-        train=TrainConfig(epochs=epochs, batch_size=64, metric="bleu_4", patience=4),
+        train=TrainConfig(epochs=epochs, batch_size=64, metric="bleu_4"),
         sizes=sizes,
         card=Card(about, published, measured),
     )
