@@ -338,7 +338,7 @@ def test_data_that_changed_between_two_runs_is_noticed(whole, entries, tmp_path)
     again = copied(whole[0], tmp_path / "again")
     metrics = again / "ibowimg-scenes" / "seed-1" / "test" / "metrics.json"
     metrics.write_text(json.dumps(json.loads(metrics.read_text()) | {"questions": 5}))
-    with pytest.raises(RunError, match=r"ibowimg-scenes/seed-1 cannot be compared.* questions \d+, 5; delete"):
+    with pytest.raises(RunError, match=r"ibowimg-scenes/seed-1 cannot be compared.* texts \d+, 5; delete"):
         compare(entries, again, seeds=2)
 
 

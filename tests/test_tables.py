@@ -19,7 +19,7 @@ from saccade.data import DATASETS, GENERATED, READ, create_dataset
 from saccade.data.records import SPLITS, AnsweringData, images_of
 from saccade.features.backbones import known_backbones
 from saccade.features.spec import IMPORTED, FeatureSpec
-from saccade.models import MODELS, create_model
+from saccade.models import MODELS, answers_questions, create_model
 from saccade.recipe import Recipe
 from saccade.recipes import RECIPES, get_recipe
 from saccade.serial import from_dict, to_dict
@@ -68,7 +68,8 @@ def test_recipe_survives_json(name: str) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipe_makes_its_model(name: str) -> None:
     recipe = get_recipe(name)
-    model = create_model(recipe.model, num_words=3, num_answers=2, region_size=5, **recipe.sizes)
+    answers = 2 if answers_questions(recipe.model) else None
+    model = create_model(recipe.model, num_words=3, num_answers=answers, region_size=5, **recipe.sizes)
     assert sum(parameter.numel() for parameter in model.parameters()) > 0
 
 
@@ -151,7 +152,8 @@ def _public(tree: ast.Module, path: str) -> list[tuple[ast.Module | ast.ClassDef
 def _with_parts(config: type) -> list[type]:
     """A dataclass and those that its fields are, each once."""
     found = [config]
-    for hint in typing.get_type_hints(config).values():
+    hints = typing.get_type_hints(config).values()
+    for hint in (alternative for hint in hints for alternative in (typing.get_args(hint) or (hint,))):
         if dataclasses.is_dataclass(hint) and hint not in found:
             found += [each for each in _with_parts(hint) if each not in found]
     return found

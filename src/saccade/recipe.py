@@ -178,6 +178,7 @@ class Recipe:
     data: DataConfig
     features: FeatureSpec
     task: tyro.conf.AvoidSubcommands[AnsweringConfig | CaptioningConfig] = AnsweringConfig()
+    """What the texts are, questions with answers or captions, and how they become batches and predictions."""
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     sizes: dict[str, Any] = field(default_factory=dict)

@@ -26,6 +26,12 @@ class Together(nn.Module):
         super().__init__()
         self.model, self.backbone = model, backbone
 
+    def train(self, mode: bool = True) -> Together:
+        """Training mode for the model alone: the backbone's normalisation layers keep their statistics."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
     def forward(self, *inputs: Any, **options: Any) -> Any:
         """What the model gives for regions."""
         return self.model(*inputs, **options)

@@ -178,7 +178,7 @@ class AnsweringTask:
     @staticmethod
     def known(questions: Sequence[Question]) -> bool:
         """Whether the answers are known, so that there are metrics."""
-        return all(question.answers for question in questions)
+        return bool(questions) and all(question.answers for question in questions)
 
     def metrics(self, predictions: Sequence[Prediction], *, further: bool = True) -> dict[str, float]:
         """Accuracy over all and by question type, the corpus's further metrics, the attention's where boxes are."""
