@@ -153,9 +153,9 @@ def _with_parts(config: type) -> list[type]:
     """A dataclass and those that its fields are, each once."""
     found = [config]
     hints = typing.get_type_hints(config).values()
-    for hint in (alternative for hint in hints for alternative in (typing.get_args(hint) or (hint,))):
-        if dataclasses.is_dataclass(hint) and hint not in found:
-            found += [each for each in _with_parts(hint) if each not in found]
+    for part in (alternative for hint in hints for alternative in (typing.get_args(hint) or (hint,))):
+        if dataclasses.is_dataclass(part) and part not in found:
+            found += [each for each in _with_parts(part) if each not in found]
     return found
 
 

@@ -5,7 +5,6 @@ import importlib
 
 import pytest
 
-
 WITH_EXAMPLES = [
     *(f"metrics.{name}" for name in ("attention", "bleu", "caption", "cider", "ngrams", "ptb", "rouge", "vqa", "wups")),
     "data.daquar",

@@ -17,8 +17,14 @@ PUBLISHED = {
     ("sat-hard", "coco"): "BLEU-1 to 4 without brevity penalty 71.8 / 50.4 / 35.7 / 25.0, METEOR 23.04 (Table 1)",
 }
 ABOUT = {"sat-soft": "soft attention", "sat-hard": "hard attention"}
-MEASURED = dict.fromkeys(ABOUT, "not measured yet")
-MEASURED_SCENES = dict.fromkeys(ABOUT, "not measured yet")
+MEASURED = {
+    "sat-soft": "61.2 / 42.0 / 28.1 / 18.5, METEOR 18.42, CIDEr 0.453 on the development images, beam 3, one seed, 70 minutes",
+    "sat-hard": "60.9 / 42.3 / 28.7 / 19.6, METEOR 19.07, CIDEr 0.468 on the development images, beam 3, one seed, 81 minutes",
+}
+MEASURED_SCENES = {
+    "sat-soft": "14 % of the captions are true after 8 epochs of half the scenes, 17 minutes: not yet learnt",
+    "sat-hard": "not measured yet",
+}
 
 
 def _as_published(model: str, corpus: str) -> Recipe:
