@@ -21,6 +21,7 @@ from saccade.models.nic import NIC
 from saccade.models.question_only import QuestionOnly
 from saccade.models.san import SAN
 from saccade.models.sat import SAT
+from saccade.models.sat_hard import LOOKS
 from saccade.models.smem import SMem
 
 MODELS: Mapping[str, Callable[..., nn.Module]] = {
@@ -40,8 +41,6 @@ MODELS: Mapping[str, Callable[..., nn.Module]] = {
     "sat-hard": partial(SAT, attend="hard"),
     "nic": NIC,
 }
-
-LOOKS = ("expectation", "argmax", "sample")
 
 # What a model is told by its data, not by its recipe.
 _FROM_DATA = ("self", "num_words", "num_answers", "region_size", "num_regions")
