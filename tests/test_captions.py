@@ -106,6 +106,16 @@ def test_hard_attention_looks_as_told(runs, scene) -> None:
         Predictor.from_pretrained(runs["nic"], device="cpu").caption([scene], look="argmax")
 
 
+def test_what_is_drawn_follows_from_the_seed(runs, scene) -> None:
+    predictor = Predictor.from_pretrained(runs["sat-hard"], device="cpu")
+    drawn = [predictor.caption([scene], look="sample")[0].attention[0].weights for _ in range(2)]
+    assert torch.equal(*drawn)
+    search = predictor.search(sample=True, n_best=3)
+    first, second = (predictor.caption([scene], search=search)[0] for _ in range(2))
+    assert first.alternatives == second.alternatives
+    assert len(first.alternatives) == 2
+
+
 def test_what_cannot_be_is_refused(runs, trained_run, scene, refused, tmp_path) -> None:
     run = runs["sat-soft"]
     refused("caption", run, tmp_path / "none.png", parts=("none.png",))

@@ -24,7 +24,7 @@ from saccade.data.vqa import Vqa
 from saccade.data.vqa_results import write_results
 from saccade.errors import DataError, RecipeError, StoreError
 from saccade.features.tuning import Tuning
-from saccade.metrics.java import java_metrics
+from saccade.metrics.java import check_java, java_metrics
 from saccade.models import set_look
 from saccade.progress import SILENT, Report
 from saccade.serial import write_json, write_text
@@ -96,6 +96,7 @@ def evaluate(
     else:
         read = Tuning(loaded.facts.spec, data.open_image, fabric.device, state=loaded.backbone).look
     examples = task.examples(texts)
+    torch.manual_seed(recipe.train.seed)  # hard attention may be told to draw where it looks
     predictions = predict(fabric, loaded.model.to(fabric.device), task, examples, read, batch_size, report=report)
     counts = {what: number for what, number in task.counts(texts).items() if what != "answers"}
     metrics = {"split": split, **counts, **(task.metrics(predictions) if task.known(examples) else {})}
@@ -122,6 +123,8 @@ def _as_asked(loaded: checkpoint.LoadedRun, captioning: Captioning) -> Task:
         if captioning != Captioning():
             raise RecipeError("beam, length penalty, look and java are for runs that write captions")
         return loaded.task
+    if captioning.java:
+        check_java()
     search = loaded.task.searching(beam=captioning.beam, length_penalty=captioning.length_penalty)
     return CaptioningTask(loaded.task.vocabulary, loaded.task.config, search)
 

@@ -207,7 +207,8 @@ class Predictor:
     ) -> list[CaptionReply]:
         """A caption of each image, given as files or as Pillow images; by default searched for as when validating.
 
-        `look` is how a model of hard attention decodes: "expectation", "argmax" or "sample". Raises ImageError for an
+        `look` is how a model of hard attention decodes: "expectation", "argmax" or "sample". What is drawn follows from
+        the recipe's seed. Raises ImageError for an
         image that cannot be read, RecipeError for a search that cannot be, RunError for a run that answers questions.
         """
         task, model = self._captioning(), self._model
@@ -217,9 +218,11 @@ class Predictor:
         replies = []
         for start in range(0, len(pictures), CAPTIONED_AT_ONCE):
             batch = pictures[start : start + CAPTIONED_AT_ONCE]
-            with torch.inference_mode():
+            with torch.inference_mode(), torch.random.fork_rng():
+                torch.manual_seed(self.recipe.train.seed)  # where hard attention draws
+                generator = torch.Generator(self._device).manual_seed(self.recipe.train.seed)
                 regions = self._extractor(batch).to(self._device)
-                found = decode(model, regions, search or task.search)
+                found = decode(model, regions, search or task.search, generator)
             on_cpu = regions.to("cpu")
             for i, (picture, best) in enumerate(zip(batch, found, strict=True)):
                 source = images[start + i]

@@ -68,6 +68,7 @@ class Tuning:
         """The regions of augmented images, through which gradients reach the backbone."""
         return self._regions([self._augmented(image) for image in self._opened(images)])
 
+    @torch.no_grad()  # said here, for batches are read in another thread, which does not know the caller's mode
     def look(self, images: Sequence[str]) -> Regions:
         """The regions of the images as they are."""
         return self._regions(self._opened(images))

@@ -39,6 +39,11 @@ def java_metrics(results: Mapping[str, str], references: Mapping[str, Sequence[s
     return scores
 
 
+def check_java() -> None:
+    """Raise SaccadeError where pycocoevalcap or Java is missing: to be asked before the work that would be lost."""
+    _part("meteor.meteor", "METEOR")
+
+
 def meteor(results: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> float:
     """METEOR 1.5 of the corpus, a fraction of 1; equal to pycocoevalcap's `Meteor`, whose program ends with the call.
 
