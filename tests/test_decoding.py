@@ -27,8 +27,9 @@ from tests.toy_captioner import (
     walk,
 )
 
-from saccade.decoding import END, Hypothesis, Search, beam_search, decode, greedy, sample
+from saccade.decoding import Hypothesis, Search, beam_search, decode, greedy, sample
 from saccade.errors import RecipeError, RunError
+from saccade.text import END_ID
 from saccade.types import Grouping
 
 searches = st.builds(
@@ -141,7 +142,7 @@ def test_unknown_and_padding_are_never_written_however_likely(how: Search) -> No
     model.logits[..., :2] += 9
     for image, captions in enumerate(decode(model, EVERY_IMAGE, how, torch.Generator().manual_seed(0))):
         for each in captions:
-            assert min(each.ids) > END
+            assert min(each.ids) > END_ID
             # The model's own probability, which the likely unknown word lowers.
             expected = log_p_of(model, image, each.ids, each.finished)
             assert each.log_probability == pytest.approx(expected, abs=1e-9)
@@ -198,8 +199,8 @@ def test_a_search_goes_on_while_a_longer_caption_can_still_win() -> None:
     vocabulary, likely, chain = 11, 3, (4, 5, 6, 7, 8)
     logits = torch.full((1, vocabulary, vocabulary, vocabulary), -30.0, dtype=torch.float64)
     logits[0, 0, 0, likely], logits[0, 0, 0, chain[0]] = 0.0, -2.0
-    logits[0, :, likely, END] = 0.0
-    for word, following in itertools.pairwise((*chain, END)):
+    logits[0, :, likely, END_ID] = 0.0
+    for word, following in itertools.pairwise((*chain, END_ID)):
         logits[0, :, word, following] = 0.0
     ((short,), (long,)) = (
         beam_search(Toy(logits), some_images(0), Search(2, 5, length_penalty=penalty))[0] for penalty in (0.0, 3.0)
@@ -213,12 +214,12 @@ def test_samples_are_drawn_as_often_as_they_are_likely() -> None:
     model = toy(6)
     (captions,) = sample(model, some_images(2), search, torch.Generator().manual_seed(1), attention=False)
     assert len(captions) == count
-    for first in range(END + 1, VOCABULARY):
-        allowed = torch.softmax(log_p(model, 2, ())[END + 1 :] / search.temperature, 0)
+    for first in range(END_ID + 1, VOCABULARY):
+        allowed = torch.softmax(log_p(model, 2, ())[END_ID + 1 :] / search.temperature, 0)
         share = sum(each.ids[0] == first for each in captions) / count
-        assert share == pytest.approx(allowed[first - END - 1].item(), abs=0.015)
+        assert share == pytest.approx(allowed[first - END_ID - 1].item(), abs=0.015)
         after = [each for each in captions if each.ids[0] == first]
-        p_end = torch.softmax(log_p(model, 2, (first,))[END:] / search.temperature, 0)[0].item()
+        p_end = torch.softmax(log_p(model, 2, (first,))[END_ID:] / search.temperature, 0)[0].item()
         assert sum(len(each.ids) == 1 for each in after) / len(after) == pytest.approx(p_end, abs=0.04)
     for each in captions[:97]:
         assert each.log_probability == pytest.approx(log_p_of(model, 2, each.ids, each.finished), abs=1e-9)

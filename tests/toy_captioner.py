@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from saccade.decoding import END, Hypothesis, Search
+from saccade.decoding import Hypothesis, Search
+from saccade.text import END_ID
 from saccade.types import AttentionMap, Decoded, DecoderState, Regions
 
 IMAGES, REGIONS, VOCABULARY = 5, 7, 6
@@ -50,7 +51,7 @@ def toy(seed: int = 0, scale: float = 1.5, end: float = 0.0, vocabulary: int = V
     shape = (IMAGES, vocabulary, vocabulary, vocabulary)
     logits = scale * torch.randn(*shape, generator=generator, dtype=torch.float64)
     logits[..., 1] += LIKELY_UNKNOWN
-    logits[..., END] += end
+    logits[..., END_ID] += end
     return Toy(logits)
 
 
@@ -70,13 +71,13 @@ def log_p(model: Toy, image: int, before: tuple[int, ...]) -> Tensor:
 
 
 def log_p_of(model: Toy, image: int, ids: tuple[int, ...], end: bool = True) -> float:
-    words = (*ids, END) if end else ids
+    words = (*ids, END_ID) if end else ids
     return sum(log_p(model, image, words[:t])[word].item() for t, word in enumerate(words))
 
 
 def everything(model: Toy, image: int, search: Search) -> list[tuple[float, tuple[int, ...]]]:
     """Every caption of allowed length with its score, best first."""
-    words = range(END + 1, model.logits.shape[-1])
+    words = range(END_ID + 1, model.logits.shape[-1])
     found = [
         (log_p_of(model, image, ids) / (length + 1) ** search.length_penalty, ids)
         for length in range(search.min_length, search.max_length + 1)
@@ -91,10 +92,10 @@ def plain_greedy(model: Toy, image: int, search: Search) -> tuple[tuple[int, ...
         choices = log_p(model, image, ids)
         choices[:2] = -math.inf
         if len(ids) < search.min_length:
-            choices[END] = -math.inf
+            choices[END_ID] = -math.inf
         word = int(choices.argmax())
-        if word == END or len(ids) == search.max_length:
-            return ids, log_p_of(model, image, ids, word == END), word == END
+        if word == END_ID or len(ids) == search.max_length:
+            return ids, log_p_of(model, image, ids, word == END_ID), word == END_ID
         ids = (*ids, word)
 
 
@@ -105,15 +106,15 @@ def plain_beam(model: Toy, image: int, search: Search) -> list[tuple[tuple[int, 
         candidates = []
         for ids, so_far in alive:
             values = log_p(model, image, ids).tolist()
-            for word in range(END if t >= search.min_length else END + 1, len(values)):
+            for word in range(END_ID if t >= search.min_length else END_ID + 1, len(values)):
                 candidates.append(((*ids, word), so_far + values[word]))
         candidates = sorted(candidates, key=lambda each: -each[1])[: search.beam - len(finished)]
-        ended = [(ids[:-1], value) for ids, value in candidates if ids[-1] == END]
+        ended = [(ids[:-1], value) for ids, value in candidates if ids[-1] == END_ID]
         finished += ended
         if t == search.max_length:
             alive = [each for each in alive if each[0] not in [ids for ids, _ in ended]]
         else:
-            alive = [each for each in candidates if each[0][-1] != END]
+            alive = [each for each in candidates if each[0][-1] != END_ID]
     finished.sort(key=lambda each: -each[1] / (len(each[0]) + 1) ** search.length_penalty)
     alive.sort(key=lambda each: -each[1])
     return ([(*each, True) for each in finished] + [(*each, False) for each in alive])[: search.n_best]

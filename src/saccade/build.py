@@ -20,9 +20,8 @@ from saccade.data.records import SPLITS, AnsweringData, Caption, Corpus, Questio
 from saccade.data.visual_genome import genome_questions
 from saccade.data.vqa import Vqa
 from saccade.errors import DataError, RecipeError, StoreError
-from saccade.features.boxes import POSITION_SIZE
 from saccade.features.extract import extract
-from saccade.features.spec import IMPORTED, FeatureSpec
+from saccade.features.spec import IMPORTED, POSITION_SIZE, FeatureSpec
 from saccade.features.store import FeatureStore
 from saccade.metrics.vqa import preprocess_answer
 from saccade.models import create_model, model_sizes, needs_locations

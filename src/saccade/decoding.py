@@ -28,10 +28,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from saccade.errors import RecipeError, RunError
+from saccade.text import END_ID, PADDING_ID, UNKNOWN_ID
 from saccade.types import AttentionMap, Decoded, DecoderState, Regions
 
-NEVER = (0, 1)  # padding and the unknown word
-END = 2
+NEVER = (PADDING_ID, UNKNOWN_ID)
 FINISHED, UNFINISHED, NONE = range(3)  # in the order of preference
 DROPPED_AT = 1 / 8  # done images leave the batch once they are so much of it: each time copies what the others hold
 
@@ -80,6 +80,12 @@ class Search:
         if not math.isfinite(self.length_penalty):
             raise RecipeError(f"expected a finite length_penalty, got {self.length_penalty}: 0 ranks by probability")
 
+    def check(self, vocabulary: int) -> None:
+        """Refuse, with RecipeError, a beam wider than a vocabulary of so many ids has words."""
+        words = vocabulary - len(NEVER) - 1
+        if self.beam > words and not self.sample:
+            raise RecipeError(f"expected beam <= {words}, the vocabulary's words, got {self.beam}: narrow the beam")
+
     def score(self, log_probability: Tensor, length: int) -> Tensor:
         """What captions are ranked by; the length counts the end."""
         return log_probability / float(length**self.length_penalty)
@@ -109,7 +115,7 @@ class _Choice(NamedTuple):
 
     @property
     def ended(self) -> Bool[Tensor, "images beam"]:
-        return (self.words == END) & (self.log_p > -torch.inf)
+        return (self.words == END_ID) & (self.log_p > -torch.inf)
 
 
 # From scores [images, hypotheses, vocabulary], the room left in each image's beam, and whether to sort out all ties.
@@ -128,7 +134,7 @@ class _Front(NamedTuple):
         """The front behind a step that chose a word of that place, and which images are done."""
         scores = search.score(choice.log_p, words).masked_fill(~choice.ended, -torch.inf)
         best = torch.cat([self.best, scores], 1).topk(self.best.shape[1]).values
-        log_p = choice.log_p.masked_fill((choice.words == END) | choice.log_p.isnan(), -torch.inf)
+        log_p = choice.log_p.masked_fill((choice.words == END_ID) | choice.log_p.isnan(), -torch.inf)
         # The most favourable length of all that the live ones can still finish with.
         length = search.max_length + 1 if search.length_penalty > 0 else words + 1
         done = search.score(log_p.amax(1), length) <= best[:, -1]
@@ -189,9 +195,8 @@ def beam_search(
     """
 
     def best(scores: Tensor, room: Tensor, exact: bool) -> _Choice:
-        words = scores.shape[2] - len(NEVER) - 1
-        if search.beam > words and not wider:
-            raise RecipeError(f"expected beam <= {words}, the vocabulary's words, got {search.beam}: narrow the beam")
+        if not wider:
+            search.check(scores.shape[2])
         return _best(scores, search.beam, room, exact)
 
     return _search(model, regions, search, best, attention)
@@ -240,7 +245,7 @@ def _scores(logits: Tensor, log_p: Tensor, t: int, search: Search) -> Float[Tens
     for word in NEVER:
         scores[:, word] = -torch.inf
     if t < search.min_length:
-        scores[:, END] = -torch.inf
+        scores[:, END_ID] = -torch.inf
     return scores.view(*log_p.shape, -1).add_(log_p.unsqueeze(2).to(scores.dtype))
 
 
@@ -275,7 +280,7 @@ def _cut(before: _Front, choice: _Choice) -> tuple[_Choice, Bool[Tensor, "images
     ended = ended.scatter(1, choice.parents.masked_fill(~choice.ended, width), choice.log_p)[:, :width]
     log_p = torch.where(ended == -torch.inf, before.log_p, ended)
     parents = torch.arange(width, device=log_p.device).expand_as(log_p)
-    return _Choice(parents, torch.full_like(parents, END), log_p, choice.tied), ended == -torch.inf
+    return _Choice(parents, torch.full_like(parents, END_ID), log_p, choice.tied), ended == -torch.inf
 
 
 def _table(steps: list[_Step], name: str, count: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from string import Formatter
 
@@ -97,8 +97,14 @@ def place(thing: Thing) -> str:
 
 
 def captions(scene: Scene, draws: Draws) -> tuple[PhrasedSentence, ...]:
-    """Five captions: the things one by one, their number and the background, a relation, groups, and places."""
-    return tuple(write(scene, draws) for write in (_listing, _overview, _relation, _groups, _places))
+    """Five captions: the things one by one, their number and the background, a relation, groups, and places.
+
+    As people do, they name things in an order that the image alone decides: large before small, and of one size from
+    left to right. Where one is named it is the first, where two are named the first and the last.
+    """
+    things = tuple(sorted(scene.things, key=lambda thing: (thing.size != "large", thing.x, thing.y)))
+    ordered = replace(scene, things=things)
+    return tuple(write(ordered, draws) for write in (_listing, _overview, _relation, _groups, _places))
 
 
 def phrased_sentence(scene: Scene, draws: Draws) -> PhrasedSentence:
@@ -155,22 +161,21 @@ def _sentence(template: str, *parts: Sequence[Piece]) -> PhrasedSentence:
 
 
 def _listing(scene: Scene, draws: Draws) -> PhrasedSentence:
-    things = draws.sample(scene.things, len(scene.things))
-    words = [article(Description.of(thing, ATTRIBUTES[draws.below(2) :]).words("")) for thing in things]
-    listed = _series([[(said, (thing,))] for said, thing in zip(words, things, strict=True)])
+    words = [article(Description.of(thing, ATTRIBUTES[draws.below(2) :]).words("")) for thing in scene.things]
+    listed = _series([[(said, (thing,))] for said, thing in zip(words, scene.things, strict=True)])
     return _sentence(draws.choice(("{0}", "there is {0}", "the image shows {0}")), listed)
 
 
 def _overview(scene: Scene, draws: Draws) -> PhrasedSentence:
     count = f"{NUMBERS[len(scene.things)]} {draws.choice(NOUNS)}s"
     background = f"a {scene.background.kind} background"
-    one = _a(draws.choice(scene.things), draws)
+    one = _a(scene.things[0], draws)
     wordings = ("{0} on {1}, one of them {2}", "{1} with {0}, one of them {2}", "there are {0} on {1}, and one is {2}")
     return _sentence(draws.choice(wordings), [(count, scene.things)], [(background, ())], [one])
 
 
 def _relation(scene: Scene, draws: Draws) -> PhrasedSentence:
-    a, b = draws.sample(scene.things, 2)
+    a, b = scene.things[0], scene.things[-1]
     relation, _ = draws.choice(relations(a, b))
     template = draws.choice(("{0} is {1} {2}", "{0} lies {1} {2}", "{0} {1} {2}"))
     return _sentence(template, [_a(a, draws)], [(relation, ())], [_a(b, draws)])
@@ -187,6 +192,6 @@ def _groups(scene: Scene, draws: Draws) -> PhrasedSentence:
 
 
 def _places(scene: Scene, draws: Draws) -> PhrasedSentence:
-    things = draws.sample(scene.things, 2)
-    parts: list[list[Piece]] = [[_a(thing, draws), (f" {place(thing)}", ())] for thing in things]
+    ends = (scene.things[0], scene.things[-1])
+    parts: list[list[Piece]] = [[_a(thing, draws), (f" {place(thing)}", ())] for thing in ends]
     return _sentence(draws.choice(("{0}", "there is {0}")), _series(parts))

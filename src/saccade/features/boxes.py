@@ -11,7 +11,6 @@ from torch import Tensor
 
 from saccade.types import Regions
 
-POSITION_SIZE = 16
 FREQUENCIES = (1, 2, 4)
 
 Box = tuple[float, float, float, float]

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from saccade.errors import ImageError, RecipeError
 from saccade.features.backbones import OWN_BACKBONES, Colour, create_backbone
-from saccade.features.boxes import POSITION_SIZE, grid_boxes, not_empty, pad_regions, window, with_positions
-from saccade.features.spec import FeatureSpec
+from saccade.features.boxes import grid_boxes, not_empty, pad_regions, window, with_positions
+from saccade.features.spec import POSITION_SIZE, FeatureSpec
 from saccade.features.store import FeatureStore
 from saccade.features.writer import SHARD_IMAGES, FeatureWriter, check_ids, finished_store
 from saccade.images import to_rgb

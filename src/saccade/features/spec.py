@@ -9,6 +9,7 @@ from typing import Any, Literal
 from saccade.errors import RecipeError
 
 IMPORTED = "imported"  # the backbone of features that came from files
+POSITION_SIZE = 16  # numbers of a region's position code
 
 
 @dataclass(frozen=True)

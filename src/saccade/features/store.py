@@ -19,18 +19,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from saccade.errors import RunError, StoreError
-from saccade.features.boxes import POSITION_SIZE, grid_boxes, with_positions
-from saccade.features.spec import FeatureSpec
+from saccade.features.spec import POSITION_SIZE, FeatureSpec
 from saccade.serial import from_dict, read_json
-from saccade.types import Regions
+
+if TYPE_CHECKING:
+    from saccade.types import Regions
 
 FORMAT = "saccade-features-1"
 MANIFEST, PLAN = "manifest.json", "plan.json"
@@ -102,7 +101,7 @@ class FeatureStore:
     def __contains__(self, image: object) -> bool:
         return image in self._row_of
 
-    def read(self, ids: Sequence[str], *, dtype: torch.dtype | None = torch.float32) -> Regions:
+    def read(self, ids: Sequence[str], *, dtype: Literal["float16", "float32"] | None = "float32") -> Regions:
         """The regions of images, in the order asked for, shorter ones padded; `dtype` None keeps the stored one.
 
         Raises StoreError for images that the store lacks.
@@ -129,7 +128,7 @@ class FeatureStore:
         else:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(copy, [range(i, len(rows), threads) for i in range(threads)]))
-        return self._regions(torch.from_numpy(features), boxes, counts, dtype)
+        return self._regions(features, boxes, counts, dtype)
 
     def verify(self) -> None:
         """Read every byte; raises StoreError naming the first file that is not the one that was written."""
@@ -138,7 +137,14 @@ class FeatureStore:
                 if hash_file(self.path / entry["file"]) != entry["sha256"]:
                     raise self._altered(entry, "other contents than were written")
 
-    def _regions(self, features: Tensor, boxes: Array | None, counts: list[int], dtype: torch.dtype | None) -> Regions:
+    def _regions(self, rows: Array, boxes: Array | None, counts: list[int], dtype: str | None) -> Regions:
+        # Not needed to write a store, and half a gigabyte to load.
+        import torch  # noqa: PLC0415
+
+        from saccade.features.boxes import grid_boxes, with_positions  # noqa: PLC0415
+        from saccade.types import Regions  # noqa: PLC0415
+
+        features = torch.from_numpy(rows)
         n, width = features.shape[:2]
         mask = torch.arange(width) < torch.tensor(counts, dtype=torch.long)[:, None]
         if boxes is not None:
@@ -148,7 +154,9 @@ class FeatureStore:
             places = grid_boxes(self.grid).expand(n, -1, -1)[:, :width]
         if self.spec.positions:
             features = with_positions(features, places) * mask[..., None]
-        return Regions(features if dtype is None else features.to(dtype), mask, places, self.grid)
+        if dtype is not None:
+            features = features.to(getattr(torch, dtype))
+        return Regions(features, mask, places, self.grid)
 
     def _rows(self, ids: Sequence[str]) -> list[int]:
         try:

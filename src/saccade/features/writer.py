@@ -6,16 +6,18 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from saccade.errors import StoreError
 from saccade.features.spec import FeatureSpec
 from saccade.features.store import FORMAT, MANIFEST, PLAN, FeatureStore, hash_file, read_manifest
 from saccade.serial import read_json, to_dict, write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SHARD_IMAGES = 512
 

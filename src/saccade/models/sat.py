@@ -15,6 +15,8 @@ training rule (4.1) is in `sat_hard.py`. What the paper leaves open is as in the
   the paper has no gate, but the code has (`gate`).
 - Dropout acts on x, on h_t before L_h, and before L_o; neither on the gates nor on what is attended to.
 - Weights start Gaussian (0.01), square ones orthogonal, all but W_1; biases start at 0.
+  With `start="scaled"`, which is not the code's, each map starts as PyTorch draws it, by the size of what it reads, and
+  word vectors Gaussian (0.1): a start within 0.01 suits the large features of VGG-19 alone.
 
 Where paper and code differ the paper is followed, and the code is an option:
 
@@ -33,15 +35,18 @@ two maps of P have nothing between them, so that they are applied as one, W_2 W_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_packed_sequence
 
 from saccade.errors import RecipeError
 from saccade.models.sat_hard import LOOKS, estimator, expected_captions, log_likelihoods, sample
-from saccade.nn.attention import masked_mean, masked_softmax
+from saccade.nn.attention import additive_logits, masked_mean, masked_softmax
+from saccade.nn.text_encoders import pack_words
 from saccade.types import AttentionMap, Captions, Decoded, DecoderState, Regions, Words
 
 BASELINE_DECAY = 0.9
@@ -75,12 +80,12 @@ class Attention(nn.Module):
         self,
         h: Float[Tensor, "rows hidden"],
         P: Float[Tensor, "images regions attention"],
+        tanh_P: Float[Tensor, "images regions attention"],
         mask: Bool[Tensor, "images regions"],
     ) -> Float[Tensor, "images hypotheses regions"]:
         """alpha: the weights of the regions of each row's image, whose rows lie side by side."""
         of_state = self.state(h).unflatten(0, (len(P), -1))
-        # In place: the largest tensor of a step, and its sum is not needed again.
-        e = self.logit((P.unsqueeze(1) + of_state.unsqueeze(2)).tanh_()).squeeze(3)
+        e = additive_logits(P, of_state, self.logit.weight[0].to(P.dtype), tanh_P) + self.logit.bias
         # The weights are kept whole under autocast: the penalty sums them, and samples are drawn by them.
         return masked_softmax(e.to(self.logit.weight.dtype), mask.unsqueeze(1))
 
@@ -107,6 +112,7 @@ class SAT(nn.Module):
         attend: Literal["soft", "hard"] = "soft",
         gate: bool = True,
         output: Literal["paper", "code"] = "paper",
+        start: Literal["code", "scaled"] = "code",
         dropout: float = 0.5,
         embedding_dropout: float = 0.0,
         region_dropout: float = 0.0,
@@ -145,7 +151,10 @@ class SAT(nn.Module):
         self.region_dropout = nn.Dropout(region_dropout)
         if self.hard:
             self.register_buffer("baseline", torch.zeros(()))
-        self._reset()
+        if start == "code":
+            self._reset()
+        else:
+            nn.init.normal_(self.embedding.weight[1:], std=0.1)
 
     def forward(self, regions: Regions, captions: Words, *, attention: bool = True) -> Captions:
         """Logits of each word given those before it; the map over regions and beta of each word.
@@ -153,23 +162,40 @@ class SAT(nn.Module):
         While it trains, also the penalty: the doubly stochastic one, or hard attention's term, whose gradient alone
         has a meaning.
         """
-        image, (h, c) = self._see(regions)
-        image, h, c = tuple(map(regions.per_text, image)), regions.per_text(h), regions.per_text(c)
-        embedded = self._embed(nn.functional.pad(captions.ids.masked_fill(~captions.mask, 0)[:, :-1], (1, 0)))
-        expected = None
+        image, state = self._see(regions)
+        ids = nn.functional.pad(captions.ids.masked_fill(~captions.mask, 0)[:, :-1], (1, 0))
+        packed = pack_words(self._embed(ids), captions.mask)  # the longest first: captions that end leave the steps
+        image = tuple(regions.per_text(each)[packed.sorted_indices] for each in image)
+        h, c = (regions.per_text(each)[packed.sorted_indices] for each in state)
+        coins = None
         if self.hard and self.training:
-            expected = expected_captions(self.expectation, self.coin, captions.mask)
+            coins = expected_captions(self.expectation, self.coin, captions.mask)
+        expected = None if coins is None else coins[packed.sorted_indices]
 
         states, glimpses = [], []
-        for of_word in self.gates_word(embedded.transpose(0, 1)).unbind(0):
+        for of_word in self.gates_word(packed.data).split(packed.batch_sizes.tolist()):
+            if (n := len(of_word)) < len(h):
+                h, c, image = h[:n], c[:n], tuple(each[:n] for each in image)
+                expected = None if expected is None else expected[:n]
             h, c, glimpse = self._advance(of_word, h, c, image, expected)
             states.append(h)
             glimpses.append(glimpse)
 
-        contexts = torch.stack([glimpse.context for glimpse in glimpses], 1)
-        logits = self._predict(embedded, torch.stack(states, 1), contexts)
-        penalty = self._penalty(glimpses, logits, captions, image[2], expected) if self.training else None
-        return Captions(logits, _maps(glimpses, captions.mask) if attention else (), penalty)
+        def padded(steps: Sequence[Tensor]) -> Tensor:
+            whole = packed._replace(data=torch.cat(list(steps)))
+            return pad_packed_sequence(whole, batch_first=True, total_length=captions.ids.shape[1])[0]
+
+        contexts = torch.cat([glimpse.context for glimpse in glimpses])
+        logits = padded([self._predict(packed.data, torch.cat(states), contexts)])
+        alpha, weights = (padded([getattr(glimpse, name) for glimpse in glimpses]) for name in ("alpha", "weights"))
+        maps = [AttentionMap(weights, ("words", "regions"), "attention", "rows")]
+        betas = [glimpse.beta for glimpse in glimpses if glimpse.beta is not None]
+        if betas:
+            maps.append(AttentionMap(padded(betas), ("words",), "beta", "raw"))
+        penalty = None
+        if self.training:
+            penalty = self._penalty(alpha, weights, logits, captions, regions.per_text(regions.mask), coins)
+        return Captions(logits, tuple(maps) if attention else (), penalty)
 
     def start(self, regions: Regions) -> DecoderState:
         """The state before the first word, one row for each image."""
@@ -186,13 +212,13 @@ class SAT(nn.Module):
         return Decoded(self._predict(embedded, h, glimpse.context), DecoderState(state.images, (h, c)), tuple(maps))
 
     def _see(self, regions: Regions) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """What stays the same from word to word, a, P and the mask, and h_0 and c_0."""
+        """What stays the same from word to word, a, P, its tanh and the mask, and h_0 and c_0."""
         a = self.region_dropout(regions.features)
         P = self.attention.project(a)
         x = self.dropout(torch.relu(self.initial(masked_mean(a, regions.mask))))
         # Under autocast the regions are rounded here, not in each step; the state, which sums over steps, is not.
         h, c = (torch.tanh(initial(x)).to(initial.weight.dtype) for initial in (self.initial_h, self.initial_c))
-        return (a.to(P.dtype), P, regions.mask), (h, c)
+        return (a.to(P.dtype), P, torch.tanh(P.detach()), regions.mask), (h, c)
 
     def _embed(self, ids: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch embedding"]:
         embedded: Tensor = self.embedding_dropout(self.embedding(ids))
@@ -207,8 +233,8 @@ class SAT(nn.Module):
         expected: Bool[Tensor, " rows"] | None = None,
     ) -> tuple[Tensor, Tensor, Glimpse]:
         """h_t, c_t and the look between; `expected` are the captions that train on the expectation."""
-        a, P, mask = image
-        alpha = self.attention(h, P, mask)
+        a, *offered, mask = image
+        alpha = self.attention(h, *offered, mask)
         weights = alpha
         if expected is not None:
             weights = torch.where(expected[:, None, None], alpha, sample(alpha))
@@ -239,27 +265,26 @@ class SAT(nn.Module):
 
     def _penalty(
         self,
-        glimpses: list[Glimpse],
+        alpha: Float[Tensor, "captions words regions"],
+        weights: Float[Tensor, "captions words regions"],
         logits: Float[Tensor, "captions words vocabulary"],
         captions: Words,
         regions: Bool[Tensor, "captions regions"],
         expected: Bool[Tensor, " captions"] | None,
     ) -> Float[Tensor, " captions"]:
-        """What is added to the negative log-likelihood of each caption."""
-        alpha = torch.stack([glimpse.alpha for glimpse in glimpses], 1).masked_fill(~captions.mask.unsqueeze(2), 0)
+        """What is added to the negative log-likelihood of each caption; all tables are 0 for padding."""
         if expected is None:
             uncovered = ((1 - alpha.sum(1)) * regions).square().sum(1)
             if self.penalty_scale == "code":
                 uncovered = uncovered * len(regions) / regions.sum(1).clamp(min=1)
             return self.penalty * uncovered
-        sampled = torch.stack([glimpse.weights for glimpse in glimpses], 1)
         rewards = log_likelihoods(logits, captions)
         advantages = self.reward_weight * (rewards - self.baseline).masked_fill(expected, 0)
         # After its use, so that b does not depend on the samples it is subtracted from. Where several devices share the
         # model, DistributedDataParallel hands all of them the first one's b, made of its own captions: as good a one.
         with torch.no_grad():
             self.baseline.lerp_(rewards.mean().to(self.baseline), 1 - BASELINE_DECAY)
-        return estimator(alpha, sampled, advantages, self.entropy_weight)
+        return estimator(alpha, weights, advantages, self.entropy_weight)
 
     @torch.no_grad()
     def _reset(self) -> None:
@@ -281,13 +306,3 @@ def _start(weight: Tensor) -> None:
         nn.init.orthogonal_(weight)
     else:
         weight.normal_(std=0.01)
-
-
-def _maps(glimpses: list[Glimpse], words: Bool[Tensor, "captions words"]) -> tuple[AttentionMap, ...]:
-    """The weights the contexts were pooled with, and beta; 0 for padding."""
-    weights = torch.stack([glimpse.weights for glimpse in glimpses], 1).masked_fill(~words.unsqueeze(2), 0)
-    maps = [AttentionMap(weights, ("words", "regions"), "attention", "rows")]
-    betas = [glimpse.beta for glimpse in glimpses if glimpse.beta is not None]
-    if betas:
-        maps.append(AttentionMap(torch.stack(betas, 1).masked_fill(~words, 0), ("words",), "beta", "raw"))
-    return tuple(maps)

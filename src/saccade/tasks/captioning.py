@@ -101,11 +101,16 @@ class CaptioningTask:
             min_length=config.min_length,
             length_penalty=config.length_penalty,
         )
+        self.search.check(len(vocabulary))
         self._words = vocabulary.listed()
 
     def searching(self, **changes: Any) -> Search:
         """The search with the changes that are not None; raises RecipeError for one that cannot be."""
-        return dataclasses.replace(self.search, **{name: value for name, value in changes.items() if value is not None})
+        search = dataclasses.replace(
+            self.search, **{name: value for name, value in changes.items() if value is not None}
+        )
+        search.check(len(self.vocabulary))
+        return search
 
     @staticmethod
     def texts(data: object, split: str) -> Sequence[Caption]:
