@@ -120,6 +120,7 @@ def test_what_cannot_be_is_refused(runs, trained_run, scene, refused, tmp_path) 
     run = runs["sat-soft"]
     refused("caption", run, tmp_path / "none.png", parts=("none.png",))
     refused("caption", run, scene, "--beam", 1000, parts=("1000", "narrow the beam"))
+    refused("evaluate", run, "--beam", 1000, parts=("1000", "narrow the beam"))
     refused("caption", run, scene, "--top", 3, parts=("widen it",))
     refused("caption", run, scene, "--explain", "x.txt", parts=("picture format", "did you mean"), code=2)
     refused("caption", trained_run, scene, parts=("answers questions", "saccade ask"))

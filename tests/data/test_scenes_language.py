@@ -161,6 +161,20 @@ def test_captions_are_five_and_vary():
     assert len({caption for five in captions for caption in five}) > 4.5 * len(IMAGES)
 
 
+def test_captions_name_large_things_first_and_of_one_size_the_left_ones():
+    for image in IMAGES:
+        things = sorted(SCENES.scene(image).things, key=lambda thing: (thing.size, thing.x, thing.y))
+        boxes = [thing.box for thing in things]
+        listing, overview, relation, groups, places = SCENES.captions_of(image)
+        assert [phrase.boxes for phrase in listing.phrases] == [(box,) for box in boxes]
+        assert overview.phrases[-1].boxes == (boxes[0],)
+        assert [box for phrase in groups.phrases for box in phrase.boxes[:1]] == sorted(
+            (phrase.boxes[0] for phrase in groups.phrases), key=boxes.index
+        )
+        for two in (relation, places):
+            assert [phrase.boxes for phrase in two.phrases] == [(boxes[0],), (boxes[-1],)]
+
+
 def test_phrases_of_captions_name_what_their_boxes_hold():
     for image in IMAGES:
         scene = SCENES.scene(image)

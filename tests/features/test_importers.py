@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import os
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 
@@ -294,3 +295,8 @@ def test_a_width_below_one_is_refused():
     assert FeatureSpec(width=2048, regions="boxes").width == 2048
     with pytest.raises(RecipeError, match="width: expected at least 1 number per region, got 0"):
         FeatureSpec(width=0)
+
+
+def test_importing_does_without_pytorch_which_alone_takes_half_a_gigabyte() -> None:
+    code = "import sys, saccade.cli, saccade.features.importers; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

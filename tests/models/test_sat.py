@@ -244,6 +244,15 @@ def test_square_weights_start_orthogonal_but_w_1_and_others_narrow() -> None:
     assert not any(p.any() for name, p in model.named_parameters() if name.endswith("bias"))
 
 
+def test_a_scaled_start_draws_each_map_by_the_size_of_what_it_reads() -> None:
+    torch.manual_seed(2)
+    model = SAT(61, region_size=59, attention_size=59, embedding_size=59, hidden_size=41, start="scaled")
+    for linear in (model.attention.first, model.attention.state, model.gates_context, model.output_word):
+        assert linear.weight.std().item() == pytest.approx((3 * linear.in_features) ** -0.5, rel=0.1)
+    assert model.embedding.weight[1:].std().item() == pytest.approx(0.1, rel=0.1)
+    assert not model.embedding.weight[0].any()
+
+
 def test_dropout_acts_on_x_and_before_both_maps_of_the_output() -> None:
     model, with_zeros = tiny(dropout=0.5, output="code").train(), set()
     for name, module in model.named_modules():

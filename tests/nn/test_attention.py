@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from saccade.nn.attention import masked_mean, masked_softmax, pool, score
+from saccade.nn import attention
+from saccade.nn.attention import additive_logits, masked_mean, masked_softmax, pool, score
 from saccade.types import Grouping
 
 IMAGE_OF = torch.tensor([2, 0, 2, 2, 0])
@@ -53,3 +55,20 @@ def test_grouped_products_equal_gathered_ones() -> None:
     torch.testing.assert_close(pool(weights, items, grouping), torch.einsum("tn,tnd->td", weights, items[IMAGE_OF]))
     torch.testing.assert_close(score(queries, items[IMAGE_OF]), score(queries, items, grouping))
     torch.testing.assert_close(pool(weights, items[IMAGE_OF]), pool(weights, items, grouping))
+
+
+@pytest.mark.parametrize("in_cache", [1, 30, 1 << 17])
+def test_additive_logits_and_their_gradients_are_those_of_the_tanh_of_sums(monkeypatch, in_cache) -> None:
+    monkeypatch.setattr(attention, "IN_CACHE", in_cache)
+    keys = torch.randn(5, 4, 3, generator=GENERATOR, dtype=torch.float64).tanh()
+    queries = 4 * torch.randn(5, 2, 3, generator=GENERATOR, dtype=torch.float64)
+    inputs = [keys.requires_grad_(), queries.requires_grad_(), torch.ones(3, dtype=torch.float64).requires_grad_()]
+    given = torch.randn(5, 2, 4, generator=GENERATOR, dtype=torch.float64)
+    expected = torch.tanh(keys[:, None] + queries[:, :, None]) @ inputs[2]
+    for trained in (True, False):
+        with torch.set_grad_enabled(trained):
+            logits = additive_logits(*inputs, keys.detach().tanh())
+        torch.testing.assert_close(logits, expected, atol=1e-14, rtol=0)
+        if trained:
+            gradients = torch.autograd.grad(logits, inputs, given)
+    torch.testing.assert_close(gradients, torch.autograd.grad(expected, inputs, given), atol=1e-13, rtol=0)

@@ -173,3 +173,10 @@ def test_there_is_nothing_to_score_without_captions() -> None:
     with pytest.raises(DataError, match="the data set has no captions"):
         CaptioningTask.texts(object(), "train")
     assert CaptioningTask.examples(CAPTIONS)[0] == CaptionedImage("a", tuple(CAPTIONS[:2]))
+
+
+def test_a_beam_wider_than_the_vocabulary_is_refused_before_any_image_is_read() -> None:
+    with pytest.raises(RecipeError, match=r"expected beam <= 10, .* got 11: narrow the beam"):
+        build(beam=11)
+    with pytest.raises(RecipeError, match="narrow the beam"):
+        build().searching(beam=11)

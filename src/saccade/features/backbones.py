@@ -39,7 +39,8 @@ class Backbone(nn.Module):
 
     def __init__(self, model: nn.Module, spec: FeatureSpec, *, mean: Colour, std: Colour) -> None:
         super().__init__()
-        self._model = model.eval().float().requires_grad_(False)
+        # Channels last: convolutions on a CPU take half the time.
+        self._model = model.eval().float().requires_grad_(False).to(memory_format=torch.channels_last)
         self._layer = spec.layer
         self.weights_hash = hash_weights(model.state_dict())
         self.mean = mean if spec.mean is None else spec.mean
@@ -59,7 +60,7 @@ class Backbone(nn.Module):
 
     def forward(self, images: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images regions size"]:
         """The features of normalised images."""
-        return self._map(images).flatten(2).transpose(1, 2).contiguous()
+        return self._map(images.contiguous(memory_format=torch.channels_last)).flatten(2).transpose(1, 2).contiguous()
 
     def _map(self, images: Tensor) -> Float[Tensor, "images channels rows columns"]:
         model: Any = self._model

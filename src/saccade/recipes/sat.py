@@ -72,7 +72,14 @@ RECIPES = (
             model,
             f"Show, Attend and Tell, {what}, describes the generated scenes",
             measured=MEASURED_SCENES[model],
-            sizes={"hidden_size": 256, "embedding_size": 128, "attention_size": 128, "dropout": 0.1, "penalty": 0.0},
+            sizes={
+                "hidden_size": 256,
+                "embedding_size": 128,
+                "attention_size": 128,
+                "start": "scaled",
+                "dropout": 0.1,
+                "penalty": 0.0,
+            },
         )
         for model, what in ABOUT.items()
     ),

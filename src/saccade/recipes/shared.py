@@ -40,16 +40,16 @@ def on_scenes(
     )
 
 
-def captions_of_scenes(model: str, about: str, *, measured: str, sizes: dict[str, Any], epochs: int = 8) -> Recipe:
+def captions_of_scenes(model: str, about: str, *, measured: str, sizes: dict[str, Any], epochs: int = 10) -> Recipe:
     """The captioner on the generated scenes: the same features, batches and optimiser for all."""
     return Recipe(
         name=f"{model}-scenes",
         model=model,
         data=DataConfig("scenes"),
         features=SCENES,
-        task=CaptioningConfig(max_length=40),
+        task=CaptioningConfig(batches="padded", max_length=40),
         optim=OptimConfig(name="adam", lr=2e-3, schedule="cosine", warmup_epochs=0.5, clip=1.0),
-        train=TrainConfig(epochs=epochs, batch_size=128, metric="bleu_4"),
+        train=TrainConfig(epochs=epochs, batch_size=128, group_by_image=True, metric="bleu_4"),
         sizes=sizes,
         card=Card(about, NO_EXPERIMENT, measured),
     )
