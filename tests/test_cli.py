@@ -17,6 +17,7 @@ from PIL import Image
 
 from saccade import checkpoint
 from saccade.cli import COMMANDS, main
+from saccade.commands.training import Train
 from saccade.data import DATASETS
 from saccade.models import MODELS
 from saccade.recipes import RECIPES
@@ -258,6 +259,13 @@ def test_train_takes_fields_and_says_what_comes_next(saccade, scenes_store, tmp_
     }
     assert set(RUN_FILES) | {"metrics.json", "log.jsonl", "resume"} <= {path.name for path in out.iterdir()}
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("name", ["r-dan-scenes", "r-dan-vqa1"])
+@pytest.mark.parametrize("said", [True, False])
+def test_a_flag_may_be_said_whatever_the_recipe_says(name: str, said: bool) -> None:
+    flag = "--train.group-by-image" if said else "--train.no-group-by-image"
+    assert Train.parse([name, flag]).recipe.train.group_by_image is said
 
 
 def test_another_model_takes_its_own_sizes(saccade, scenes_store, tmp_path) -> None:

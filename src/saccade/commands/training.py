@@ -50,9 +50,8 @@ class Train:
         defaults = model_sizes(recipe.model)
         recipe = dataclasses.replace(recipe, sizes=defaults | recipe.sizes)
         prog = f"saccade train {arguments[0]}"
-        parsed, unknown = tyro.cli(
-            cls, args=arguments[1:], prog=prog, default=cls(recipe), config=FLAGS, return_unknown_args=True
-        )
+        # A flag and its "no-" both, so that what holds already may be said again: of all recipes alike, or to resume.
+        parsed, unknown = tyro.cli(cls, args=arguments[1:], prog=prog, default=cls(recipe), return_unknown_args=True)
         if unknown:
             raise UnknownNameError("field", unknown[0].partition("=")[0], _field_names(cls(recipe)))
         # The recipe's sizes are for its own model: another one takes the paper's, and what was said here.
