@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL.Image import Image
 from torch import nn
 
 from saccade.data import create_dataset
@@ -47,12 +46,12 @@ class FeatureFacts:
 class Setup:
     """What a recipe trains on."""
 
+    data: Corpus
     task: Task
     store: FeatureStore
     facts: FeatureFacts
     train: Sequence[Any]
     val: Sequence[Any]
-    open_image: Callable[[str], Image]
 
 
 def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
@@ -74,7 +73,7 @@ def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
         train = [*train, *_genome(recipe, train, task, report)]
     task.check([*train, *val])
     facts = FeatureFacts(store.spec, store.weights_hash, store.region_size, store.grid)
-    return Setup(task, store, facts, train, val, data.open_image)
+    return Setup(data, task, store, facts, train, val)
 
 
 def _genome(recipe: Recipe, train: Sequence[Question], task: AnsweringTask, report: Report) -> Sequence[Question]:

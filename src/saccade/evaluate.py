@@ -18,6 +18,7 @@ from saccade import checkpoint
 from saccade.build import build_store, limited, readable, task_of
 from saccade.data import create_dataset
 from saccade.data.batches import deal, ordered_batches, prefetch
+from saccade.data.records import Corpus
 from saccade.data.scenes import Scenes
 from saccade.data.scenes_truth import is_true
 from saccade.data.vqa import Vqa
@@ -29,7 +30,6 @@ from saccade.models import set_look
 from saccade.progress import SILENT, Report
 from saccade.serial import write_json, write_text
 from saccade.tasks import CaptioningTask, Task
-from saccade.tasks.captioning import Prediction as Caption
 from saccade.tasks.captioning import coco_references, coco_results
 from saccade.types import Regions
 
@@ -99,9 +99,10 @@ def evaluate(
     torch.manual_seed(recipe.train.seed)  # hard attention may be told to draw where it looks
     predictions = predict(fabric, loaded.model.to(fabric.device), task, examples, read, batch_size, report=report)
     counts = {what: number for what, number in task.counts(texts).items() if what != "answers"}
-    metrics = {"split": split, **counts, **(task.metrics(predictions) if task.known(examples) else {})}
-    if isinstance(task, CaptioningTask):
-        metrics |= _further(data, predictions, captioning.java)
+    metrics = {"split": split, **counts, **(measure(task, data, predictions) if task.known(examples) else {})}
+    if captioning.java:
+        results = {prediction.image: prediction.caption for prediction in predictions}
+        metrics |= java_metrics(results, {prediction.image: prediction.references for prediction in predictions})
     out.mkdir(parents=True, exist_ok=True)
     if isinstance(data, Vqa):
         write_results(out / RESULTS, {p.question.id: p.answers[0][0] for p in predictions})
@@ -129,14 +130,11 @@ def _as_asked(loaded: checkpoint.LoadedRun, captioning: Captioning) -> Task:
     return CaptioningTask(loaded.task.vocabulary, loaded.task.config, search)
 
 
-def _further(data: object, predictions: Sequence[Caption], java: bool) -> dict[str, float]:
-    """Whether captions of generated scenes are true of them, and the metrics of Java programs."""
-    found: dict[str, float] = {}
-    if isinstance(data, Scenes):
+def measure(task: Task, data: Corpus, predictions: Sequence[Any]) -> dict[str, float]:
+    """The task's metrics, and whether captions of generated scenes are true of them."""
+    found = dict(task.metrics(predictions))
+    if isinstance(task, CaptioningTask) and isinstance(data, Scenes):
         found["truth"] = sum(is_true(p.caption, data.scene(p.image)) for p in predictions) / len(predictions)
-    if java:
-        results = {prediction.image: prediction.caption for prediction in predictions}
-        found |= java_metrics(results, {prediction.image: prediction.references for prediction in predictions})
     return found
 
 

@@ -20,7 +20,7 @@ from saccade.build import Setup, build, build_model, differing_fields, load_vect
 from saccade.checkpoint import Progress
 from saccade.data.batches import deal, prefetch
 from saccade.errors import DataError, RecipeError, RunError
-from saccade.evaluate import predict
+from saccade.evaluate import measure, predict
 from saccade.features.tuning import Together, Tuning
 from saccade.optim import build_optimizer, learning_rate
 from saccade.progress import SILENT, Report
@@ -118,7 +118,7 @@ def _tuning(recipe: Recipe, setup: Setup, fabric: Fabric) -> Tuning | None:
         return None
     if fabric.world_size > 1 or recipe.train.accumulate > 1:
         raise RecipeError("train.finetune_from: the backbone is trained on one device, without --train.accumulate")
-    return Tuning(setup.facts.spec, setup.open_image, fabric.device, recipe.train.augment)
+    return Tuning(setup.facts.spec, setup.data.open_image, fabric.device, recipe.train.augment)
 
 
 class _Loop:
@@ -283,7 +283,7 @@ class _Loop:
         read = self.tuning.look if self.tuning is not None and self.tuned else setup.store.read
         model = self.model.model if isinstance(self.model, Together) else self.model
         predictions = predict(self.fabric, model, setup.task, examples, read, size, attention=False)
-        metrics: dict[str, float] = setup.task.metrics(predictions)
+        metrics = measure(setup.task, setup.data, predictions)
         if metric not in metrics:
             raise RecipeError(f"train.metric: no validation metric named {metric!r}; there are {', '.join(metrics)}")
         return metrics

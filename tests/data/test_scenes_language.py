@@ -9,7 +9,7 @@ import pytest
 
 from saccade.data.records import Question
 from saccade.data.scenes import Scenes
-from saccade.data.scenes_drawing import Scene, Thing
+from saccade.data.scenes_drawing import COLORS, SHAPES, Scene, Thing
 from saccade.data.scenes_questions import KINDS, WORDINGS
 
 SCENES = Scenes(train=250, val=20, test=20)
@@ -161,9 +161,12 @@ def test_captions_are_five_and_vary():
     assert len({caption for five in captions for caption in five}) > 4.5 * len(IMAGES)
 
 
-def test_captions_name_large_things_first_and_of_one_size_the_left_ones():
+def test_captions_name_large_things_first_then_follow_the_rainbow():
     for image in IMAGES:
-        things = sorted(SCENES.scene(image).things, key=lambda thing: (thing.size, thing.x, thing.y))
+        things = sorted(
+            SCENES.scene(image).things,
+            key=lambda thing: (thing.size, tuple(COLORS).index(thing.color), SHAPES.index(thing.shape)),
+        )
         boxes = [thing.box for thing in things]
         listing, overview, relation, groups, places = SCENES.captions_of(image)
         assert [phrase.boxes for phrase in listing.phrases] == [(box,) for box in boxes]

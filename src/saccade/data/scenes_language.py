@@ -14,6 +14,7 @@ from saccade.data.scenes_drawing import COLORS, IMAGE_SIZE, RADII, SHAPES, Draws
 VALUES = {"size": tuple(RADII), "color": tuple(COLORS), "shape": SHAPES}  # in the order of English
 ATTRIBUTES = tuple(VALUES)
 PATTERNS = tuple(names for count in (1, 2, 3) for names in combinations(ATTRIBUTES, count))
+ORDER = {"size": ("large", "small"), "color": tuple(COLORS), "shape": SHAPES}  # in which captions name things
 NOUNS = ("thing", "object")
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 Piece = tuple[str, tuple[Thing, ...]]  # words of a caption, and the things they mean, if any
@@ -99,10 +100,10 @@ def place(thing: Thing) -> str:
 def captions(scene: Scene, draws: Draws) -> tuple[PhrasedSentence, ...]:
     """Five captions: the things one by one, their number and the background, a relation, groups, and places.
 
-    As people do, they name things in an order that the image alone decides: large before small, and of one size from
-    left to right. Where one is named it is the first, where two are named the first and the last.
+    As people do, they name things in an order that the image alone decides: large before small, then by colour in the
+    order of the rainbow, then by shape. Where one is named it is the first, where two are named the first and the last.
     """
-    things = tuple(sorted(scene.things, key=lambda thing: (thing.size != "large", thing.x, thing.y)))
+    things = tuple(sorted(scene.things, key=lambda thing: [ORDER[name].index(getattr(thing, name)) for name in ORDER]))
     ordered = replace(scene, things=things)
     return tuple(write(ordered, draws) for write in (_listing, _overview, _relation, _groups, _places))
 

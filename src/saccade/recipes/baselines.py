@@ -46,7 +46,7 @@ def _on_vqa(
 SCENES_SIZES: dict[str, dict[str, Any]] = {
     "ibowimg": {},
     "question-only": {"hidden_size": 128, "dropout": 0.1},
-    "lstm-q-i": {"hidden_size": 256, "embedding_size": 128, "lstm_size": 128, "dropout": 0.1},
+    "lstm-q-i": {"hidden_size": 512, "lstm_size": 256, "dropout": 0.1},
     "san": {"hidden_size": 128, "embedding_size": 128, "attention_size": 128, "dropout": 0.1},
     "mrn": {"hidden_size": 256, "embedding_size": 128, "gru_size": 128, "dropout": 0.1, "word_dropout": 0.0},
 }
@@ -58,7 +58,7 @@ MEASURED_SCENES = {
 DAQUAR_SIZES: dict[str, dict[str, Any]] = {
     "ibowimg": {},
     "question-only": {"hidden_size": 256},
-    "lstm-q-i": {"hidden_size": 512, "lstm_size": 256},
+    "lstm-q-i": {},
     "san": {"hidden_size": 256, "embedding_size": 256, "attention_size": 256},
     "mrn": {"hidden_size": 512, "embedding_size": 256, "gru_size": 512},
 }

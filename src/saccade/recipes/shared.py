@@ -47,9 +47,9 @@ def captions_of_scenes(model: str, about: str, *, measured: str, sizes: dict[str
         model=model,
         data=DataConfig("scenes"),
         features=SCENES,
-        task=CaptioningConfig(batches="padded", max_length=40),
+        task=CaptioningConfig(batches="padded", beam=3, max_length=40),
         optim=OptimConfig(name="adam", lr=2e-3, schedule="cosine", warmup_epochs=0.5, clip=1.0),
-        train=TrainConfig(epochs=epochs, batch_size=128, group_by_image=True, metric="bleu_4"),
+        train=TrainConfig(epochs=epochs, batch_size=128, group_by_image=True, metric="truth"),
         sizes=sizes,
         card=Card(about, NO_EXPERIMENT, measured),
     )
