@@ -4,8 +4,8 @@
 
 For each format in turn, that many images of 36 regions x 2048 numbers are written in single precision to a temporary
 folder, as the format's authors lay them out (3 GB, in base64 4 GB, for 10,000 images), imported in a process of its own
-into a store in half precision, and deleted. `start` is the resident set before the import, most of it PyTorch's, `peak`
-the largest that it ever was, and `growth` the difference. The peak is the kernel's VmHWM, which begins anew with the
+into a store in half precision, and deleted. `start` is the resident set before the import, `peak` the
+largest that it ever was, and `growth` the difference. The peak is the kernel's VmHWM, which begins anew with the
 process: getrusage's ru_maxrss would begin with the size of the process that started it. Sources are read from the page
 cache as far as they fit, having just been written; `CPU s` is the processor's time, with the kernel's, which other work
 on the machine changes less than `seconds`.
