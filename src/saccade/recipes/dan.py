@@ -39,8 +39,8 @@ RECIPES = (
         "r-dan",
         "r-DAN on DAQUAR's photographs, all 894 classes",
         sizes={"hidden_size": 256},
-        measured="25.7 % on held-out training images (iBOWIMG 24.9 %, question-only 21.6 %), 4 minutes on two CPU "
-        "cores, MobileNetV2 weights trained with TensorFlow's padding; see docs/results.md for the command",
+        measured="25.5 ± 1.6 % on held-out training images, three seeds of 4 minutes on a CPU core, MobileNetV2 "
+        "weights trained with TensorFlow's padding; see docs/results.md for the command",
     ),
     Recipe(
         name="r-dan-own",

