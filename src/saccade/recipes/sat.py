@@ -22,7 +22,7 @@ MEASURED = {
     "sat-hard": "60.9 / 42.3 / 28.7 / 19.6, METEOR 19.07, CIDEr 0.468 (development images, beam 3; 81 minutes)",
 }
 MEASURED_SCENES = {
-    "sat-soft": "14 % of the captions are true after 8 epochs of half the scenes, 16 minutes: not yet learnt",
+    "sat-soft": "92.5 % of the captions of the test scenes are true, 27 minutes on a busy CPU core",
     "sat-hard": "not measured yet",
 }
 
