@@ -20,7 +20,8 @@ import torch.nn.functional as F
 import tyro
 from torch import Tensor
 
-from saccade.decoding import Search, beam_search
+from saccade.decoding import beam_search
+from saccade.hypotheses import Search
 from saccade.models import create_model
 from saccade.models.sat import SAT
 from saccade.types import Regions, Words

@@ -27,8 +27,9 @@ from tests.toy_captioner import (
     walk,
 )
 
-from saccade.decoding import Hypothesis, Search, beam_search, decode, greedy, sample
+from saccade.decoding import beam_search, decode, greedy, sample
 from saccade.errors import RecipeError, RunError
+from saccade.hypotheses import Hypothesis, Search
 from saccade.text import END_ID
 from saccade.types import Grouping
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from saccade.decoding import Hypothesis, Search
+from saccade.hypotheses import Hypothesis, Search
 from saccade.text import END_ID
 from saccade.types import AttentionMap, Decoded, DecoderState, Regions
 

@@ -18,9 +18,8 @@ word id; among finished captions to the earlier one. Put the model in evaluation
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -28,10 +27,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from saccade.errors import RecipeError, RunError
-from saccade.text import END_ID, PADDING_ID, UNKNOWN_ID
+from saccade.hypotheses import NEVER, Hypothesis, Search
+from saccade.text import END_ID
 from saccade.types import AttentionMap, Decoded, DecoderState, Regions
 
-NEVER = (PADDING_ID, UNKNOWN_ID)
 FINISHED, UNFINISHED, NONE = range(3)  # in the order of preference
 DROPPED_AT = 1 / 8  # done images leave the batch once they are so much of it: each time copies what the others hold
 
@@ -45,64 +44,6 @@ class Captioner(Protocol):
 
     def step(self, state: DecoderState, words: Tensor) -> Decoded:
         """The next word's logits, given the last word of each row (0 before the first)."""
-
-
-@dataclass(frozen=True)
-class Search:
-    """How captions are searched for.
-
-    ``beam`` is the number of hypotheses (1 is greedy search). ``max_length`` and ``min_length`` count words, without
-    the end. Captions are ranked by log p / length ** ``length_penalty``, where the length counts the end: 0 ranks by
-    probability, as the authors do, 1 by the mean per word. ``n_best`` is the number of captions returned for an image.
-    ``sample`` draws that many captions, whatever the beam, from the softmax of logits / ``temperature``.
-    """
-
-    beam: int = 1
-    max_length: int = 30
-    min_length: int = 1
-    length_penalty: float = 0.0
-    n_best: int = 1
-    sample: bool = False
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name, least in {"beam": 1, "max_length": 1, "min_length": 0, "n_best": 1}.items():
-            if getattr(self, name) < least:
-                raise RecipeError(f"expected {name} >= {least}, got {getattr(self, name)}: raise it")
-        if self.max_length < self.min_length:
-            raise RecipeError(
-                f"expected max_length >= min_length, got {self.max_length} < {self.min_length}: change one"
-            )
-        if self.n_best > self.beam and not self.sample:
-            raise RecipeError(f"a beam of {self.beam} finds no more captions than that, n_best={self.n_best}: widen it")
-        if not 0 < self.temperature < math.inf:
-            raise RecipeError(f"expected temperature > 0, got {self.temperature}: for the likeliest words use a beam")
-        if not math.isfinite(self.length_penalty):
-            raise RecipeError(f"expected a finite length_penalty, got {self.length_penalty}: 0 ranks by probability")
-
-    def check(self, vocabulary: int) -> None:
-        """Refuse, with RecipeError, a beam wider than a vocabulary of so many ids has words."""
-        words = vocabulary - len(NEVER) - 1
-        if self.beam > words and not self.sample:
-            raise RecipeError(f"expected beam <= {words}, the vocabulary's words, got {self.beam}: narrow the beam")
-
-    def score(self, log_probability: Tensor, length: int) -> Tensor:
-        """What captions are ranked by; the length counts the end."""
-        return log_probability / float(length**self.length_penalty)
-
-
-@dataclass(eq=False)
-class Hypothesis:
-    """A caption: its word ids without the end, and the sum of the log-probabilities of its words and its end.
-
-    Where `max_length` came before the end, ``finished`` is False and the sum lacks the end. ``attention`` holds the
-    model's maps in a batch of 1 with a row for each word; that of the end is left out.
-    """
-
-    ids: tuple[int, ...]
-    log_probability: float
-    finished: bool
-    attention: tuple[AttentionMap, ...]
 
 
 class _Choice(NamedTuple):

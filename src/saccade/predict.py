@@ -17,12 +17,13 @@ from torch import Tensor
 
 from saccade import checkpoint
 from saccade.checkpoint import LoadedRun
-from saccade.decoding import Search, decode
+from saccade.decoding import decode
 from saccade.errors import DataError, RecipeError, RunError
 from saccade.explain.caption import CaptionExplanation
 from saccade.explain.explanation import Explanation, steps_of
 from saccade.features.extract import Extractor
 from saccade.features.spec import IMPORTED
+from saccade.hypotheses import Search
 from saccade.images import open_image, to_rgb
 from saccade.models import set_look
 from saccade.tasks import AnsweringTask, CaptioningTask
@@ -208,8 +209,8 @@ class Predictor:
         """A caption of each image, given as files or as Pillow images; by default searched for as when validating.
 
         `look` is how a model of hard attention decodes: "expectation", "argmax" or "sample". What is drawn follows from
-        the recipe's seed. Raises ImageError for an
-        image that cannot be read, RecipeError for a search that cannot be, RunError for a run that answers questions.
+        the recipe's seed. Raises ImageError for an image that cannot be read, RecipeError for a search that cannot be,
+        RunError for a run that answers questions.
         """
         task, model = self._captioning(), self._model
         if look is not None:

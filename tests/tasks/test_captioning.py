@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from saccade.data.records import Caption, Phrase
-from saccade.decoding import Search
 from saccade.errors import DataError, RecipeError
+from saccade.hypotheses import Search
 from saccade.models import create_model
 from saccade.recipe import CaptioningConfig, TrainConfig
 from saccade.tasks.captioning import CaptionedImage, CaptioningTask, Prediction, coco_references, object_words

@@ -100,8 +100,8 @@ def place(thing: Thing) -> str:
 def captions(scene: Scene, draws: Draws) -> tuple[PhrasedSentence, ...]:
     """Five captions: the things one by one, their number and the background, a relation, groups, and places.
 
-    As people do, they name things in an order that the image alone decides: large before small, then by colour in the
-    order of the rainbow, then by shape. Where one is named it is the first, where two are named the first and the last.
+    They name things in an order that the image alone decides: large before small, then by colour in the order of the
+    rainbow (white last), then by shape. Where one is named it is the first, where two are named the first and the last.
     """
     things = tuple(sorted(scene.things, key=lambda thing: [ORDER[name].index(getattr(thing, name)) for name in ORDER]))
     ordered = replace(scene, things=things)

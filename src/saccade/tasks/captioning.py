@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from saccade.data.batches import Batch as Indices
 from saccade.data.batches import length_batches, shuffled_batches
 from saccade.data.records import Caption, CaptioningData, images_of
-from saccade.decoding import Hypothesis, Search, decode
+from saccade.decoding import decode
 from saccade.errors import DataError
+from saccade.hypotheses import Hypothesis, Search
 from saccade.metrics.caption import caption_metrics
 from saccade.metrics.ptb import tokenize
 from saccade.tasks.answering import Reader
