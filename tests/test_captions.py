@@ -180,6 +180,9 @@ def test_tuning_that_cannot_be_is_refused(scenes_store, tmp_path) -> None:
     recipe = narrow("sat-soft-scenes", scenes_store, finetune_from=0, accumulate=2)
     with pytest.raises(RecipeError, match="one device"):
         train(recipe, tmp_path / "run")
+    recipe = narrow("sat-soft-scenes", scenes_store, finetune_from=1, finetune_stages=1)
+    with pytest.raises(RecipeError, match=r"finetune_stages.*whole backbone"):
+        train(recipe, tmp_path / "run")
 
 
 def test_a_run_that_lost_its_words_is_refused(runs, tmp_path) -> None:

@@ -153,6 +153,8 @@ class TrainConfig:
     """Train the backbone too after so many epochs, on images that are read and augmented anew for each batch."""
     finetune_lr: float = 1e-5
     """Learning rate of the backbone where that of the model is optim.lr."""
+    finetune_stages: int | None = None
+    """Train the backbone's last so many stages alone, those of its strides; by default the whole of it."""
     augment: Literal["none", "crop", "mirror"] = "crop"
     """How images are augmented when the backbone is trained; mirror is crop and mirrors half of them."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"

@@ -118,7 +118,8 @@ def _tuning(recipe: Recipe, setup: Setup, fabric: Fabric) -> Tuning | None:
         return None
     if fabric.world_size > 1 or recipe.train.accumulate > 1:
         raise RecipeError("train.finetune_from: the backbone is trained on one device, without --train.accumulate")
-    return Tuning(setup.facts.spec, setup.data.open_image, fabric.device, recipe.train.augment)
+    spec, config = setup.facts.spec, recipe.train
+    return Tuning(spec, setup.data.open_image, fabric.device, config.augment, stages=config.finetune_stages)
 
 
 class _Loop:

@@ -73,6 +73,37 @@ def test_a_stage_is_the_one_that_features_only_gives(name):
         assert torch.allclose(network(images), expected.flatten(2).transpose(1, 2), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_vit", "mobilenetv2_100"])
+@pytest.mark.parametrize("stages", [1, 2])
+def test_the_last_stages_are_what_the_map_before_them_does_not_depend_on(name, stages):
+    network = backbone(name)
+    network.requires_grad_(True)
+    count = len(network._model.feature_info)
+    [before] = network._model.forward_intermediates(
+        torch.randn(1, 3, 160, 160), indices=[count - 1 - stages], intermediates_only=True
+    )
+    before.sum().backward()
+    needed = {parameter for parameter in network.parameters() if parameter.grad is not None}
+    last = set(network.last_stages(stages))
+    assert last
+    assert last == set(network.parameters()) - needed
+    assert set(network.last_stages()) == set(network.parameters())
+
+
+def test_the_stages_end_with_the_map_that_is_used():
+    network = backbone("test_resnet", layer=2)
+    last = set(network.last_stages(1))
+    layers = network._model
+    assert set(layers.layer2.parameters()) <= last
+    assert not last & {*layers.conv1.parameters(), *layers.layer1.parameters()}
+
+
+@pytest.mark.parametrize(("name", "stages"), [("test_resnet", 0), ("test_resnet", 5), ("scenes-cnn", 1)])
+def test_stages_that_there_are_not_are_refused(name, stages):
+    with pytest.raises(RecipeError, match="finetune_stages"):
+        backbone(name, **({"image_size": 96} if name == "scenes-cnn" else {})).last_stages(stages)
+
+
 def test_rows_come_first():
     network = backbone("scenes-cnn", image_size=32)
     images = torch.zeros(1, 3, 32, 64)

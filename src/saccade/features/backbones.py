@@ -62,6 +62,25 @@ class Backbone(nn.Module):
         """The features of normalised images."""
         return self._map(images.contiguous(memory_format=torch.channels_last)).flatten(2).transpose(1, 2).contiguous()
 
+    def last_stages(self, stages: int | None = None) -> list[nn.Parameter]:
+        """The weights behind all but the last so many stages of the map; all weights by default.
+
+        A stage ends where timm's `feature_info` has a map. Raises RecipeError for a number of stages there cannot be.
+        """
+        model: Any = self._model
+        if stages is None:
+            return list(model.parameters())
+        ends = [] if type(model) in OWN_BACKBONES.values() else [each["module"] for each in model.feature_info]
+        ends = ends[: self._layer + 1 or None]
+        if not 0 < stages < len(ends):
+            raise RecipeError(
+                f"train.finetune_stages: expected fewer than the {len(ends)} stages of the backbone and at least 1, "
+                f"got {stages}; leave it out to train the whole backbone"
+            )
+        modules = dict(model.named_modules())
+        last = max(i for i, name in enumerate(modules) if f"{name}.".startswith(f"{ends[-1 - stages]}."))
+        return [each for module in list(modules.values())[last + 1 :] for each in module.parameters(recurse=False)]
+
     def _map(self, images: Tensor) -> Float[Tensor, "images channels rows columns"]:
         model: Any = self._model
         if type(model) in OWN_BACKBONES.values():

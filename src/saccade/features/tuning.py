@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 from saccade.errors import RecipeError
+from saccade.features.backbones import Backbone
 from saccade.features.boxes import grid_boxes, not_empty, window, with_positions
 from saccade.features.extract import DECODERS, Extractor
 from saccade.features.spec import IMPORTED, FeatureSpec
@@ -41,9 +42,9 @@ class Tuning:
     """Images to regions through a backbone in training. Its normalisation layers keep their statistics.
 
     `augment` is "none", "crop" (a random part of at least 85 % of width and height), or "mirror" (the same, and half
-    the images mirrored, which makes captions wrong that speak of left and right). `state` are weights of a backbone
-    that was trained before, in place of the spec's. Raises RecipeError for imported
-    features, which have no backbone here.
+    the images mirrored, which makes captions wrong that speak of left and right). `stages` of the backbone learn, the
+    last ones; by default all. `state` are weights of a backbone that was trained before, in place of the spec's. Raises
+    RecipeError for imported features, which have no backbone here, and for a number of stages that there are not.
     """
 
     def __init__(
@@ -53,16 +54,19 @@ class Tuning:
         device: torch.device,
         augment: Literal["none", "crop", "mirror"] = "none",
         *,
+        stages: int | None = None,
         state: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         if spec.backbone == IMPORTED:
             raise RecipeError("train.finetune_from: features from files have no backbone to train")
         self._extractor, self._open, self._augment = Extractor(spec, device=device, state=state), open_image, augment
-        self.backbone: nn.Module = self._extractor.backbone
+        self.backbone: Backbone = self._extractor.backbone
+        self._learning = self.backbone.last_stages(stages)
 
     def unfreeze(self) -> None:
         """Let the backbone's weights learn."""
-        self.backbone.requires_grad_(True)
+        for parameter in self._learning:
+            parameter.requires_grad_(True)
 
     def read(self, images: Sequence[str]) -> Regions:
         """The regions of augmented images, through which gradients reach the backbone."""
