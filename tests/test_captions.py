@@ -141,7 +141,7 @@ def test_java_missing_is_said(runs, refused, monkeypatch) -> None:
 @pytest.fixture(scope="module")
 def tuned(scenes_store, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("tuned") / "run"
-    train(narrow("sat-soft-scenes", scenes_store, finetune_from=1, finetune_lr=1e-3, epochs=3), out)
+    train(narrow("sat-soft-scenes", scenes_store, finetune_from=1, finetune_lr=1e-3, average=0.9, epochs=3), out)
     return out
 
 

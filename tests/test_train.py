@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from saccade import checkpoint
 from saccade.errors import RecipeError, RunError
 from saccade.models import create_model
+from saccade.optim import build_average
 from saccade.recipe import OptimConfig, Recipe
 from saccade.recipes import get_recipe
 from saccade.train import build_optimizer, learning_rate, train
@@ -265,3 +266,47 @@ def test_every_optimizer_takes_a_step_and_keeps_its_state(name, tmp_path) -> Non
     for ours, theirs in zip(optimizer.state.values(), restored.state.values(), strict=True):
         for key, value in ours.items():
             assert torch.equal(torch.as_tensor(value), torch.as_tensor(theirs[key]))
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.99])
+def test_the_average_is_the_running_mean_of_the_weights(decay) -> None:
+    model = torch.nn.BatchNorm1d(3)
+    average = build_average(model, decay)
+    draws = torch.randn(20, 3)
+    expected = draws[0].double()
+    for n, weight in enumerate(draws):
+        model.load_state_dict({**model.state_dict(), "weight": weight, "running_mean": weight})
+        average.update_parameters(model)
+        kept = min(decay, (1 + n) / (10 + n))
+        expected = expected if n == 0 else kept * expected + (1 - kept) * weight.double()
+    assert torch.allclose(average.module.weight.double(), expected, atol=1e-6, rtol=0)
+    assert torch.equal(average.module.running_mean, draws[-1])
+
+
+def test_an_averaged_run_keeps_the_mean_and_is_the_same_when_it_is_cut_and_resumed(store, tmp_path) -> None:
+    optim = OptimConfig(name="adam", lr=5e-3)
+    train(small(store, epochs=3, optim=optim, average=0.9), tmp_path / "whole")
+    train(small(store, epochs=2, optim=optim, average=0.9), tmp_path / "cut")
+    train(small(store, epochs=3, optim=optim, average=0.9), tmp_path / "cut", resume=True)
+    assert [timeless(each) for each in log(tmp_path / "cut")] == [timeless(each) for each in log(tmp_path / "whole")]
+    [last] = (tmp_path / "whole" / "resume").iterdir()
+    [resumed] = (tmp_path / "cut" / "resume").iterdir()
+    means, again = load_file(last / "average.safetensors"), load_file(resumed / "average.safetensors")
+    assert all(torch.equal(means[name], again[name]) for name in means)
+    steps = weights(tmp_path / "whole")
+    assert any(not torch.equal(means[f"module.{name}"], value) for name, value in steps.items())
+
+
+def test_what_is_kept_is_the_mean(store, tmp_path) -> None:
+    recipe = small(store, average=0.9)
+    data = dataclasses.replace(recipe.data, train="train+val")  # nothing to choose the epoch on: the last is kept
+    train(dataclasses.replace(recipe, data=data), tmp_path / "run")
+    [last] = (tmp_path / "run" / "resume").iterdir()
+    means, kept = load_file(last / "average.safetensors"), load_file(tmp_path / "run" / "model.safetensors")
+    assert all(torch.equal(means[f"module.{name}"], value) for name, value in kept.items())
+    checkpoint.load(tmp_path / "run")
+
+
+def test_a_mean_that_never_moves_is_refused(store) -> None:
+    with pytest.raises(RecipeError, match=r"train\.average"):
+        small(store, average=1.0)

@@ -31,6 +31,7 @@ from saccade.text import Vocabulary
 
 RECIPE, TOKENIZER, ANSWERS, FEATURES = "recipe.json", "tokenizer.json", "answers.json", "features.json"
 MODEL, METRICS, LOG, RESUME = "model.safetensors", "metrics.json", "log.jsonl", "resume"
+AVERAGE = "average.safetensors"
 COMPANIONS = (RECIPE, TOKENIZER, ANSWERS, FEATURES)  # captioners have no answers
 
 
@@ -120,7 +121,12 @@ def save_model(path: Path, model: nn.Module) -> None:
 
 
 def save_resume(
-    path: Path, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer, precision: dict[str, Any]
+    path: Path,
+    progress: Progress,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    precision: dict[str, Any],
+    average: nn.Module | None = None,
 ) -> None:
     """Write the state to go on from, then remove the one before.
 
@@ -134,6 +140,8 @@ def save_resume(
     state = optimizer.state_dict()
     tensors = {f"{i}.{name}": value for i, entry in state["state"].items() for name, value in entry.items()}
     save_file(_cpu(model.state_dict()), temporary / MODEL)
+    if average is not None:
+        save_file(_cpu(average.state_dict()), temporary / AVERAGE)
     save_file(
         _cpu({name: value for name, value in tensors.items() if value is not None}), temporary / "optimizer.safetensors"
     )
@@ -147,8 +155,10 @@ def save_resume(
             shutil.rmtree(other)
 
 
-def load_resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Progress, dict[str, Any]]:
-    """Put the newest saved state into model and optimiser; returns where the run stood and the precision's state.
+def load_resume(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
+) -> tuple[Progress, dict[str, Any]]:
+    """Put the newest saved state into model, optimiser and average; returns where the run stood, the precision's state.
 
     A run that was killed before its first save starts from the beginning.
     """
@@ -158,6 +168,8 @@ def load_resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) 
     try:
         record = read_json(saved[-1] / "state.json")
         model.load_state_dict(load_file(saved[-1] / MODEL))
+        if average is not None:
+            average.load_state_dict(load_file(saved[-1] / AVERAGE))
         tensors = load_file(saved[-1] / "optimizer.safetensors")
     except (RunError, SafetensorError, FileNotFoundError, RuntimeError) as error:
         raise RunError(f"{saved[-1]} is damaged ({error}): delete {path / RESUME} to start the run again") from None

@@ -1,12 +1,14 @@
-"""The optimiser of a recipe, and how its learning rate moves."""
+"""The optimiser of a recipe, how its learning rate moves, and the mean of the weights that it passes through."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from saccade.features.tuning import Together
 from saccade.nn.text_encoders import BagOfWords
@@ -66,3 +68,17 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
         done = (epoch - config.warmup_epochs) / (recipe.train.epochs - config.warmup_epochs)
         return config.lr * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
     return config.lr
+
+
+def build_average(model: nn.Module, decay: float) -> AveragedModel:
+    """A copy of the model for the running mean of its weights; `update_parameters(model)` adds those of a step.
+
+    After n steps the mean keeps the share min(decay, (1 + n) / (10 + n)) of itself, so that the first steps are soon
+    forgotten. Buffers are the model's.
+    """
+
+    def add(means: Sequence[Tensor], weights: Sequence[Tensor], steps: Tensor | int) -> None:
+        n = int(steps)
+        torch._foreach_lerp_(list(means), list(weights), 1 - min(decay, (1 + n) / (10 + n)))
+
+    return AveragedModel(model, multi_avg_fn=add)

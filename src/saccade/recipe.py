@@ -147,6 +147,8 @@ class TrainConfig:
     """The validation metric that chooses the best weights."""
     patience: int | None = None
     """Stop when the metric has not risen for so many epochs."""
+    average: float = 0.0
+    """Validate and keep the running mean of the weights, of which a step leaves that share; by default the weights."""
     seed: int = 0
     """The source of all randomness."""
     finetune_from: int | None = None
@@ -195,6 +197,8 @@ class Recipe:
                             "optim.period": self.optim.period, **_counts(self.task)}.items():  # fmt: skip
             if value <= 0:
                 raise RecipeError(f"{what}: expected a number above 0, got {value}")
+        if not 0 <= self.train.average < 1:
+            raise RecipeError(f"train.average: expected at least 0 and less than 1, got {self.train.average}")
         if self.data.limit is not None and self.data.limit <= 0:
             raise RecipeError(f"data.limit: expected a number above 0, got {self.data.limit}")
         if self.optim.schedule == "epochs" and not self.optim.rates:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from saccade import checkpoint
 from saccade.build import Setup, build, build_model, differing_fields, load_vectors
@@ -22,7 +23,7 @@ from saccade.data.batches import deal, prefetch
 from saccade.errors import DataError, RecipeError, RunError
 from saccade.evaluate import measure, predict
 from saccade.features.tuning import Together, Tuning
-from saccade.optim import build_optimizer, learning_rate
+from saccade.optim import build_average, build_optimizer, learning_rate
 from saccade.progress import SILENT, Report
 from saccade.recipe import Recipe
 from saccade.serial import from_dict, read_json, write_json
@@ -103,10 +104,11 @@ def _run(fabric: Fabric, *, recipe: Recipe, out: Path, resume: bool, overwrite: 
         checkpoint.create(out, recipe, setup.task, setup.facts)
     fabric.barrier()
     wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
-    progress, precision = checkpoint.load_resume(out, model, optimizer)
+    average = build_average(model, recipe.train.average) if recipe.train.average else None
+    progress, precision = checkpoint.load_resume(out, model, optimizer, average)
     fabric.strategy.precision.load_state_dict(precision)
     shown = report if fabric.is_global_zero else SILENT
-    loop = _Loop(fabric, recipe, out, setup, model, optimizer, progress, shown, tuning)
+    loop = _Loop(fabric, recipe, out, setup, model, optimizer, progress, shown, tuning, average)
     if fabric.is_global_zero:
         checkpoint.cut_log(out, progress.step)
     loop.fit(wrapped, wrapped_optimizer)
@@ -136,11 +138,13 @@ class _Loop:
         progress: Progress,
         report: Report,
         tuning: Tuning | None = None,
+        average: AveragedModel | None = None,
     ) -> None:
         self.fabric, self.recipe, self.out, self.setup = fabric, recipe, out, setup
         self.model, self.optimizer, self.progress, self.report = model, optimizer, progress, report
         self.writer = _tensorboard(out) if fabric.is_global_zero else None
         self.tuning, self.tuned = tuning, False
+        self.average, self.kept = average, model if average is None else average.module
         self.texts = setup.task.trainable(setup.train)
         if not self.texts:
             raise DataError("no training caption is short enough: raise --task.max-words")
@@ -211,6 +215,8 @@ class _Loop:
         self._clip(wrapped, optimizer)
         optimizer.step()
         optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         return total
 
     def _clip(self, wrapped: Any, optimizer: Any) -> None:
@@ -261,7 +267,7 @@ class _Loop:
         if self.fabric.is_global_zero:
             checkpoint.append_log(self.out, record)
             if better:
-                checkpoint.save_model(self.out, self.model)
+                checkpoint.save_model(self.out, self.kept)
                 split = {"split": "val"} if metrics else {"loss": record["loss"]}
                 write_json(self.out / checkpoint.METRICS, {**split, "epoch": progress.epoch, **metrics})
             if self.writer is not None:
@@ -281,8 +287,11 @@ class _Loop:
             return {}
         size = self.recipe.train.batch_size
         examples = setup.task.examples(setup.val)
-        read = self.tuning.look if self.tuning is not None and self.tuned else setup.store.read
-        model = self.model.model if isinstance(self.model, Together) else self.model
+        model, read = self.kept, setup.store.read
+        if isinstance(model, Together):
+            if self.tuning is not None and self.tuned:
+                read = partial(self.tuning.look, backbone=model.backbone)
+            model = model.model
         predictions = predict(self.fabric, model, setup.task, examples, read, size, attention=False)
         metrics = measure(setup.task, setup.data, predictions)
         if metric not in metrics:
@@ -292,7 +301,7 @@ class _Loop:
     def _save(self) -> None:
         if self.fabric.is_global_zero:
             precision = self.fabric.strategy.precision.state_dict()
-            checkpoint.save_resume(self.out, self.progress, self.model, self.optimizer, precision)
+            checkpoint.save_resume(self.out, self.progress, self.model, self.optimizer, precision, self.average)
         self.fabric.barrier()
 
     def _out_of_patience(self) -> bool:

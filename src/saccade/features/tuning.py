@@ -73,9 +73,9 @@ class Tuning:
         return self._regions([self._augmented(image) for image in self._opened(images)])
 
     @torch.no_grad()  # said here, for batches are read in another thread, which does not know the caller's mode
-    def look(self, images: Sequence[str]) -> Regions:
-        """The regions of the images as they are."""
-        return self._regions(self._opened(images))
+    def look(self, images: Sequence[str], backbone: nn.Module | None = None) -> Regions:
+        """The regions of the images as they are, through the backbone or one that has its place."""
+        return self._regions(self._opened(images), backbone)
 
     def _opened(self, images: Sequence[str]) -> list[Image.Image]:
         with ThreadPoolExecutor(DECODERS) as pool:
@@ -92,10 +92,11 @@ class Tuning:
         flip = self._augment == "mirror" and mirrored < 0.5
         return cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else cropped
 
-    def _regions(self, images: Sequence[Image.Image]) -> Regions:
+    def _regions(self, images: Sequence[Image.Image], backbone: nn.Module | None = None) -> Regions:
         """Not rounded as in a store, for a gradient does not survive that; cells that see no image are masked."""
         extractor = self._extractor
-        features = self.backbone(torch.stack([extractor.preprocess(image) for image in images]).to(extractor.device))
+        pixels = torch.stack([extractor.preprocess(image) for image in images]).to(extractor.device)
+        features = (backbone or self.backbone)(pixels)
         boxes = torch.stack(
             [grid_boxes(extractor.grid, window(image.size, extractor.spec.resize)) for image in images]
         ).to(extractor.device)
