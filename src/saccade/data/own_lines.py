@@ -23,10 +23,10 @@ def read_record(line: str) -> tuple[str, dict[str, Any]]:
         record = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as error:
         raise DataError(
-            f"expected one JSON object on the line, like {QUESTION_LINE}; it is no JSON ({error})"
+            f"expected one JSON object on the line, like {QUESTION_LINE} or {CAPTION_LINE}; it is no JSON ({error})"
         ) from None
     if not isinstance(record, dict):
-        raise DataError(f"expected a JSON object like {QUESTION_LINE}, or {CAPTION_LINE}, got {show(record)}")
+        raise DataError(f"expected a JSON object like {QUESTION_LINE} or {CAPTION_LINE}, got {show(record)}")
     for key, each in SINGULAR.items():
         if key in record:
             raise DataError(f'expected "{key}s", a list with one string per {each}, got "{key}"; write "{key}s": [...]')

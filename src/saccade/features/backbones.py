@@ -73,9 +73,9 @@ class Backbone(nn.Module):
         ends = [] if type(model) in OWN_BACKBONES.values() else [each["module"] for each in model.feature_info]
         ends = ends[: self._layer + 1 or None]
         if not 0 < stages < len(ends):
+            asked = f"1 to {len(ends) - 1} of {len(ends)}" if ends else "none of none"
             raise RecipeError(
-                f"train.finetune_stages: expected fewer than the {len(ends)} stages of the backbone and at least 1, "
-                f"got {stages}; leave it out to train the whole backbone"
+                f"train.finetune_stages: expected {asked} backbone stages, got {stages}; leave it out to train them all"
             )
         modules = dict(model.named_modules())
         last = max(i for i, name in enumerate(modules) if f"{name}.".startswith(f"{ends[-1 - stages]}."))

@@ -123,7 +123,7 @@ class CaptioningTask:
     @classmethod
     def build(cls, captions: Sequence[Caption], config: CaptioningConfig) -> CaptioningTask:
         """The task whose words are those of the training captions given."""
-        texts = (tokens_of(caption.text) for caption in captions)
+        texts = (_named_tokens(caption) for caption in captions)
         vocabulary = Vocabulary.build(texts, min_count=config.min_word_count, max_words=config.words - 3, tokens=True)
         return cls(vocabulary, config)
 
@@ -139,10 +139,7 @@ class CaptioningTask:
     def check(self, captions: Sequence[Caption]) -> None:
         """Refuse, with DataError, a caption without words."""
         for caption in captions:
-            try:
-                tokens_of(caption.text)
-            except DataError as error:
-                raise DataError(f"caption {caption.id!r} of {caption.image}: {error}") from None
+            _named_tokens(caption)
 
     def batches(self, captions: Sequence[Caption], config: TrainConfig, epoch: int) -> list[Indices]:
         """The indices of the captions in each batch of an epoch."""
@@ -271,6 +268,14 @@ def tokens_of(text: str) -> str:
     if not tokens:
         raise DataError(f"expected a caption with at least one word, got {text!r}")
     return tokens
+
+
+def _named_tokens(caption: Caption) -> str:
+    """The caption's tokens; an error names the caption."""
+    try:
+        return tokens_of(caption.text)
+    except DataError as error:
+        raise DataError(f"caption {caption.id!r} of {caption.image}: {error}") from None
 
 
 def _length(caption: Caption) -> int:
