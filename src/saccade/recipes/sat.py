@@ -48,7 +48,14 @@ RECIPES = (
             f"Show, Attend and Tell, {what}, on Flickr8k's photographs with MobileNetV2's regions",
             published=PUBLISHED[model, "flickr8k"],
             measured=MEASURED[model],
-            sizes={"hidden_size": 512, "attention_size": 256, "embedding_dropout": 0.3, "region_dropout": 0.1},
+            sizes={
+                "hidden_size": 512,
+                "attention_size": 256,
+                "start": "scaled",
+                "embedding_dropout": 0.3,
+                "region_dropout": 0.1,
+                "penalty": 0.0,
+            },
         )
         for model, what in ABOUT.items()
     ),
