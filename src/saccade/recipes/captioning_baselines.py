@@ -14,7 +14,7 @@ PUBLISHED = {
 MEASURED = (
     "56.3 / 36.6 / 23.0 / 14.7, METEOR 16.02, CIDEr 0.305 (development images, beam 3; frozen backbone, 4 epochs)"
 )
-MEASURED_SCENES = "not measured yet"
+MEASURED_SCENES = "34.1 % of the captions of the test scenes are true, 10 minutes on a CPU core"
 
 
 def _as_published(corpus: str) -> Recipe:
