@@ -181,7 +181,7 @@ def test_tuning_that_cannot_be_is_refused(scenes_store, tmp_path) -> None:
     with pytest.raises(RecipeError, match="one device"):
         train(recipe, tmp_path / "run")
     recipe = narrow("sat-soft-scenes", scenes_store, finetune_from=1, finetune_stages=1)
-    with pytest.raises(RecipeError, match=r"finetune_stages.*none of none"):
+    with pytest.raises(RecipeError, match=r"finetune_stages.*has no stages"):
         train(recipe, tmp_path / "run")
 
 

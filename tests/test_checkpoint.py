@@ -13,8 +13,8 @@ import torch
 from saccade import checkpoint
 from saccade.checkpoint import Progress, cut_log, load, load_resume, save_model, save_resume
 from saccade.errors import RunError
+from saccade.optim import build_average, build_optimizer
 from saccade.recipe import OptimConfig
-from saccade.train import build_optimizer
 
 
 def test_a_run_is_read_back_ready_to_predict(trained_run) -> None:
@@ -58,21 +58,22 @@ def test_answers_that_are_no_list_are_refused(trained_run, tmp_path) -> None:
         load(tmp_path / "run")
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "average.safetensors", "optimizer.safetensors", "state.json"])
 @pytest.mark.parametrize("how", ["missing", "cut"])
 def test_a_damaged_state_to_resume_from_is_named(tmp_path, name, how) -> None:
     model = torch.nn.Linear(3, 2)
     optimizer = build_optimizer(OptimConfig(name="adam"), model)
     model(torch.ones(1, 3)).sum().backward()
     optimizer.step()
-    save_resume(tmp_path, Progress(step=5), model, optimizer, {})
+    average = build_average(model, 0.9)
+    save_resume(tmp_path, Progress(step=5), model, optimizer, {}, average)
     [saved] = (tmp_path / "resume").iterdir()
     if how == "missing":
         (saved / name).unlink()
     else:
         (saved / name).write_bytes((saved / name).read_bytes()[:20])
     with pytest.raises(RunError, match=r"step-000000005.*") as raised:
-        load_resume(tmp_path, model, optimizer)
+        load_resume(tmp_path, model, optimizer, average)
     assert f"delete {tmp_path / 'resume'} to start the run again" in str(raised.value)
 
 

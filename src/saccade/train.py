@@ -119,7 +119,10 @@ def _tuning(recipe: Recipe, setup: Setup, fabric: Fabric) -> Tuning | None:
     if recipe.train.finetune_from is None:
         return None
     if fabric.world_size > 1 or recipe.train.accumulate > 1:
-        raise RecipeError("train.finetune_from: the backbone is trained on one device, without --train.accumulate")
+        raise RecipeError(
+            "train.finetune_from: the backbone is trained on one device, without --train.accumulate; "
+            "--train.finetune-from None leaves it as it is"
+        )
     spec, config = setup.facts.spec, recipe.train
     return Tuning(spec, setup.data.open_image, fabric.device, config.augment, stages=config.finetune_stages)
 

@@ -72,10 +72,12 @@ class Backbone(nn.Module):
             return list(model.parameters())
         ends = [] if type(model) in OWN_BACKBONES.values() else [each["module"] for each in model.feature_info]
         ends = ends[: self._layer + 1 or None]
+        if not ends:
+            raise RecipeError("train.finetune_stages: this backbone has no stages; leave it out to train it whole")
         if not 0 < stages < len(ends):
-            asked = f"1 to {len(ends) - 1} of {len(ends)}" if ends else "none of none"
             raise RecipeError(
-                f"train.finetune_stages: expected {asked} backbone stages, got {stages}; leave it out to train them all"
+                f"train.finetune_stages: expected 1 to {len(ends) - 1}, fewer than the backbone's {len(ends)} stages, "
+                f"got {stages}; leave it out to train it whole"
             )
         modules = dict(model.named_modules())
         last = max(i for i, name in enumerate(modules) if f"{name}.".startswith(f"{ends[-1 - stages]}."))

@@ -19,7 +19,7 @@ PUBLISHED = {
 ABOUT = {"sat-soft": "soft attention", "sat-hard": "hard attention"}
 MEASURED = {
     "sat-soft": "63.9 / 45.7 / 31.7 / 21.9, METEOR 20.34, CIDEr 0.529 (development images, beam 5; 68 minutes)",
-    "sat-hard": "60.9 / 42.3 / 28.7 / 19.6, METEOR 19.07, CIDEr 0.468 (development images, beam 3; frozen backbone)",
+    "sat-hard": "60.9 / 42.3 / 28.7 / 19.6, METEOR 19.07, CIDEr 0.468 (development images, beam 3; an earlier recipe)",
 }
 MEASURED_SCENES = {
     "sat-soft": "92.5 % of the captions of the test scenes are true, 27 minutes on a busy CPU core",
