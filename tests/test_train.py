@@ -105,8 +105,9 @@ def _steps(run: Path) -> list[str]:
     return sorted(path.name for path in run.glob("resume/step-*"))
 
 
-def test_two_processes_give_the_losses_and_metrics_of_one(store, tmp_path) -> None:
-    one = small(store, epochs=2, batch_size=16, optim=LINEAR)
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_two_processes_give_the_losses_and_metrics_of_one(store, tmp_path, average) -> None:
+    one = small(store, epochs=2, batch_size=16, optim=LINEAR, average=average)
     two = dataclasses.replace(one, train=dataclasses.replace(one.train, devices=2, strategy="ddp_spawn"))
     train(one, tmp_path / "one")
     _train_in_a_process_of_its_own(two, tmp_path / "two")

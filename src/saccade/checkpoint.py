@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 
-from saccade.build import FeatureFacts, build_model
+from saccade.build import FeatureFacts, build_model, differing_fields
 from saccade.errors import RunError
 from saccade.recipe import CaptioningConfig, Recipe
 from saccade.serial import from_dict, read_json, to_dict, write_json, write_text
@@ -33,6 +33,9 @@ RECIPE, TOKENIZER, ANSWERS, FEATURES = "recipe.json", "tokenizer.json", "answers
 MODEL, METRICS, LOG, RESUME = "model.safetensors", "metrics.json", "log.jsonl", "resume"
 AVERAGE = "average.safetensors"
 COMPANIONS = (RECIPE, TOKENIZER, ANSWERS, FEATURES)  # captioners have no answers
+# What may differ between a run and its resumption without making it another run.
+# The number of epochs is not among them under a cosine schedule, which depends on it.
+RESUMABLE = ("epochs", "patience", "save_every", "devices", "accelerator", "strategy")
 
 
 @dataclass
@@ -67,6 +70,43 @@ def check_writable(path: Path) -> None:
         raise RunError(f"{path} cannot be made: {existing} is a file; name another folder with --out")
     if not os.access(existing, os.W_OK):
         raise RunError(f"{path} cannot be made: no permission to write to {existing}; name another folder with --out")
+
+
+def changes(path: Path, recipe: Recipe) -> dict[str, tuple[Any, Any]]:
+    """The fields, with both values, that make the recipe of the run at this path another one than this."""
+    saved = from_dict(Recipe, read_json(path / RECIPE), where=RECIPE)
+    free = {f"train.{field}" for field in RESUMABLE}
+    free -= {"train.epochs"} if recipe.optim.schedule == "cosine" else set()
+    return {name: pair for name, pair in differing_fields(saved, recipe).items() if name not in free}
+
+
+def prepare(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
+    """Make the path ready for a run of the recipe, or for the rest of one.
+
+    Raises RunError when it cannot be written, when it holds a run already and neither `resume` nor `overwrite` is said,
+    or when the run to resume is not there or was started with another recipe.
+    """
+    check_writable(path)
+    if not (path / RECIPE).exists():
+        # A hidden file may be our own: the first one of a run that was killed while it was written.
+        if path.exists() and any(not each.name.startswith(".") for each in path.iterdir()):
+            raise RunError(f"{path} holds other files and no run; name an empty folder with --out")
+        if resume:
+            raise RunError(f"{path} holds no run to resume; leave out --resume to start one")
+    elif resume:
+        if changed := changes(path, recipe):
+            raise RunError(
+                f"{path} was started with another recipe, so it cannot be resumed; they differ in "
+                + ", ".join(f"{name} ({before!r}, now {now!r})" for name, (before, now) in changed.items())
+            )
+        if _epochs_logged(path) > 1 and not any((path / RESUME).glob("step-*")):
+            raise RunError(f"{path} cannot be resumed, for its folder {RESUME} is gone; --overwrite starts anew")
+    elif overwrite:
+        shutil.rmtree(path)
+    else:
+        raise RunError(
+            f"{path} holds a run already; go on with --resume, start anew with --overwrite, or name another --out"
+        )
 
 
 def create(path: Path, recipe: Recipe, task: Task, facts: FeatureFacts) -> None:
@@ -188,11 +228,6 @@ def append_log(path: Path, record: dict[str, Any]) -> None:
         file.write(json.dumps(record) + "\n")
 
 
-def epochs_logged(path: Path) -> int:
-    """How many epochs log.jsonl tells of."""
-    return (path / LOG).read_text(encoding="utf-8").count("\n") if (path / LOG).exists() else 0
-
-
 def cut_log(path: Path, step: int) -> None:
     """Drop what log.jsonl says of later steps: they will be taken again."""
     if not (path / LOG).exists():
@@ -205,6 +240,10 @@ def cut_log(path: Path, step: int) -> None:
         except json.JSONDecodeError:  # the line that was being written when the run was killed
             break
     write_text(path / LOG, "".join(kept))
+
+
+def _epochs_logged(path: Path) -> int:
+    return (path / LOG).read_text(encoding="utf-8").count("\n") if (path / LOG).exists() else 0
 
 
 def _load_weights(path: Path) -> dict[str, Tensor]:

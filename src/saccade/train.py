@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import shutil
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -17,7 +16,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from saccade import checkpoint
-from saccade.build import Setup, build, build_model, differing_fields, load_vectors
+from saccade.build import Setup, build, build_model, load_vectors
 from saccade.checkpoint import Progress
 from saccade.data.batches import deal, prefetch
 from saccade.errors import DataError, RecipeError, RunError
@@ -26,11 +25,7 @@ from saccade.features.tuning import Together, Tuning
 from saccade.optim import build_average, build_optimizer, learning_rate
 from saccade.progress import SILENT, Report
 from saccade.recipe import Recipe
-from saccade.serial import from_dict, read_json, write_json
-
-# What may differ between a run and its resumption without making it another run.
-# The number of epochs is not among them under a cosine schedule, which depends on it.
-RESUMABLE = ("epochs", "patience", "save_every", "devices", "accelerator", "strategy")
+from saccade.serial import read_json, write_json
 
 
 def train(
@@ -56,39 +51,9 @@ def train(
     return metrics
 
 
-def _prepare(recipe: Recipe, out: Path, resume: bool, overwrite: bool) -> None:
-    checkpoint.check_writable(out)
-    if not (out / checkpoint.RECIPE).exists():
-        # A hidden file may be our own: the first one of a run that was killed while it was written.
-        if out.exists() and any(not path.name.startswith(".") for path in out.iterdir()):
-            raise RunError(f"{out} holds other files and no run; name an empty folder with --out")
-        if resume:
-            raise RunError(f"{out} holds no run to resume; leave out --resume to start one")
-    elif resume:
-        saved = from_dict(Recipe, read_json(out / checkpoint.RECIPE), where=checkpoint.RECIPE)
-        free = {f"train.{field}" for field in RESUMABLE}
-        free -= {"train.epochs"} if recipe.optim.schedule == "cosine" else set()
-        changed = {name: pair for name, pair in differing_fields(saved, recipe).items() if name not in free}
-        if changed:
-            raise RunError(
-                f"{out} was started with another recipe, so it cannot be resumed; they differ in "
-                + ", ".join(f"{name} ({before!r}, now {now!r})" for name, (before, now) in changed.items())
-            )
-        if checkpoint.epochs_logged(out) > 1 and not any((out / checkpoint.RESUME).glob("step-*")):
-            raise RunError(
-                f"{out} cannot be resumed, for its folder {checkpoint.RESUME} is gone; --overwrite starts anew"
-            )
-    elif overwrite:
-        shutil.rmtree(out)
-    else:
-        raise RunError(
-            f"{out} holds a run already; go on with --resume, start anew with --overwrite, or name another --out"
-        )
-
-
 def _run(fabric: Fabric, *, recipe: Recipe, out: Path, resume: bool, overwrite: bool, report: Report) -> None:
     if fabric.is_global_zero:
-        _prepare(recipe, out, resume, overwrite)
+        checkpoint.prepare(out, recipe, resume=resume, overwrite=overwrite)
     fabric.barrier()
     with fabric.rank_zero_first():  # the first process extracts the features, the others find them made
         setup = build(recipe, report if fabric.is_global_zero else SILENT, fabric.device)

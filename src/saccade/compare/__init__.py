@@ -28,8 +28,8 @@ from saccade.errors import DataError, RecipeError, RunError, UnknownNameError
 from saccade.evaluate import evaluate
 from saccade.progress import SILENT, Report
 from saccade.recipe import DataConfig, Recipe, TrainConfig
-from saccade.serial import from_dict, read_json
-from saccade.train import RESUMABLE, train
+from saccade.serial import read_json
+from saccade.train import train
 
 # The fields that must be alike for numbers to be comparable.
 ALIKE = ("data.", "features.", "task.scoring", "task.answers", "task.min_answer_count")
@@ -212,11 +212,8 @@ def _is_finished(folder: Path, recipe: Recipe) -> bool:
     """Whether the folder holds the recipe's run with all its epochs; raises RunError when it holds another one."""
     if not _exists(folder):
         return False
-    saved = from_dict(Recipe, read_json(folder / checkpoint.RECIPE), where=checkpoint.RECIPE)
-    free = {f"train.{name}" for name in RESUMABLE} - ({"train.epochs"} if recipe.optim.schedule == "cosine" else set())
-    differing = {name: pair for name, pair in differing_fields(saved, recipe).items() if name not in free}
     advice = "name another --out, or delete that folder to train anew"
-    if differing:
+    if differing := checkpoint.changes(folder, recipe):
         raise RunError(f"{folder} holds a run of another recipe: {_listed(differing, 'now ')}; {advice}")
     log = _log(folder)
     last, best = _last_and_best([line.get(recipe.train.metric) for line in log], recipe.train)
