@@ -141,7 +141,8 @@ def test_java_missing_is_said(runs, refused, monkeypatch) -> None:
 @pytest.fixture(scope="module")
 def tuned(scenes_store, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("tuned") / "run"
-    train(narrow("sat-soft-scenes", scenes_store, finetune_from=1, finetune_lr=1e-3, average=0.9, epochs=3), out)
+    tuning = {"finetune_from": 1, "finetune_lr": 1e-3, "finetune_size": 64}
+    train(narrow("sat-soft-scenes", scenes_store, **tuning, average=0.9, epochs=3), out)
     return out
 
 
@@ -182,6 +183,9 @@ def test_tuning_that_cannot_be_is_refused(scenes_store, tmp_path) -> None:
         train(recipe, tmp_path / "run")
     recipe = narrow("sat-soft-scenes", scenes_store, finetune_from=1, finetune_stages=1)
     with pytest.raises(RecipeError, match=r"finetune_stages.*has no stages"):
+        train(recipe, tmp_path / "run")
+    recipe = narrow("sat-soft-scenes", scenes_store, finetune_from=1, finetune_size=0)
+    with pytest.raises(RecipeError, match=r"finetune_size: image_size: expected at least 1 pixel"):
         train(recipe, tmp_path / "run")
 
 

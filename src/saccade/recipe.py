@@ -157,6 +157,11 @@ class TrainConfig:
     """Learning rate of the backbone where that of the model is optim.lr."""
     finetune_stages: int | None = None
     """Train the backbone's last so many stages alone, those of its strides; by default the whole of it."""
+    finetune_size: int | None = None
+    """Side of the augmented images in pixels; by default features.image_size, with which all others are read.
+
+    Crops show things larger in training than they are when testing, which a smaller side makes up for (Touvron et al.,
+    "Fixing the train-test resolution discrepancy", 2019)."""
     augment: Literal["none", "crop", "mirror"] = "crop"
     """How images are augmented when the backbone is trained; mirror is crop and mirrors half of them."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"

@@ -89,7 +89,14 @@ def _tuning(recipe: Recipe, setup: Setup, fabric: Fabric) -> Tuning | None:
             "--train.finetune-from None leaves it as it is"
         )
     spec, config = setup.facts.spec, recipe.train
-    return Tuning(spec, setup.data.open_image, fabric.device, config.augment, stages=config.finetune_stages)
+    return Tuning(
+        spec,
+        setup.data.open_image,
+        fabric.device,
+        config.augment,
+        stages=config.finetune_stages,
+        size=config.finetune_size,
+    )
 
 
 class _Loop:

@@ -257,3 +257,14 @@ def test_imagenet_weights_of_mobilenet(real_data):
     assert (network.grid, network.channels) == ((7, 7), 1280)
     weight = load_file(file)["conv_stem.weight"]
     assert torch.equal(network._model.conv_stem.weight, weight.float())
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])  # the latter has position embeddings
+def test_weights_of_a_trained_backbone_return_at_any_size_of_images(name):
+    spec = FeatureSpec(backbone=name, weights="random", image_size=96)
+    trained = create_backbone(spec)
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.add_(0.01)
+    images = torch.randn(2, 3, 96, 96)
+    assert torch.equal(create_backbone(spec, trained.state_dict())(images), trained(images))

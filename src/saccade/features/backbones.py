@@ -46,8 +46,7 @@ class Backbone(nn.Module):
         self.mean = mean if spec.mean is None else spec.mean
         self.std = std if spec.std is None else spec.std
         try:
-            if (resample := getattr(model, "set_input_size", None)) is not None:  # fixed position embeddings
-                resample(img_size=(spec.image_size, spec.image_size))
+            _resample_positions(model, spec)
             probe = torch.zeros(1, 3, spec.image_size, spec.image_size)
             self._tokens = self._layer == -1 and _gives_tokens(model, probe)
             with torch.no_grad():
@@ -121,7 +120,7 @@ def create_backbone(spec: FeatureSpec, state: Mapping[str, Tensor] | None = None
     else:
         mean, std = model.pretrained_cfg["mean"], model.pretrained_cfg["std"]
     if state is not None:
-        _load_state(model, state, spec.backbone)
+        _load_state(model, state, spec)
     elif spec.weights == "random":
         message = f"the weights of {spec.backbone} are random: its features mean little; {LOCAL}"
         warnings.warn(message, SaccadeWarning, stacklevel=2)
@@ -130,12 +129,19 @@ def create_backbone(spec: FeatureSpec, state: Mapping[str, Tensor] | None = None
     return Backbone(model, spec, mean=tuple(mean), std=tuple(std))
 
 
-def _load_state(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
-    """The weights of another `Backbone` of the same spec."""
+def _resample_positions(model: nn.Module, spec: FeatureSpec) -> None:
+    """Fit position embeddings, where a network has them, to the size of the images."""
+    if (resample := getattr(model, "set_input_size", None)) is not None:
+        resample(img_size=(spec.image_size, spec.image_size))
+
+
+def _load_state(model: nn.Module, state: Mapping[str, Tensor], spec: FeatureSpec) -> None:
+    """The weights of another `Backbone` of the same spec, whose position embeddings have that spec's size."""
     try:
+        _resample_positions(model, spec)
         model.load_state_dict({key.removeprefix("_model."): tensor for key, tensor in state.items()})
-    except RuntimeError as error:
-        raise RecipeError(f"the weights do not fit {name}: {' '.join(str(error).split())[:300]}") from None
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise RecipeError(f"the weights do not fit {spec.backbone}: {' '.join(str(error).split())[:300]}") from None
 
 
 def load_weights(model: nn.Module, path: Path, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -43,8 +44,9 @@ class Tuning:
 
     `augment` is "none", "crop" (a random part of at least 85 % of width and height), or "mirror" (the same, and half
     the images mirrored, which makes captions wrong that speak of left and right). `stages` of the backbone learn, the
-    last ones; by default all. `state` are weights of a backbone that was trained before, in place of the spec's. Raises
-    RecipeError for imported features, which have no backbone here, and for a number of stages that there are not.
+    last ones; by default all. `size` is the side of augmented images where it is not the spec's. `state` are weights of
+    a backbone that was trained before, in place of the spec's. Raises RecipeError for imported features, which have no
+    backbone here, for a number of stages that there are not, and for a size that the backbone cannot take.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Tuning:
         augment: Literal["none", "crop", "mirror"] = "none",
         *,
         stages: int | None = None,
+        size: int | None = None,
         state: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         if spec.backbone == IMPORTED:
@@ -62,6 +65,16 @@ class Tuning:
         self._extractor, self._open, self._augment = Extractor(spec, device=device, state=state), open_image, augment
         self.backbone: Backbone = self._extractor.backbone
         self._learning = self.backbone.last_stages(stages)
+        self._augmenting = self._extractor if size is None else self._of_size(size)
+
+    def _of_size(self, size: int) -> Extractor:
+        """An extractor for images of another size, of which all but the backbone is used."""
+        extractor = self._extractor
+        try:
+            spec = replace(extractor.spec, image_size=size)
+            return Extractor(spec, device=extractor.device, state=self.backbone.state_dict())
+        except RecipeError as error:
+            raise RecipeError(f"train.finetune_size: {error}") from None
 
     def unfreeze(self) -> None:
         """Let the backbone's weights learn."""
@@ -70,12 +83,12 @@ class Tuning:
 
     def read(self, images: Sequence[str]) -> Regions:
         """The regions of augmented images, through which gradients reach the backbone."""
-        return self._regions([self._augmented(image) for image in self._opened(images)])
+        return self._regions([self._augmented(image) for image in self._opened(images)], self._augmenting)
 
     @torch.no_grad()  # said here, for batches are read in another thread, which does not know the caller's mode
     def look(self, images: Sequence[str], backbone: nn.Module | None = None) -> Regions:
         """The regions of the images as they are, through the backbone or one that has its place."""
-        return self._regions(self._opened(images), backbone)
+        return self._regions(self._opened(images), self._extractor, backbone)
 
     def _opened(self, images: Sequence[str]) -> list[Image.Image]:
         with ThreadPoolExecutor(DECODERS) as pool:
@@ -92,9 +105,10 @@ class Tuning:
         flip = self._augment == "mirror" and mirrored < 0.5
         return cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else cropped
 
-    def _regions(self, images: Sequence[Image.Image], backbone: nn.Module | None = None) -> Regions:
+    def _regions(
+        self, images: Sequence[Image.Image], extractor: Extractor, backbone: nn.Module | None = None
+    ) -> Regions:
         """Not rounded as in a store, for a gradient does not survive that; cells that see no image are masked."""
-        extractor = self._extractor
         pixels = torch.stack([extractor.preprocess(image) for image in images]).to(extractor.device)
         features = (backbone or self.backbone)(pixels)
         boxes = torch.stack(
