@@ -24,7 +24,7 @@ def narrow(name: str, store: str = "", **training) -> Recipe:
     return dataclasses.replace(
         recipe,
         data=dataclasses.replace(recipe.data, store=store),
-        train=dataclasses.replace(recipe.train, accelerator="cpu", **training),
+        train=dataclasses.replace(recipe.train, accelerator="cpu", **{"finetune_from": None, **training}),
         sizes=recipe.sizes | {"hidden_size": 16, "embedding_size": 12},
     )
 

@@ -40,8 +40,12 @@ def on_scenes(
     )
 
 
-def captions_of_scenes(model: str, about: str, *, measured: str, sizes: dict[str, Any], epochs: int = 10) -> Recipe:
-    """The captioner on the generated scenes: the same features, batches and optimiser for all."""
+def captions_of_scenes(model: str, about: str, *, measured: str, sizes: dict[str, Any]) -> Recipe:
+    """The captioner on the generated scenes: the same features, batches and optimiser for all.
+
+    The backbone learns along, for which place a thing has is a matter of one pixel. Images are read as they are: crops
+    and mirrors would make places wrong.
+    """
     return Recipe(
         name=f"{model}-scenes",
         model=model,
@@ -49,7 +53,16 @@ def captions_of_scenes(model: str, about: str, *, measured: str, sizes: dict[str
         features=SCENES,
         task=CaptioningConfig(batches="padded", beam=3, max_length=40),
         optim=OptimConfig(name="adam", lr=2e-3, schedule="cosine", warmup_epochs=0.5, clip=1.0),
-        train=TrainConfig(epochs=epochs, batch_size=128, group_by_image=True, metric="truth"),
+        train=TrainConfig(
+            epochs=10,
+            batch_size=128,
+            group_by_image=True,
+            metric="truth",
+            average=0.999,
+            finetune_from=1,
+            finetune_lr=1e-3,
+            augment="none",
+        ),
         sizes=sizes,
         card=Card(about, NO_EXPERIMENT, measured),
     )
@@ -66,7 +79,7 @@ def captions_of_flickr8k(
     """The captioner on Flickr8k's photographs: the same features, batches, optimiser and search for all.
 
     Layer 4 of MobileNetV2 has 320 numbers a region, the 1,280 behind it are made of these alone. Its last stage, which
-    ends there, is trained from the second epoch on.
+    ends there, is trained from the second epoch on, with smaller images than those it is tested on.
     """
     return Recipe(
         name=f"{model}-flickr8k",
@@ -76,7 +89,7 @@ def captions_of_flickr8k(
         task=CaptioningConfig(min_word_count=3, batches="padded", label_smoothing=0.1, beam=3, length_penalty=0.5),
         optim=OptimConfig(name="adam", lr=6e-4, schedule="cosine", warmup_epochs=0.5, clip=1.0),
         train=TrainConfig(
-            epochs=10,
+            epochs=12,
             batch_size=50,
             group_by_image=True,
             metric="bleu_4",
@@ -84,6 +97,7 @@ def captions_of_flickr8k(
             finetune_from=1,
             finetune_stages=1,
             finetune_lr=1e-4,
+            finetune_size=224,
             augment="mirror",
         ),
         sizes=sizes,
