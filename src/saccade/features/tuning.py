@@ -68,13 +68,14 @@ class Tuning:
         self._augmenting = self._extractor if size is None else self._of_size(size)
 
     def _of_size(self, size: int) -> Extractor:
-        """An extractor for images of another size, of which all but the backbone is used."""
-        extractor = self._extractor
+        """An extractor for images of another size, with the same backbone."""
         try:
-            spec = replace(extractor.spec, image_size=size)
-            return Extractor(spec, device=extractor.device, state=self.backbone.state_dict())
+            spec = replace(self._extractor.spec, image_size=size)
+            extractor = Extractor(spec, device=self._extractor.device, state=self.backbone.state_dict())
         except RecipeError as error:
             raise RecipeError(f"train.finetune_size: {error}") from None
+        extractor.backbone = self.backbone  # the one that learns, not a copy of its weights
+        return extractor
 
     def unfreeze(self) -> None:
         """Let the backbone's weights learn."""
@@ -110,7 +111,7 @@ class Tuning:
     ) -> Regions:
         """Not rounded as in a store, for a gradient does not survive that; cells that see no image are masked."""
         pixels = torch.stack([extractor.preprocess(image) for image in images]).to(extractor.device)
-        features = (backbone or self.backbone)(pixels)
+        features = (backbone or extractor.backbone)(pixels)
         boxes = torch.stack(
             [grid_boxes(extractor.grid, window(image.size, extractor.spec.resize)) for image in images]
         ).to(extractor.device)
