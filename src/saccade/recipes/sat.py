@@ -19,7 +19,7 @@ PUBLISHED = {
 ABOUT = {"sat-soft": "soft attention", "sat-hard": "hard attention"}
 MEASURED = {
     "sat-soft": "64.3 / 46.2 / 32.4 / 22.4, METEOR 20.61, CIDEr 0.536 (development images, beam 5; two hours)",
-    "sat-hard": "62.3 / 44.1 / 30.4 / 20.8, METEOR 19.39, CIDEr 0.473 (the same; 10 epochs, trained with 256 pixels)",
+    "sat-hard": "62.3 / 44.1 / 30.4 / 20.8, METEOR 19.39, CIDEr 0.473 (development images, beam 5; 10 epochs, 256 px)",
 }
 MEASURED_SCENES = {
     "sat-soft": "94.7 % of the captions of the test scenes are true, 36 minutes on a CPU core",

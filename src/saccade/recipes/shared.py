@@ -43,8 +43,7 @@ def on_scenes(
 def captions_of_scenes(model: str, about: str, *, measured: str, sizes: dict[str, Any]) -> Recipe:
     """The captioner on the generated scenes: the same features, batches and optimiser for all.
 
-    The backbone learns along, for which place a thing has is a matter of one pixel. Images are read as they are: crops
-    and mirrors would make places wrong.
+    The backbone learns along. Images are read as they are: crops and mirrors would make places wrong.
     """
     return Recipe(
         name=f"{model}-scenes",
