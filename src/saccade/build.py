@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,16 @@ import torch
 from torch import nn
 
 from saccade.data import create_dataset
-from saccade.data.own import OwnData
-from saccade.data.records import SPLITS, AnsweringData, Caption, Corpus, Question, images_of
-from saccade.data.visual_genome import genome_questions
-from saccade.data.vqa import Vqa
+from saccade.data.records import ChecksImages, Corpus, images_of
 from saccade.errors import DataError, RecipeError, StoreError
 from saccade.features.extract import extract
 from saccade.features.spec import IMPORTED, POSITION_SIZE, FeatureSpec
 from saccade.features.store import FeatureStore
-from saccade.metrics.vqa import preprocess_answer
-from saccade.models import create_model, model_sizes, needs_locations
-from saccade.nn.text_encoders import FixedLengthGRU
+from saccade.models import create_model, model_sizes, needs_locations, output_of, required_sizes
 from saccade.progress import Report
-from saccade.recipe import CaptioningConfig, Card, Recipe
+from saccade.recipe import Card, Recipe
 from saccade.serial import to_dict
-from saccade.tasks import AnsweringTask, CaptioningTask, Task, TaskType
-from saccade.word_vectors import read_vectors, related_vectors
+from saccade.tasks import TASKS, Task
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,7 @@ class Setup:
     """What a recipe trains on."""
 
     data: Corpus
-    task: Task
+    task: Task[Any, Any, Any]
     store: FeatureStore
     facts: FeatureFacts
     train: Sequence[Any]
@@ -57,69 +51,43 @@ class Setup:
 def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
     """Read the data, extract or open the features, and make the task from the training split alone."""
     check_model(recipe)
+    kind = recipe.task.task()
     data = create_dataset(recipe.data.name, recipe.data.root, limit=recipe.data.limit)
-    train, val = (limited(data, split, recipe.data.limit, task_of(recipe)) for split in ("train", "val"))
+    train, val = (limited(data, split, recipe) for split in ("train", "val"))
     if not train or not val:
         raise DataError(f"{recipe.data.name}: expected data to train and validate on, got {len(train)} and {len(val)}")
     if recipe.data.train == "train+val":
         train, val = [*train, *val], []
-    for split, questions in {"training": train, "validation": val}.items():
-        counts = task_of(recipe).counts(questions)
+    for split, records in {"training": train, "validation": val}.items():
+        counts = kind.counts(records)
         report.say(f"{split}: " + ", ".join(f"{number:,} {what}" for what, number in counts.items()))
+    task = _task(recipe, train, val)  # before the features, so that hours of extraction are not for nothing
+    for remark in task.remarks(train):
+        report.say(remark)
     store = build_store(recipe, data, report, device)
-    train, val = (readable(questions, store, report) for questions in (train, val))
-    task: Task = task_of(recipe).build(train, recipe.task)  # type: ignore[arg-type]
-    if isinstance(task, AnsweringTask):
-        train = [*train, *_genome(recipe, train, task, report)]
-    task.check([*train, *val])
+    at_hand = readable(train, store.failed, report, kind.noun)
+    val = readable(val, store.failed, report, kind.noun)
+    if len(at_hand) < len(train):
+        train, task = at_hand, _task(recipe, at_hand, val)
+    further = task.further(recipe, train, report)
+    task.check(further)
     facts = FeatureFacts(store.spec, store.weights_hash, store.region_size, store.grid)
-    return Setup(data, task, store, facts, train, val)
+    return Setup(data, task, store, facts, [*train, *further], val)
 
 
-def _genome(recipe: Recipe, train: Sequence[Question], task: AnsweringTask, report: Report) -> Sequence[Question]:
-    """Visual Genome's questions about the training images whose answers are classes; none unless they are asked for."""
-    if not recipe.data.genome:
-        return ()
-    if not recipe.data.name.startswith("vqa"):
-        raise RecipeError(f"data.genome: only VQA's images have questions of Visual Genome, not {recipe.data.name}")
-    found = genome_questions(recipe.data.genome, images_of(train), task.answers, preprocess_answer)
-    report.say(f"Visual Genome: {len(found):,} further training questions")
-    return found
-
-
-def load_vectors(model: nn.Module, recipe: Recipe, setup: Setup, report: Report) -> None:
-    """Let the model's word embeddings start from the GloVe file that the recipe names, if it names one.
-
-    A second table, as BAN has, starts from what the words that share a question with each word mean. Raises DataError
-    for a file that holds no such vectors, RecipeError for a model that takes none or others.
-    """
-    if isinstance(recipe.task, CaptioningConfig) or not recipe.task.glove:
-        return
-    encoder = next((module for module in model.modules() if isinstance(module, FixedLengthGRU)), None)
-    if encoder is None:
-        raise RecipeError(f"{recipe.model} starts from no word vectors: leave out --task.glove")
-    vocabulary = setup.task.vocabulary
-    vectors, found = read_vectors(Path(recipe.task.glove), vocabulary.listed())
-    width = encoder.tables[0].embedding_dim
-    if vectors.shape[1] != width:
-        raise RecipeError(
-            f"task.glove: expected vectors of {width} numbers, {recipe.task.glove} has {vectors.shape[1]}; give "
-            f"another file, or set --sizes.embedding-size {vectors.shape[1]}"
-        )
-    report.say(f"word vectors: {found:,} of {len(vocabulary) - 2:,} words are in {recipe.task.glove}")
-    tables = [vectors]
-    if len(encoder.tables) > 1:
-        texts = [row[row > 0].tolist() for row in vocabulary.encode([q.text for q in setup.train]).ids]
-        tables.append(related_vectors(vectors, texts))
-    encoder.load_vectors(*tables)
+def _task(recipe: Recipe, train: Sequence[Any], val: Sequence[Any]) -> Task[Any, Any, Any]:
+    task = recipe.task.task().build(train, recipe.task)
+    task.check([*train, *val])
+    task.trainable(train)
+    return task
 
 
 def build_store(recipe: Recipe, data: Corpus, report: Report, device: torch.device) -> FeatureStore:
     """The features of every image of every split; extracted, or the extraction resumed, where that is not done."""
-    images = images_at_hand(data, recipe.data.limit, task_of(recipe))
+    images = images_at_hand(data, recipe.data.limit)
     if recipe.features.backbone == IMPORTED:
         return _imported_store(recipe, images)
-    if isinstance(data, Vqa):
+    if isinstance(data, ChecksImages):
         for split in data.splits:
             data.require_images(split)
     store = extract(
@@ -134,16 +102,9 @@ def build_store(recipe: Recipe, data: Corpus, report: Report, device: torch.devi
     return store
 
 
-def images_at_hand(data: Corpus, limit: int | None = None, task: TaskType | None = None) -> list[str]:
-    """The images of every split whose files are there, each once, or the first `limit` of each split.
-
-    By default those with questions, or with captions where the data has no questions.
-    """
-    if task is None:
-        questions = isinstance(data, AnsweringData) and not (isinstance(data, OwnData) and data.holds == "captions")
-        task = AnsweringTask if questions else CaptioningTask
-    splits = data.splits if isinstance(data, Vqa) else SPLITS
-    return list(dict.fromkeys(image for split in splits for image in images_of(limited(data, split, limit, task))))
+def images_at_hand(data: Corpus, limit: int | None = None) -> list[str]:
+    """The images of every split that is here, each once, or the first `limit` of each split."""
+    return list(dict.fromkeys(image for split in data.splits for image in data.images(split)[:limit]))
 
 
 def _imported_store(recipe: Recipe, images: Sequence[str]) -> FeatureStore:
@@ -172,14 +133,18 @@ def _check_width(recipe: Recipe, store: FeatureStore) -> None:
         )
 
 
-def readable(texts: Sequence[Any], store: FeatureStore, report: Report) -> Sequence[Any]:
-    """The texts whose images have features; says how many are left out because their images could not be read."""
-    kept = [text for text in texts if text.image in store]
-    if len(kept) < len(texts):
-        lost = [image for image in images_of(texts) if image not in store]
-        named = "; ".join(store.failed[image] for image in lost[:3]) + ("; ..." if len(lost) > 3 else "")
-        what = "captions" if isinstance(texts[0], Caption) else "questions"
-        report.say(f"{len(texts) - len(kept)} {what} left out, {len(lost)} images could not be read: {named}")
+def readable(records: Sequence[Any], failed: Mapping[str, str], report: Report, noun: str) -> Sequence[Any]:
+    """The records but for those about images that could not be read, for the reasons given; says how many are left out.
+
+    Raises DataError where none is left.
+    """
+    kept = [record for record in records if record.image not in failed]
+    if len(kept) < len(records):
+        lost = [image for image in images_of(records) if image in failed]
+        named = "; ".join(failed[image] for image in lost[:3]) + ("; ..." if len(lost) > 3 else "")
+        report.say(f"{len(records) - len(kept)} {noun} left out, {len(lost)} images could not be read: {named}")
+        if not kept:
+            raise DataError(f"none of the {len(lost)} images could be read: {named}")
     return kept
 
 
@@ -195,27 +160,28 @@ def store_path(recipe: Recipe) -> Path:
     )
 
 
-def task_of(recipe: Recipe) -> TaskType:
-    """The task that the recipe's settings are for."""
-    return CaptioningTask if isinstance(recipe.task, CaptioningConfig) else AnsweringTask
-
-
 def check_model(recipe: Recipe) -> None:
     """Refuse a model or sizes that cannot be, and a model of another task than the recipe's."""
-    num_answers = None if isinstance(recipe.task, CaptioningConfig) else 1
-    create_model(recipe.model, num_words=1, num_answers=num_answers, region_size=1, **recipe.sizes)
+    output, task = output_of(recipe.model), recipe.task.task()
+    if output is not task.Output:
+        does = next((kind for kind, config in TASKS.items() if config.task().Output is output), "another task")
+        raise RecipeError(
+            f"{recipe.model} is a model for {does}, the recipe is for {recipe.task.kind}, about {task.noun}: choose "
+            "another model or recipe"
+        )
+    create_model(recipe.model, region_size=1, **dict.fromkeys(required_sizes(recipe.model), 1), **recipe.sizes)
 
 
-def limited(data: Corpus, split: str, limit: int | None, task: TaskType = AnsweringTask) -> Sequence[Any]:
-    """The task's texts of a split, questions or captions, or those about its first `limit` images."""
-    texts = task.texts(data, split)
+def limited(data: Corpus, split: str, recipe: Recipe) -> Sequence[Any]:
+    """The task's records of a split, or those about its first so many images."""
+    records, limit = data.records(recipe.task.task().Record, split), recipe.data.limit
     if limit is None:
-        return texts
-    kept = set(images_of(texts)[:limit])
-    return [text for text in texts if text.image in kept]
+        return records
+    kept = set(images_of(records)[:limit])
+    return [record for record in records if record.image in kept]
 
 
-def build_model(recipe: Recipe, task: Task, facts: FeatureFacts) -> nn.Module:
+def build_model(recipe: Recipe, task: Task[Any, Any, Any], facts: FeatureFacts) -> nn.Module:
     """The recipe's model, freshly initialised, sized by its data.
 
     Raises RecipeError for a model with parameters per location where images differ in their regions.
@@ -226,8 +192,7 @@ def build_model(recipe: Recipe, task: Task, facts: FeatureFacts) -> nn.Module:
         )
     return create_model(
         recipe.model,
-        num_words=len(task.vocabulary),
-        num_answers=task.num_answers,
+        **task.sizes(),
         region_size=facts.region_size,
         num_regions=None if facts.grid is None else facts.grid[0] * facts.grid[1],
         **recipe.sizes,

@@ -1,8 +1,9 @@
 """The run directory: all that is needed to use a model anywhere, resume its training, and notice damage. No pickle.
 
-    recipe.json  tokenizer.json  answers.json  features.json   written once, before training
-    model.safetensors                                          the best weights so far, and the hashes of these files
-    metrics.json  log.jsonl  resume/step-*/                    results, one line per epoch, the state to go on from
+    recipe.json  features.json                  written once, before training; recipe.json has the format's number
+    tokenizer.json  answers.json                so are the files of the task: words, and what else it learnt
+    model.safetensors                           the best weights so far, and the hashes of all these files
+    metrics.json  log.jsonl  resume/step-*/     results, one line per epoch, the state to go on from
 
 Each file is written under a temporary name and renamed, so a run killed at any moment leaves whole files only.
 """
@@ -13,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,15 +26,14 @@ from torch import Tensor, nn
 
 from saccade.build import FeatureFacts, build_model, differing_fields
 from saccade.errors import RunError
-from saccade.recipe import CaptioningConfig, Recipe
+from saccade.recipe import Recipe, recipe_from_dict, recipe_to_dict
 from saccade.serial import from_dict, read_json, to_dict, write_json, write_text
-from saccade.tasks import AnsweringTask, CaptioningTask, Task
-from saccade.text import Vocabulary
+from saccade.tasks import Task
 
-RECIPE, TOKENIZER, ANSWERS, FEATURES = "recipe.json", "tokenizer.json", "answers.json", "features.json"
+RECIPE, FEATURES = "recipe.json", "features.json"
 MODEL, METRICS, LOG, RESUME = "model.safetensors", "metrics.json", "log.jsonl", "resume"
 AVERAGE = "average.safetensors"
-COMPANIONS = (RECIPE, TOKENIZER, ANSWERS, FEATURES)  # captioners have no answers
+ALWAYS = (RECIPE, FEATURES)  # beside the files of the task
 # What may differ between a run and its resumption without making it another run.
 # The number of epochs is not among them under a cosine schedule, which depends on it.
 RESUMABLE = ("epochs", "patience", "save_every", "devices", "accelerator", "strategy")
@@ -57,7 +58,7 @@ class LoadedRun:
 
     path: Path
     recipe: Recipe
-    task: Task
+    task: Task[Any, Any, Any]
     facts: FeatureFacts
     model: nn.Module
     backbone: dict[str, Tensor] | None = None
@@ -74,7 +75,7 @@ def check_writable(path: Path) -> None:
 
 def changes(path: Path, recipe: Recipe) -> dict[str, tuple[Any, Any]]:
     """The fields, with both values, that make the recipe of the run at this path another one than this."""
-    saved = from_dict(Recipe, read_json(path / RECIPE), where=RECIPE)
+    saved = read_recipe(path)
     free = {f"train.{field}" for field in RESUMABLE}
     free -= {"train.epochs"} if recipe.optim.schedule == "cosine" else set()
     return {name: pair for name, pair in differing_fields(saved, recipe).items() if name not in free}
@@ -109,24 +110,57 @@ def prepare(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> Non
         )
 
 
-def create(path: Path, recipe: Recipe, task: Task, facts: FeatureFacts) -> None:
+def read_recipe(path: Path) -> Recipe:
+    """The recipe of the run at this path."""
+    return recipe_from_dict(read_json(path / RECIPE), where=RECIPE)
+
+
+def create(path: Path, recipe: Recipe, task: Task[Any, Any, Any], facts: FeatureFacts) -> None:
     """Make the run directory with all that is known before training."""
     path.mkdir(parents=True, exist_ok=True)
-    write_json(path / RECIPE, to_dict(recipe))
-    task.vocabulary.save(path / TOKENIZER)
-    if isinstance(task, AnsweringTask):
-        write_json(path / ANSWERS, list(task.answers))
+    write_json(path / RECIPE, recipe_to_dict(recipe))
+    for name, text in task.files().items():
+        write_text(path / name, text)
     write_json(path / FEATURES, to_dict(facts))
+
+
+def resumed_task(path: Path, recipe: Recipe, found: Task[Any, Any, Any], facts: FeatureFacts) -> Task[Any, Any, Any]:
+    """The task of a run that is resumed, which must have learnt the same from its data as is found in them today.
+
+    Raises RunError where words or classes differ, or the regions are made with other weights: labels would be wrong.
+    """
+    saved = _load_task(path, recipe, list(found.files()))
+    for what, kept in saved.content().items():
+        now = found.content()[what]
+        if list(kept) != list(now):
+            gone, new = ([each for each in a if each not in set(b)] for a, b in ((kept, now), (now, kept)))
+            raise RunError(
+                f"{path} cannot be resumed, for the data changed: {what} were {len(kept):,} and are {len(now):,}"
+                f"{_named('gone', gone)}{_named('new', new)}; restore the data, or start anew with --overwrite"
+            )
+    before = from_dict(FeatureFacts, read_json(path / FEATURES), where=FEATURES)
+    if (before.weights_hash, before.region_size) != (facts.weights_hash, facts.region_size):
+        raise RunError(
+            f"{path} cannot be resumed, for its regions were made with other weights of {before.spec.backbone} than "
+            "those at hand: name the right ones, or start anew with --overwrite"
+        )
+    return saved
+
+
+def _named(how: str, names: Sequence[str]) -> str:
+    return f", {how}: {', '.join(map(repr, names[:5]))}{', ...' if len(names) > 5 else ''}" if names else ""
 
 
 def load(path: Path) -> LoadedRun:
     """Read a run back; raises RunError when a file is missing, altered, or does not fit the others."""
     if not path.is_dir():
         raise RunError(f"{path}: no such run directory; `saccade train RECIPE --out {path}` makes one")
-    if not any((path / name).exists() for name in (MODEL, *COMPANIONS)):
-        raise RunError(f"{path} is no run directory: expected the files {', '.join((MODEL, *COMPANIONS))} in it")
-    weights = _load_weights(path)  # first, for it tells altered files from wrong ones
-    recipe, task, facts = _load_companions(path)
+    if not any((path / name).exists() for name in (MODEL, *ALWAYS)):
+        raise RunError(f"{path} is no run directory: expected the files {', '.join((MODEL, *ALWAYS))} in it")
+    weights, files = _load_weights(path)  # first, for it tells altered files from wrong ones
+    recipe = read_recipe(path)
+    facts = from_dict(FeatureFacts, read_json(path / FEATURES), where=FEATURES)
+    task = _load_task(path, recipe, files)
     model, backbone = build_model(recipe, task, facts), None
     if recipe.train.finetune_from is not None:
         backbone, weights = _under("backbone.", weights), _under("model.", weights)
@@ -137,24 +171,23 @@ def load(path: Path) -> LoadedRun:
     return LoadedRun(path, recipe, task, facts, model.eval(), backbone)
 
 
-def _load_companions(path: Path) -> tuple[Recipe, Task, FeatureFacts]:
-    """The recipe, the task with its vocabularies, and how regions are made."""
-    recipe = from_dict(Recipe, read_json(path / RECIPE), where=RECIPE)
-    facts = from_dict(FeatureFacts, read_json(path / FEATURES), where=FEATURES)
-    vocabulary = Vocabulary.load(path / TOKENIZER)
-    if isinstance(recipe.task, CaptioningConfig):
-        return recipe, CaptioningTask(vocabulary, recipe.task), facts
-    answers = read_json(path / ANSWERS)
-    if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
-        raise RunError(f"{path / ANSWERS}: expected a list of answers; restore the file or train again")
-    return recipe, AnsweringTask(vocabulary, tuple(answers), recipe.task), facts
+def _load_task(path: Path, recipe: Recipe, names: Sequence[str]) -> Task[Any, Any, Any]:
+    """The task from its files in a run directory."""
+    try:
+        files = {name: (path / name).read_text(encoding="utf-8") for name in names if name not in ALWAYS}
+        return recipe.task.task().from_files(files, recipe.task)
+    except (FileNotFoundError, KeyError) as error:
+        name = Path(error.filename).name if isinstance(error, FileNotFoundError) else error.args[0]
+        raise RunError(f"{path / name} is missing: the run directory is incomplete, train it again") from None
+    except (RunError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: {error}") from None
 
 
-def save_model(path: Path, model: nn.Module) -> None:
+def save_model(path: Path, model: nn.Module, task: Task[Any, Any, Any]) -> None:
     """Write the best weights, together with the hashes of the files that give them meaning."""
     weights = _cpu(model.state_dict())
-    companions = [name for name in COMPANIONS if (path / name).exists()]
-    hashes = {name: _file_hash(path / name) for name in companions} | {"weights": _weights_hash(weights)}
+    names = [*ALWAYS, *task.files()]
+    hashes = {name: _file_hash(path / name) for name in names} | {"weights": _weights_hash(weights)}
     temporary = path / f".{MODEL}.tmp"
     temporary.write_bytes(save(weights, metadata=hashes))  # unlike save_file, with the permissions of other files
     temporary.replace(path / MODEL)
@@ -246,7 +279,8 @@ def _epochs_logged(path: Path) -> int:
     return (path / LOG).read_text(encoding="utf-8").count("\n") if (path / LOG).exists() else 0
 
 
-def _load_weights(path: Path) -> dict[str, Tensor]:
+def _load_weights(path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """The weights, and the names of the files that give them meaning, all as they were when the weights were saved."""
     file = path / MODEL
     if not file.exists():
         raise RunError(f"{file} is missing: training has not finished an epoch; go on with `--resume`")
@@ -256,16 +290,14 @@ def _load_weights(path: Path) -> dict[str, Tensor]:
         weights = load_file(file)
     except SafetensorError as error:
         raise RunError(f"{file} is damaged ({error}): restore it or train again") from None
-    if hashes.get("weights") != _weights_hash(weights):
+    if hashes.pop("weights", None) != _weights_hash(weights):
         raise RunError(f"{file} was altered: its weights are not those that were saved; restore it or train again")
-    for name in COMPANIONS:
-        if name not in hashes and name == ANSWERS:  # a captioner has none
-            continue
+    for name in {**dict.fromkeys(ALWAYS), **hashes}:
         if not (path / name).exists():
             raise RunError(f"{path / name} is missing: the run directory is incomplete; restore it or train again")
         if hashes.get(name) != _file_hash(path / name):
             raise RunError(f"{path / name} was altered since the model was saved; restore it or train again")
-    return weights
+    return weights, list(hashes)
 
 
 def _under(prefix: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,52 +1,35 @@
-"""A run and a split to metrics.json and predictions.jsonl."""
+"""A run and a split to metrics.json, predictions.jsonl and the result files of its task."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed
 from lightning_fabric import Fabric
-from torch import nn
 
 from saccade import checkpoint
-from saccade.build import build_store, limited, readable, task_of
+from saccade.build import build_store, limited, readable
+from saccade.checkpoint import LoadedRun
 from saccade.data import create_dataset
 from saccade.data.batches import deal, ordered_batches, prefetch
-from saccade.data.records import Corpus
-from saccade.data.scenes import Scenes
-from saccade.data.scenes_truth import is_true
-from saccade.data.vqa import Vqa
-from saccade.data.vqa_results import write_results
+from saccade.data.records import Corpus, images_of
+from saccade.devices import autocast, launch, make_fabric
 from saccade.errors import DataError, RecipeError, StoreError
-from saccade.features.tuning import Tuning
-from saccade.metrics.java import check_java, java_metrics
-from saccade.models import set_look
+from saccade.features.extract import Extractor, unreadable
 from saccade.progress import SILENT, Report
-from saccade.serial import write_json, write_text
-from saccade.tasks import CaptioningTask, Task
-from saccade.tasks.captioning import coco_references, coco_results
-from saccade.types import Regions
+from saccade.recipe import Recipe
+from saccade.serial import read_json, write_json, write_text
+from saccade.tasks import Task
+from saccade.tasks.base import Reader
 
-RESULTS = "results.json"
-
-
-@dataclass(frozen=True)
-class Captioning:
-    """How captions are searched for and scored where it is not as the recipe says; see `saccade.decoding.Search`.
-
-    `java` adds METEOR and SPICE, which need a Java program and the extra packages of saccade[java].
-    """
-
-    beam: int | None = None
-    length_penalty: float | None = None
-    look: str | None = None
-    java: bool = False
+PREDICTIONS = "predictions.jsonl"
 
 
 def evaluate(
@@ -57,113 +40,151 @@ def evaluate(
     root: str | None = None,
     weights: str | None = None,
     batch_size: int = 256,
-    captioning: Captioning = Captioning(),
+    options: Mapping[str, Any] | None = None,
     accelerator: str = "auto",
+    devices: int = 1,
+    strategy: str = "auto",
     report: Report = SILENT,
 ) -> dict[str, Any]:
-    """Evaluate a run on a split of its data set; writes `metrics.json` and `predictions.jsonl` into `out`.
+    """Evaluate a run on a split of its data set; returns what `metrics.json` holds.
 
-    For VQA also `results.json`, which the official server takes; there are no metrics where the answers are secret. For
-    captions `results.json` and `references.json` in COCO's formats.
+    That and `predictions.jsonl` are written into `out`, `<run>/<split>` by default, and what the task exports: VQA's
+    `results.json`, which the official server takes (there are no metrics where the answers are secret), or captions'
+    `results.json` and `references.json` in COCO's formats. Predictions are written before they are scored.
 
-    `out` is `<run>/<split>` by default; `root` names the folder of the corpus, and `weights` the file of the backbone's
-    weights, where they have moved since training.
+    `root` names the folder of the corpus, and `weights` the file of the backbone's weights, where they have moved since
+    training. `options` are the task's, those not named as the recipe says. Raises RecipeError for options that the task
+    or its model does not have.
     """
     if batch_size < 1:
-        raise RecipeError(f"batch_size: expected at least 1 question, got {batch_size}")
-    loaded = checkpoint.load(run)
-    task = _as_asked(loaded, captioning)
+        raise RecipeError(f"batch_size: expected at least 1 example, got {batch_size}")
+    fabric = make_fabric(accelerator, devices=devices, strategy=strategy)
     out = out or run / split
-    checkpoint.check_writable(out)
-    recipe = loaded.recipe
-    if weights is not None:
-        recipe = dataclasses.replace(recipe, features=dataclasses.replace(recipe.features, weights=weights))
-    data = create_dataset(recipe.data.name, recipe.data.root if root is None else root, limit=recipe.data.limit)
-    texts = limited(data, split, recipe.data.limit, task_of(recipe))
-    if not texts:
-        raise DataError(f"the {split} split of {recipe.data.name} is empty")
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=recipe.train.precision)
-    fabric.launch()
-    read: Callable[[Sequence[str]], Regions]
-    if loaded.backbone is None:
-        store = build_store(recipe, data, report, fabric.device)
-        texts = readable(texts, store, report)
-        if store.weights_hash != loaded.facts.weights_hash:
-            raise StoreError(
-                f"{store.path}: made with other backbone weights than the run was trained on; delete it to extract anew"
-            )
-        read = store.read
-    else:
-        read = Tuning(loaded.facts.spec, data.open_image, fabric.device, state=loaded.backbone).look
-    examples = task.examples(texts)
-    torch.manual_seed(recipe.train.seed)  # hard attention may be told to draw where it looks
-    predictions = predict(fabric, loaded.model.to(fabric.device), task, examples, read, batch_size, report=report)
-    counts = {what: number for what, number in task.counts(texts).items() if what != "answers"}
-    metrics = {"split": split, **counts, **(measure(task, data, predictions) if task.known(examples) else {})}
-    if captioning.java:
-        results = {prediction.image: prediction.caption for prediction in predictions}
-        metrics |= java_metrics(results, {prediction.image: prediction.references for prediction in predictions})
-    out.mkdir(parents=True, exist_ok=True)
-    if isinstance(data, Vqa):
-        write_results(out / RESULTS, {p.question.id: p.answers[0][0] for p in predictions})
-    if isinstance(task, CaptioningTask):
-        write_json(out / RESULTS, coco_results(predictions))
-        write_json(out / "references.json", coco_references(predictions))
-    write_text(
-        out / "predictions.jsonl", "".join(json.dumps(p.to_dict(), ensure_ascii=False) + "\n" for p in predictions)
+    work = partial(
+        _evaluate,
+        run=run,
+        split=split,
+        out=out,
+        root=root,
+        weights=weights,
+        batch_size=batch_size,
+        options=dict(options or {}),
+        report=report,
     )
-    write_json(out / checkpoint.METRICS, metrics)
+    launch(fabric, work)
+    metrics: dict[str, Any] = read_json(out / checkpoint.METRICS)
     return metrics
 
 
-def _as_asked(loaded: checkpoint.LoadedRun, captioning: Captioning) -> Task:
-    """The run's task, captions searched for as asked."""
-    if captioning.look is not None:
-        set_look(loaded.model, captioning.look)
-    if not isinstance(loaded.task, CaptioningTask):
-        if captioning != Captioning():
-            raise RecipeError("beam, length penalty, look and java are for runs that write captions")
-        return loaded.task
-    if captioning.java:
-        check_java()
-    search = loaded.task.searching(beam=captioning.beam, length_penalty=captioning.length_penalty)
-    return CaptioningTask(loaded.task.vocabulary, loaded.task.config, search)
+def _evaluate(
+    fabric: Fabric,
+    *,
+    run: Path,
+    split: str,
+    out: Path,
+    root: str | None,
+    weights: str | None,
+    batch_size: int,
+    options: dict[str, Any],
+    report: Report,
+) -> None:
+    report = report if fabric.is_global_zero else SILENT
+    loaded = checkpoint.load(run)
+    recipe, task = loaded.recipe, loaded.task
+    chosen = recipe.task.options(**options)
+    task.check_options(loaded.model, chosen)
+    checkpoint.check_writable(out)
+    if weights is not None:
+        recipe = dataclasses.replace(recipe, features=dataclasses.replace(recipe.features, weights=weights))
+    data = create_dataset(recipe.data.name, recipe.data.root if root is None else root, limit=recipe.data.limit)
+    records = limited(data, split, recipe)
+    if not records:
+        raise DataError(f"the {split} split of {recipe.data.name} is empty")
+    arithmetic = partial(autocast, recipe.train.precision, fabric.device)
+    with fabric.rank_zero_first():  # the first process extracts the features, the others find them made
+        read, failed = _reader(loaded, recipe, data, images_of(records), report, fabric.device)
+    records = readable(records, failed, report, task.noun)
+    examples = task.examples(records)
+    predictions = predict(
+        fabric,
+        loaded.model.to(fabric.device),
+        task,
+        examples,
+        read,
+        batch_size,
+        options=chosen,
+        seed=recipe.train.seed,
+        arithmetic=arithmetic,
+        report=report,
+    )
+    if fabric.is_global_zero:
+        counts = {what: number for what, number in task.counts(records).items() if what in (task.noun, "images")}
+        _write(out, task, predictions, data)
+        scores = task.metrics(predictions, data, chosen) if task.known(examples) else {}
+        write_json(out / checkpoint.METRICS, {"split": split, **counts, **scores})
+    fabric.barrier()
 
 
-def measure(task: Task, data: Corpus, predictions: Sequence[Any]) -> dict[str, float]:
-    """The task's metrics, and whether captions of generated scenes are true of them."""
-    found = dict(task.metrics(predictions))
-    if isinstance(task, CaptioningTask) and isinstance(data, Scenes):
-        found["truth"] = sum(is_true(p.caption, data.scene(p.image)) for p in predictions) / len(predictions)
-    return found
+def _reader(
+    loaded: LoadedRun, recipe: Recipe, data: Corpus, images: Sequence[str], report: Report, device: torch.device
+) -> tuple[Reader, Mapping[str, str]]:
+    """From images to regions as the run was trained on them, and which images cannot be read, for which reasons."""
+    if loaded.backbone is not None:
+        extractor = Extractor(
+            loaded.facts.spec,
+            device=device,
+            state=loaded.backbone,
+            autocast=partial(autocast, recipe.train.precision, device),
+        )
+        return extractor.reader(data.open_image), unreadable(images, data.open_image)
+    store = build_store(recipe, data, report, device)
+    if store.weights_hash != loaded.facts.weights_hash:
+        raise StoreError(
+            f"{store.path}: made with other backbone weights than the run was trained on; delete it to extract anew"
+        )
+    return store.read, store.failed
+
+
+def _write(out: Path, task: Task[Any, Any, Any], predictions: Sequence[Any], data: Corpus) -> None:
+    """The predictions and what the task exports of them."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, value in task.exports(predictions, data).items():
+        write_text(out / name, json.dumps(value, ensure_ascii=False) + "\n")
+    lines = (json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n" for prediction in predictions)
+    write_text(out / PREDICTIONS, "".join(lines))
 
 
 def predict(
     fabric: Fabric,
-    model: nn.Module,
-    task: Task,
+    model: torch.nn.Module,
+    task: Task[Any, Any, Any],
     examples: Sequence[Any],
-    read: Callable[[Sequence[str]], Regions],
+    read: Reader,
     batch_size: int,
     *,
+    options: Any,
+    seed: int,
+    arithmetic: Callable[[], AbstractContextManager[Any]],
     attention: bool = True,
     report: Report = SILENT,
 ) -> list[Any]:
     """The model's prediction for every example of the task, in order; processes share the work and all get all of it.
 
-    With `attention` each prediction says also where the model looked, for the texts whose boxes are known.
+    With `attention` each prediction says also where the model looked, for the examples whose boxes are known.
     """
     batches = ordered_batches([example.image for example in examples], batch_size)
     shares = [deal(batch, fabric.global_rank, fabric.world_size) for batch in batches]
     shares = [share for share in shares if share]
-    loaded = prefetch(lambda share: task.gather([examples[i] for i in share], read), shares)
+    loaded = prefetch(lambda share: task.stack([examples[i] for i in share], read), shares)
+    generator = torch.Generator(fabric.device).manual_seed(seed + fabric.global_rank)
     model.eval()
     found: list[tuple[int, Any]] = []
     with torch.inference_mode():
         for done, (share, batch) in enumerate(zip(shares, loaded, strict=True), start=1):
-            batch = batch.to(fabric.device)  # noqa: PLW2901
-            with fabric.autocast():
-                predictions = task.predict(model, batch, attention=attention)
+            with arithmetic():
+                predictions = task.predict(
+                    model, batch.to(fabric.device), options, attention=attention, generator=generator
+                )
             found += zip(share, predictions, strict=True)
             report.advance("evaluate", done, len(shares), "batches")
     if fabric.world_size > 1:

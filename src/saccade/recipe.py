@@ -6,13 +6,19 @@ Each field's docstring is its help on the command line, where every field can be
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import tyro
 
-from saccade.errors import RecipeError
+from saccade.errors import RecipeError, RunError
 from saccade.features.spec import FeatureSpec
+from saccade.serial import from_dict, to_dict
+from saccade.tasks import AnsweringConfig, TaskConfig, task_config
+
+# Of the run directory. 1: written before there was a number; the task's kind followed from its fields.
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -43,52 +49,6 @@ class DataConfig:
     """Use the first so many images of each split only."""
     store: str = ""
     """Folder of the region features, extracted there when missing; by default one below `stores`."""
-
-
-@dataclass(frozen=True)
-class AnsweringConfig:
-    """How questions and answers become classes and scores."""
-
-    answers: int = 2000
-    """Keep the so many most frequent answers of the training split as classes."""
-    min_answer_count: int = 1
-    """Of these, keep the answers that so many training questions have."""
-    targets: Literal["hard", "annotators", "soft", "ban"] = "hard"
-    """hard: softmax, the annotators' most frequent answer; annotators: softmax, the share of annotators with each
-    answer, which is the mean of sampling one of them; soft: a sigmoid per class, the official scores; ban: the same
-    from the answers as they were written, by the table of BAN's authors."""
-    scoring: Literal["vqa", "daquar"] = "vqa"
-    """vqa: the official VQA accuracy; daquar: exact answer sets and WUPS."""
-    min_word_count: int = 1
-    """Words rarer than this in the training questions are unknown."""
-    max_words: int = 50
-    """Questions are cut after so many words."""
-    glove: str = ""
-    """Text file of GloVe word vectors to start from, for the models that take some."""
-
-
-@dataclass(frozen=True)
-class CaptioningConfig:
-    """How captions become words to predict, and how captions are found when validating."""
-
-    words: int = 10_000
-    """Keep the so many most frequent words of the training captions, counting those for padding, unknown and end."""
-    min_word_count: int = 1
-    """Of these, keep the words that the training captions have so many times."""
-    max_words: int = 99
-    """Captions of more words are not trained on."""
-    batches: Literal["length", "padded"] = "length"
-    """length: the captions of a batch have the same number of words, as in the paper; padded: any captions."""
-    label_smoothing: float = 0.0
-    """Share of each target's probability that is spread over all words."""
-    beam: int = 1
-    """Hypotheses kept when decoding; 1 takes the most probable word each time."""
-    max_length: int = 30
-    """Most words of a decoded caption."""
-    min_length: int = 1
-    """Fewest words of a decoded caption."""
-    length_penalty: float = 0.0
-    """Hypotheses are ranked by their log-probability over their length to this power; 0 ranks by the sum."""
 
 
 @dataclass(frozen=True)
@@ -186,8 +146,8 @@ class Recipe:
     """Model, one of `saccade list models`."""
     data: DataConfig
     features: FeatureSpec
-    task: tyro.conf.AvoidSubcommands[AnsweringConfig | CaptioningConfig] = AnsweringConfig()
-    """What the texts are, questions with answers or captions, and how they become batches and predictions."""
+    task: TaskConfig = AnsweringConfig()
+    """What the texts are, and how they become batches and predictions."""
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     sizes: dict[str, Any] = field(default_factory=dict)
@@ -199,7 +159,7 @@ class Recipe:
         for what, value in {"train.epochs": self.train.epochs, "train.batch_size": self.train.batch_size,
                             "train.accumulate": self.train.accumulate, "train.devices": self.train.devices,
                             "train.save_every": self.train.save_every, "optim.lr": self.optim.lr,
-                            "optim.period": self.optim.period, **_counts(self.task)}.items():  # fmt: skip
+                            "optim.period": self.optim.period}.items():  # fmt: skip
             if value <= 0:
                 raise RecipeError(f"{what}: expected a number above 0, got {value}")
         if not 0 <= self.train.average < 1:
@@ -227,7 +187,7 @@ class Recipe:
             self,
             data=dataclasses.replace(self.data, limit=min(self.data.limit or 24, 24)),
             features=features,
-            task=_smoke_task(self.task),
+            task=self.task.smoke(),
             train=dataclasses.replace(
                 self.train,
                 epochs=min(self.train.epochs, 2),
@@ -237,13 +197,21 @@ class Recipe:
         )
 
 
-def _counts(task: AnsweringConfig | CaptioningConfig) -> dict[str, int]:
-    """The task's numbers that must be above 0, by dotted name."""
-    names = ("answers", "words", "max_words", "beam", "max_length")
-    return {f"task.{name}": getattr(task, name) for name in names if hasattr(task, name)}
+def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as recipe.json has it: its fields, and the version of the run directory's format."""
+    return {"format": FORMAT, **to_dict(recipe)}
 
 
-def _smoke_task(task: AnsweringConfig | CaptioningConfig) -> AnsweringConfig | CaptioningConfig:
-    if isinstance(task, CaptioningConfig):
-        return dataclasses.replace(task, min_word_count=1, max_length=min(task.max_length, 12))
-    return dataclasses.replace(task, glove="", min_answer_count=1)
+def recipe_from_dict(values: Mapping[str, Any], *, where: str = "recipe.json") -> Recipe:
+    """The recipe of those values, of this format or an earlier one.
+
+    Raises RunError for a later format, UnknownNameError for a field that there is not, RecipeError for a value that
+    cannot be.
+    """
+    values = dict(values)
+    version = values.pop("format", 1)
+    if not isinstance(version, int) or version > FORMAT:
+        raise RunError(f"{where}: written in format {version!r}, this Saccade reads up to {FORMAT}: upgrade it")
+    if isinstance(values.get("task"), Mapping):
+        values["task"] = task_config(values["task"], where=f"{where}.task")
+    return from_dict(Recipe, values, where=where)

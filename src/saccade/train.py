@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from saccade import checkpoint
-from saccade.build import Setup, build, build_model, load_vectors
+from saccade.build import Setup, build, build_model
 from saccade.checkpoint import Progress
 from saccade.data.batches import deal, prefetch
-from saccade.errors import DataError, RecipeError, RunError
-from saccade.evaluate import measure, predict
+from saccade.errors import RecipeError, RunError
+from saccade.evaluate import predict
 from saccade.features.tuning import Together, Tuning
 from saccade.optim import build_average, build_optimizer, learning_rate
 from saccade.progress import SILENT, Report
@@ -57,9 +58,11 @@ def _run(fabric: Fabric, *, recipe: Recipe, out: Path, resume: bool, overwrite: 
     fabric.barrier()
     with fabric.rank_zero_first():  # the first process extracts the features, the others find them made
         setup = build(recipe, report if fabric.is_global_zero else SILENT, fabric.device)
+    if resume and (out / checkpoint.FEATURES).exists():
+        setup = replace(setup, task=checkpoint.resumed_task(out, recipe, setup.task, setup.facts))
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe, setup.task, setup.facts)
-    load_vectors(model, recipe, setup, report if fabric.is_global_zero else SILENT)
+    setup.task.prepare(model, setup.train, report if fabric.is_global_zero else SILENT)
     tuning = _tuning(recipe, setup, fabric)
     if tuning is not None:
         model = Together(model, tuning.backbone)
@@ -120,9 +123,7 @@ class _Loop:
         self.writer = _tensorboard(out) if fabric.is_global_zero else None
         self.tuning, self.tuned = tuning, False
         self.average, self.kept = average, model if average is None else average.module
-        self.texts = setup.task.trainable(setup.train)
-        if not self.texts:
-            raise DataError("no training caption is short enough: raise --task.max-words")
+        self.records = setup.task.trainable(setup.train)
 
     def fit(self, wrapped: Any, optimizer: Any) -> None:
         """Epochs until the last, or until the metric has not risen for `patience` of them."""
@@ -136,7 +137,7 @@ class _Loop:
 
     def _epoch(self, wrapped: Any, optimizer: Any) -> None:
         fabric, progress, config = self.fabric, self.progress, self.recipe.train
-        batches = self.setup.task.batches(self.texts, config, progress.epoch)
+        batches = self.setup.task.batches(self.records, config, progress.epoch)
         wrapped.train()
         total = torch.tensor(progress.loss_sum / fabric.world_size, dtype=torch.float64, device=fabric.device)
         todo = batches[progress.batch :]
@@ -177,15 +178,16 @@ class _Loop:
 
     def _step(self, wrapped: Any, optimizer: Any, loaded: Iterator[tuple[Any, float]], size: int) -> torch.Tensor:
         """One optimiser step on the mean loss of the whole batch, however divided; returns this process's sum."""
-        fabric, accumulate = self.fabric, self.recipe.train.accumulate
+        fabric, task, accumulate = self.fabric, self.setup.task, self.recipe.train.accumulate
+        # Processes average their gradients: each weighs its share of the sum by their number, a whole sum counts once.
+        times = fabric.world_size if task.separable else 1
         total = torch.zeros((), dtype=torch.float64, device=fabric.device)
         for part in range(accumulate):
             collated, weight = next(loaded)
             batch = collated.to(fabric.device)
             with fabric.no_backward_sync(wrapped, enabled=part < accumulate - 1):
-                loss = weight * self.setup.task.loss(wrapped(batch.regions, batch.words, attention=False), batch)
-                # Processes average their gradients, so each weighs its share of the sum by their number.
-                fabric.backward(loss * (self.recipe.optim.loss_weight * fabric.world_size / size))
+                loss = weight * task.loss(wrapped, batch, partial(gather_rows, fabric, kept=weight > 0))
+                fabric.backward(loss * (self.recipe.optim.loss_weight * times / size))
             total += loss.detach().double()
         self._clip(wrapped, optimizer)
         optimizer.step()
@@ -208,9 +210,9 @@ class _Loop:
 
     def _collate(self, share: tuple[list[int], float]) -> tuple[Any, float]:
         indices, weight = share
-        texts = [self.texts[i] for i in indices]
+        records = [self.records[i] for i in indices]
         read = self.tuning.read if self.tuning is not None and self.tuned else self.setup.store.read
-        return self.setup.task.collate(texts, read, grouped=self.recipe.train.group_by_image), weight
+        return self.setup.task.collate(records, read, grouped=self.recipe.train.group_by_image), weight
 
     def _sum_loss(self, total: torch.Tensor) -> None:
         summed = self.fabric.all_reduce(total.clone(), reduce_op="sum")
@@ -228,7 +230,7 @@ class _Loop:
         record = {
             "epoch": progress.epoch + 1,
             "step": progress.step,
-            "loss": progress.loss_sum / len(self.texts),
+            "loss": progress.loss_sum / len(self.records),
             "lr": self.optimizer.param_groups[0]["lr"],
             "seconds": round(seconds, 3),
             "examples_per_second": round(examples / seconds, 1),
@@ -242,7 +244,7 @@ class _Loop:
         if self.fabric.is_global_zero:
             checkpoint.append_log(self.out, record)
             if better:
-                checkpoint.save_model(self.out, self.kept)
+                checkpoint.save_model(self.out, self.kept, self.setup.task)
                 split = {"split": "val"} if metrics else {"loss": record["loss"]}
                 write_json(self.out / checkpoint.METRICS, {**split, "epoch": progress.epoch, **metrics})
             if self.writer is not None:
@@ -267,8 +269,20 @@ class _Loop:
             if self.tuning is not None and self.tuned:
                 read = partial(self.tuning.look, backbone=model.backbone)
             model = model.model
-        predictions = predict(self.fabric, model, setup.task, examples, read, size, attention=False)
-        metrics = measure(setup.task, setup.data, predictions)
+        options = self.recipe.task.options()
+        predictions = predict(
+            self.fabric,
+            model,
+            setup.task,
+            examples,
+            read,
+            size,
+            options=options,
+            seed=self.recipe.train.seed,
+            arithmetic=self.fabric.autocast,
+            attention=False,
+        )
+        metrics = setup.task.metrics(predictions, setup.data, options)
         if metric not in metrics:
             raise RecipeError(f"train.metric: no validation metric named {metric!r}; there are {', '.join(metrics)}")
         return metrics

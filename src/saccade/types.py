@@ -8,8 +8,9 @@ None of these is changed once made; they are not frozen only because Lightning F
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -78,6 +79,10 @@ class Regions:
         boxes = None if self.boxes is None else self.boxes[image][mask][None]
         return Regions(self.features[image][mask][None], mask[mask][None], boxes, self.grid)
 
+    def of_text(self, text: int) -> Regions:
+        """The regions of the image that a text of the batch is about, without those that only pad it."""
+        return self.row(text if self.grouping is None else int(self.grouping.image[text]))
+
     def per_text(self, of_images: Tensor) -> Tensor:
         """Rows of a per-image tensor, one per text: a gather when the batch is grouped, else the tensor itself."""
         return of_images if self.grouping is None else of_images[self.grouping.image]
@@ -109,6 +114,18 @@ class AttentionMap:
     axes: tuple[str, ...]
     name: str
     kind: Literal["joint", "rows", "raw"] = "joint"
+
+    def of(self, text: int, masks: Mapping[str, Bool[Tensor, " places"]]) -> AttentionMap:
+        """The map of one text in a batch of 1, without padding, in float32 on the CPU; masks are the text's, by axis."""
+        weights = self.weights[text]
+        for dimension, axis in enumerate(self.axes):
+            if axis in masks:
+                weights = weights.index_select(dimension, masks[axis].to(weights.device).nonzero()[:, 0])
+        return dataclasses.replace(self, weights=weights[None].float().cpu())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values of a map in a batch of 1."""
+        return {"name": self.name, "axes": list(self.axes), "weights": self.weights[0].tolist()}
 
 
 @dataclass(eq=False)

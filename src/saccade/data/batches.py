@@ -12,11 +12,11 @@ import numpy as np
 T = TypeVar("T")
 R = TypeVar("R")
 
-# A group is the indices of questions that share an image; a batch is a list of groups.
-Batch = list[list[int]]
+# The indices of the records of a batch, in groups that share an image.
+Indices = list[list[int]]
 
 
-def shuffled_batches(images: Sequence[str], batch_size: int, *, seed: int, epoch: int, grouped: bool) -> list[Batch]:
+def shuffled_batches(images: Sequence[str], batch_size: int, *, seed: int, epoch: int, grouped: bool) -> list[Indices]:
     """The batches of one epoch, the same for the same seed and epoch on every machine.
 
     `images[i]` is the image of question i. Grouped, the questions of an image stay together and a batch ends with the
@@ -24,7 +24,7 @@ def shuffled_batches(images: Sequence[str], batch_size: int, *, seed: int, epoch
     """
     groups = _by_image(images) if grouped else [[i] for i in range(len(images))]
     order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(len(groups))
-    batches: list[Batch] = [[]]
+    batches: list[Indices] = [[]]
     filled = 0
     for group in (groups[i] for i in order):
         if filled >= batch_size:
@@ -35,7 +35,7 @@ def shuffled_batches(images: Sequence[str], batch_size: int, *, seed: int, epoch
     return batches
 
 
-def length_batches(lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int) -> list[Batch]:
+def length_batches(lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int) -> list[Indices]:
     """The batches of one epoch, each of texts of one length, in random order; the last of a length may be smaller."""
     draws = np.random.Generator(np.random.PCG64([seed, epoch]))
     by_length: dict[int, list[int]] = {}
@@ -49,9 +49,9 @@ def length_batches(lengths: Sequence[int], batch_size: int, *, seed: int, epoch:
     return [batches[i] for i in draws.permutation(len(batches))]
 
 
-def ordered_batches(images: Sequence[str], batch_size: int) -> list[Batch]:
+def ordered_batches(images: Sequence[str], batch_size: int) -> list[Indices]:
     """Batches for evaluation: every question once, grouped by image, in order of the images' first appearance."""
-    batches: list[Batch] = [[]]
+    batches: list[Indices] = [[]]
     for group in _by_image(images):
         if sum(map(len, batches[-1])) >= batch_size:
             batches.append([])
@@ -59,7 +59,7 @@ def ordered_batches(images: Sequence[str], batch_size: int) -> list[Batch]:
     return batches
 
 
-def deal(batch: Batch, part: int, parts: int) -> list[int]:
+def deal(batch: Indices, part: int, parts: int) -> list[int]:
     """The question indices of one of `parts` shares of a batch, as equal as whole groups allow; it may be empty."""
     return [index for group in batch[part::parts] for index in group]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from saccade.features.spec import FeatureSpec
-from saccade.recipe import AnsweringConfig, Card, DataConfig, OptimConfig, Recipe, TrainConfig
+from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
+from saccade.tasks import AnsweringConfig
 from saccade.recipes.shared import NOT_MEASURED, on_daquar, on_scenes
 
 ABOUT = {

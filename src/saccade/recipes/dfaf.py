@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from saccade.recipe import AnsweringConfig, Card, DataConfig, OptimConfig, Recipe, TrainConfig
+from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
+from saccade.tasks import AnsweringConfig
 from saccade.recipes.shared import BOTTOM_UP, NOT_MEASURED, on_daquar, on_scenes
 
 SMALL = {

@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from saccade.features.spec import FeatureSpec
-from saccade.recipe import AnsweringConfig, CaptioningConfig, Card, DataConfig, OptimConfig, Recipe, TrainConfig
+from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
+from saccade.tasks import AnsweringConfig, CaptioningConfig
 
 SCENES = FeatureSpec(backbone="scenes-cnn", image_size=96, positions=True)
 MOBILENET = FeatureSpec(backbone="mobilenetv2_100", image_size=224, positions=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from saccade.features.spec import FeatureSpec
-from saccade.recipe import AnsweringConfig, Card, DataConfig, OptimConfig, Recipe, TrainConfig
+from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
+from saccade.tasks import AnsweringConfig
 from saccade.recipes.shared import NOT_MEASURED, on_daquar, on_scenes
 
 # timm has no GoogLeNet. Its Inception of a later version gives 8 x 8 regions; the authors fine-tuned theirs (7 x 7).

@@ -16,7 +16,7 @@ from saccade.types import AttentionMap, Regions
 
 
 @dataclass(frozen=True)
-class Look:
+class Measured:
     """One step's attention over regions: did it point at a box, how much lay in the boxes, how spread was it."""
 
     step: str
@@ -28,17 +28,17 @@ class Look:
 MEASURES = ("pointing_accuracy", "attention_mass", "attention_entropy")
 
 
-def looks_of(
+def measure_attention(
     attention: Sequence[AttentionMap], regions: Regions, questions: Sequence[Question]
-) -> list[tuple[Look, ...]]:
-    """The looks of each question of a batch, a step after the other; none for a question without boxes.
+) -> list[tuple[Measured, ...]]:
+    """What is measured of each question of a batch, a step after the other; nothing for a question without boxes.
 
     Of a model without maps over regions alone, those that its words look with are taken, summed over words and heads.
     """
     asked = [i for i, question in enumerate(questions) if question.boxes]
     maps = [each for each in attention if each.axes == ("regions",)]
     maps = maps or [each for each in attention if each.axes[-2:] == ("words", "regions") and each.kind != "raw"]
-    looks: list[list[Look]] = [[] for _ in questions]
+    found: list[list[Measured]] = [[] for _ in questions]
     if not asked or not maps:
         return [() for _ in questions]
     if regions.boxes is None:
@@ -55,8 +55,8 @@ def looks_of(
             strict=True,
         )
         for i, *values in measured:
-            looks[i].append(Look(each.name, *values))
-    return [tuple(steps) for steps in looks]
+            found[i].append(Measured(each.name, *values))
+    return [tuple(steps) for steps in found]
 
 
 def pointing_of_words(
@@ -81,14 +81,14 @@ def pointing_of_words(
     return [tuple(found) for found in hits]
 
 
-def looking_metrics(looks: Sequence[tuple[Look, ...]], *, steps: bool = True) -> dict[str, float]:
+def attention_metrics(measured: Sequence[tuple[Measured, ...]], *, steps: bool = True) -> dict[str, float]:
     """The means over questions: of the last step, and with `steps` of each step by name."""
-    if not looks:
+    if not measured:
         return {}
-    found = {name: _mean([getattr(steps_of_one[-1], name) for steps_of_one in looks]) for name in MEASURES}
-    for number, step in enumerate(looks[0] if steps else ()):
+    found = {name: _mean([getattr(steps_of_one[-1], name) for steps_of_one in measured]) for name in MEASURES}
+    for number, step in enumerate(measured[0] if steps else ()):
         key = step.step.replace(" ", "_")
-        found |= {f"{name}_{key}": _mean([getattr(one[number], name) for one in looks]) for name in MEASURES}
+        found |= {f"{name}_{key}": _mean([getattr(one[number], name) for one in measured]) for name in MEASURES}
     return found
 
 

@@ -1,0 +1,1 @@
+"""Answering questions about images. Nothing here is loaded before it is asked for."""

@@ -1,0 +1,305 @@
+"""Answering questions about images: questions to batches, batches to a loss, logits to answers, answers to metrics.
+
+Blind to which model answers: anything that maps (Regions, Words) to Answers will do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from saccade.data.records import Corpus, ExportsAnswers, Question, images_of
+from saccade.data.split import count_questions
+from saccade.data.visual_genome import genome_questions
+from saccade.errors import DataError, RecipeError, RunError
+from saccade.metrics.vqa import answer_list, best_choice, normalize_answer, preprocess_answer
+from saccade.progress import Report
+from saccade.tasks.answering.config import AnsweringConfig, AnsweringOptions
+from saccade.tasks.answering.glove import start_from_glove
+from saccade.tasks.answering.reply import AnswerReply
+from saccade.tasks.answering.scoring import SCORING, merged_answers
+from saccade.tasks.answering.targets import Targets
+from saccade.tasks.base import Gather, Picture, Reader, Task
+from saccade.tasks.pointing import Measured, attention_metrics, measure_attention
+from saccade.tasks.reading import read_regions
+from saccade.text import Vocabulary
+from saccade.types import Answers, Regions, Words
+
+TOKENIZER, ANSWERS = "tokenizer.json", "answers.json"
+LISTED = 5  # a remark names so many answers
+
+
+@dataclass(frozen=True, eq=False)
+class QuestionBatch:
+    """Questions ready for a model; `targets` are class ids [B] when hard, scores [B, C] otherwise."""
+
+    regions: Regions
+    words: Words
+    targets: Tensor
+    questions: tuple[Question, ...]
+
+    def to(self, device: torch.device | str) -> QuestionBatch:
+        """The same batch on another device."""
+        return QuestionBatch(self.regions.to(device), self.words.to(device), self.targets.to(device), self.questions)
+
+
+@dataclass(frozen=True)
+class AnswerPrediction:
+    """What a model answered to a question, what that earned, and where it looked (per step; empty without boxes).
+
+    ``accuracy`` is None for a question without annotators.
+    """
+
+    question: Question
+    answers: tuple[tuple[str, float], ...]
+    accuracy: float | None
+    attention: tuple[Measured, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for predictions.jsonl."""
+        (answer, probability), *_ = self.answers
+        return {
+            "id": self.question.id,
+            "image": self.question.image,
+            "question": self.question.text,
+            "type": self.question.kind,
+            "answer": answer,
+            "probability": round(probability, 6),
+            "answers": list(self.question.answers),
+            "accuracy": self.accuracy,
+        }
+
+
+class AnsweringTask(Task[Question, Question, AnswerPrediction]):
+    """Classification over the answers of the training split; words and answers are kept with the run."""
+
+    Config, Record, Output = AnsweringConfig, Question, Answers
+    noun, metric = "questions", "accuracy"
+    usage = "saccade ask, or Predictor.ask"
+
+    def __init__(self, vocabulary: Vocabulary, answers: tuple[str, ...], config: AnsweringConfig) -> None:
+        self.vocabulary, self.answers, self.config = vocabulary, answers, config
+        self._scoring = SCORING[config.scoring]
+        self._targets = Targets(answers, self._scoring, config.targets)
+
+    @classmethod
+    def build(cls, records: Sequence[Question], config: AnsweringConfig) -> AnsweringTask:
+        """The task whose words and answers are those of the training questions given.
+
+        A question counts for one answer: the corpus's own label, or the one that most annotators gave; ties go to the
+        one given first. Raises DataError when no answer is frequent enough.
+        """
+        texts = (question.text for question in records)
+        vocabulary = Vocabulary.build(texts, tokeniser=config.words, min_count=config.min_word_count)
+        labels = (SCORING[config.scoring].label(question, config.targets) for question in records)
+        answers = answer_list(labels, most=config.answers, at_least=config.min_answer_count)
+        if not answers:
+            raise DataError(f"no answer is that of {config.min_answer_count} questions: lower --task.min-answer-count")
+        return cls(vocabulary, answers, config)
+
+    def files(self) -> dict[str, str]:
+        """The words and the answers."""
+        answers = json.dumps(self.answers, indent=2, ensure_ascii=False) + "\n"
+        return {TOKENIZER: self.vocabulary.to_json(), ANSWERS: answers}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, str], config: AnsweringConfig) -> AnsweringTask:
+        """The task of a run; raises RunError for a file that is not as expected."""
+        try:
+            answers = json.loads(files[ANSWERS])
+        except json.JSONDecodeError as error:
+            raise RunError(f"{ANSWERS} is not valid JSON ({error}): it was altered or cut short") from None
+        if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
+            raise RunError(f"{ANSWERS}: expected a list of answers; restore the file or train again")
+        return cls(Vocabulary.from_json(files[TOKENIZER]), tuple(answers), config)
+
+    def content(self) -> dict[str, Sequence[str]]:
+        """Words and answers, in the order of their numbers."""
+        return {"words": self.vocabulary.known_words(), "answers": self.answers}
+
+    def sizes(self) -> dict[str, int]:
+        """How many words and answers there are."""
+        return {"num_words": len(self.vocabulary), "num_answers": len(self.answers)}
+
+    def remarks(self, records: Sequence[Question]) -> list[str]:
+        """Which answers, written differently, count as the same, and which as none."""
+        merged = merged_answers((answer for question in records for answer in question.answers), self._scoring)
+        said = [f"{' = '.join(map(repr, spellings))}" for spellings in merged.values()]
+        if not said:
+            return []
+        more = f" and {len(said) - LISTED} more" if len(said) > LISTED else ""
+        return [
+            f"answers that --task.scoring {self.config.scoring} takes for the same: {'; '.join(said[:LISTED])}{more}"
+        ]
+
+    def further(self, recipe: Any, records: Sequence[Question], report: Report) -> Sequence[Question]:
+        """Visual Genome's questions about the training images whose answers are classes, where they are asked for."""
+        if not recipe.data.genome:
+            return ()
+        if not recipe.data.name.startswith("vqa"):
+            raise RecipeError(f"data.genome: only VQA's images have questions of Visual Genome, not {recipe.data.name}")
+        found = genome_questions(recipe.data.genome, images_of(records), self.answers, preprocess_answer)
+        report.say(f"Visual Genome: {len(found):,} further training questions")
+        return found
+
+    def prepare(self, model: nn.Module, records: Sequence[Question], report: Report) -> None:
+        """Let the model's word embeddings start from the GloVe file that the recipe names, if it names one."""
+        if self.config.glove:
+            texts, weighted = [question.text for question in records], self.config.related == "tfidf"
+            start_from_glove(model, self.config.glove, self.vocabulary, texts, report, weighted=weighted)
+
+    def check(self, records: Sequence[Question]) -> None:
+        """Refuse, with DataError, a question without words."""
+        wordless = next((q for q in records if not self.vocabulary.words(q.text)), None)
+        if wordless is not None:
+            raise DataError(f"question {wordless.id!r} about {wordless.image}: expected words, got {wordless.text!r}")
+
+    def trainable(self, records: Sequence[Question]) -> list[Question]:
+        """The questions that a loss can learn from: with a softmax, those whose answer is a class."""
+        return [question for question in records if self._targets.learnable(question)]
+
+    @classmethod
+    def counts(cls, records: Sequence[Question]) -> dict[str, int]:
+        """How many there are of what."""
+        return count_questions(records)
+
+    def collate(self, records: Sequence[Question], read: Reader, *, grouped: bool) -> QuestionBatch:
+        """The questions as a batch, their images' regions read from the store: once an image when grouped."""
+        words = self.vocabulary.encode([q.text for q in records], max_words=self.config.max_words)
+        return QuestionBatch(read_regions(records, read, grouped=grouped), words, self._targets(records), tuple(records))
+
+    def loss(self, model: Any, batch: QuestionBatch, gather: Gather) -> Float[Tensor, ""]:  # noqa: ARG002
+        """The summed loss of the batch: cross-entropy, or binary cross-entropy over all classes."""
+        logits = model(batch.regions, batch.words, attention=False).logits.float()
+        if self._softmax:
+            return F.cross_entropy(logits, batch.targets, reduction="sum")
+        return F.binary_cross_entropy_with_logits(logits, batch.targets, reduction="sum")
+
+    def examples(self, records: Sequence[Question]) -> list[Question]:
+        """What is answered and scored: every question."""
+        return list(records)
+
+    def known(self, examples: Sequence[Question]) -> bool:
+        """Whether the answers are known, so that there are metrics."""
+        return bool(examples) and all(question.answers for question in examples)
+
+    def stack(self, examples: Sequence[Question], read: Reader) -> QuestionBatch:
+        """The questions as a batch to answer."""
+        return self.collate(examples, read, grouped=True)
+
+    def predict(
+        self,
+        model: Any,
+        batch: QuestionBatch,
+        options: AnsweringOptions,  # noqa: ARG002
+        *,
+        attention: bool,
+        generator: torch.Generator,  # noqa: ARG002
+    ) -> list[AnswerPrediction]:
+        """The answer to each question; with `attention` also where the model looked."""
+        return self.decode(model(batch.regions, batch.words, attention=attention), batch)
+
+    def decode(self, output: Answers, batch: QuestionBatch) -> list[AnswerPrediction]:
+        """Each question's answer, scored."""
+        measured = measure_attention(output.attention, batch.regions, batch.questions)
+        found = []
+        for i, (question, answers) in enumerate(zip(batch.questions, self.top(output.logits, 1), strict=True)):
+            chosen = self._choose(question.choices, output.logits[i]) if question.choices else answers
+            accuracy = self._scoring.accuracy(chosen[0][0], question.answers) if question.answers else None
+            found.append(AnswerPrediction(question, chosen, accuracy, measured[i]))
+        return found
+
+    def top(self, logits: Float[Tensor, "texts answers"], count: int) -> list[tuple[tuple[str, float], ...]]:
+        """The most probable answers of each row, best first."""
+        probabilities = self._probabilities(logits)
+        best = probabilities.topk(min(count, len(self.answers)), dim=1)
+        rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return [tuple((self.answers[i], p) for i, p in zip(*row, strict=True)) for row in rows]
+
+    def metrics(
+        self,
+        predictions: Sequence[AnswerPrediction],
+        data: Corpus | None = None,  # noqa: ARG002
+        options: AnsweringOptions = AnsweringOptions(),  # noqa: ARG002
+    ) -> dict[str, float]:
+        """Accuracy over all and by question type, the scoring's further metrics, the attention's where boxes are."""
+        if not predictions:
+            raise DataError("there is nothing to score: no predictions")
+        accuracies = [(p.question.kind, p.accuracy) for p in predictions if p.accuracy is not None]
+        if len(accuracies) < len(predictions):
+            raise DataError(f"{len(predictions) - len(accuracies)} of {len(predictions)} questions have no answers")
+        found = {"accuracy": _mean([accuracy for _, accuracy in accuracies])}
+        keys = metric_keys({p.question.kind for p in predictions} - {""})
+        for kind, key in keys.items():
+            found[f"accuracy_{key}"] = _mean([accuracy for k, accuracy in accuracies if k == kind])
+        answers = [p.answers[0][0] for p in predictions]
+        found |= self._scoring.further(answers, [p.question.answers for p in predictions])
+        looked = [(p.question.kind, p.attention) for p in predictions if p.attention]
+        found |= attention_metrics([steps for _, steps in looked])
+        for kind, key in keys.items():
+            of_kind = attention_metrics([steps for k, steps in looked if k == kind], steps=False)
+            found |= {f"{name}_{key}": value for name, value in of_kind.items()}
+        return found
+
+    def exports(self, predictions: Sequence[AnswerPrediction], data: Corpus) -> dict[str, Any]:
+        """What the corpus's official server takes, where it has one."""
+        if not isinstance(data, ExportsAnswers):
+            return {}
+        return {"results.json": data.results({p.question.id: p.answers[0][0] for p in predictions})}
+
+    def reply(
+        self,
+        model: Any,
+        regions: Regions,
+        pictures: Sequence[Picture],
+        texts: Sequence[str] | None,
+        options: AnsweringOptions,
+        generator: torch.Generator,  # noqa: ARG002
+    ) -> list[AnswerReply]:
+        """The answers to each question about the picture of its place."""
+        if texts is None:
+            raise RecipeError("expected a question for each image, got none: this run answers questions")
+        if wordless := next((repr(text) for text in texts if not self.vocabulary.words(text)), ""):
+            raise DataError(f"expected a question with at least one word, got {wordless}")
+        words = self.vocabulary.encode(texts, max_words=self.config.max_words)
+        output: Answers = model(regions, words.to(regions.mask.device))
+        mask = regions.per_text(regions.mask)
+        best, lengths = self.top(output.logits, options.top), words.mask.sum(1).tolist()
+        return [
+            AnswerReply(
+                picture.name,
+                text,
+                picture.image,
+                best[i],
+                tuple(self.vocabulary.words(text)[: lengths[i]]),
+                tuple(self.vocabulary.unknown(text)),
+                tuple(each.of(i, {"regions": mask[i], "words": words.mask[i]}) for each in output.attention),
+                regions.of_text(i).to("cpu"),
+            )
+            for i, (picture, text) in enumerate(zip(pictures, texts, strict=True))
+        ]
+
+    def _choose(self, choices: Sequence[str], logits: Float[Tensor, " answers"]) -> tuple[tuple[str, float], ...]:
+        """The most probable of a question's choices; those that are no class have probability 0."""
+        probabilities = self._probabilities(logits[None])[0].tolist()
+        choice = best_choice(choices, self._targets.classes, probabilities)
+        number = self._targets.classes.get(choice, self._targets.classes.get(normalize_answer(choice)))
+        return ((choice, 0.0 if number is None else probabilities[number]),)
+
+    @property
+    def _softmax(self) -> bool:
+        return self.config.targets in ("hard", "annotators")
+
+    def _probabilities(self, logits: Float[Tensor, "texts answers"]) -> Float[Tensor, "texts answers"]:
+        return logits.float().softmax(1) if self._softmax else logits.float().sigmoid()
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

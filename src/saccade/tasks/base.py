@@ -1,0 +1,259 @@
+"""What a task is: all that training, evaluation and serving need to know of its texts, and nothing of models or devices.
+
+A task is known by four types: its record (what a corpus holds), its example (what is predicted and scored), its output
+(what a model's `forward` returns, by which a model's task is told) and its prediction. Nothing outside this folder asks
+which task it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
+
+from saccade.data.batches import shuffled_batches
+from saccade.data.records import images_of
+from saccade.errors import RecipeError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+    from torch import Tensor, nn
+
+    from saccade.data.batches import Indices
+    from saccade.data.records import Corpus
+    from saccade.explain.figure import Figure
+    from saccade.progress import Report
+    from saccade.recipe import Recipe, TrainConfig
+    from saccade.text import Vocabulary
+    from saccade.types import Regions
+
+Record = TypeVar("Record", bound="HasImage")
+Example = TypeVar("Example", bound="HasImage")
+Prediction = TypeVar("Prediction", bound="PlainValues")
+
+# From the ids of images to their regions.
+Reader = Callable[[Sequence[str]], "Regions"]
+# From the rows of this process to those of all processes, in which gradients flow back to each.
+Gather = Callable[["Tensor"], "Tensor"]
+
+
+class HasImage(Protocol):
+    """What is about an image: a record, an example."""
+
+    @property
+    def image(self) -> str:
+        """The image's id."""
+
+
+class PlainValues(Protocol):
+    """What goes into a JSON file: a prediction, a reply."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+
+
+class Batch(Protocol):
+    """Tensors of some texts or images, ready for a model."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch on another device."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskConfig(ABC):
+    """What a recipe decides about its texts: a frozen dataclass for each task, told by its `kind` in recipe.json.
+
+    It loads no PyTorch, for recipes are listed and parsed without.
+    """
+
+    Options: ClassVar[type]
+
+    kind: str
+
+    @staticmethod
+    @abstractmethod
+    def task() -> type[Task[Any, Any, Any]]:
+        """The task that this configures."""
+
+    def check(self) -> None:
+        """Refuse, with RecipeError, values that cannot be."""
+
+    def smoke(self) -> Self:
+        """The same in seconds, on a few images."""
+        return self
+
+    @classmethod
+    def options(cls, **said: Any) -> Any:
+        """The task's options with those that are said, None being none; raises RecipeError for one it does not have."""
+        known = {field.name for field in dataclasses.fields(cls.Options)}
+        said = {name: value for name, value in said.items() if value is not None}
+        if foreign := said.keys() - known:
+            names = ", ".join(sorted(known)) or "none"
+            noun = cls.task().noun
+            raise RecipeError(f"{', '.join(sorted(foreign))}: no option of a run about {noun}; it has {names}")
+        return cls.Options(**said)
+
+    def __post_init__(self) -> None:
+        self.check()
+
+
+def check_above_zero(**values: float) -> None:
+    """Raise RecipeError naming the field of the task's config that is not above 0."""
+    for name, value in values.items():
+        if value <= 0:
+            raise RecipeError(f"task.{name}: expected a number above 0, got {value}")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Picture:
+    """An opened image, upright and RGB, and the name of its file ("" where it came without one)."""
+
+    image: Image
+    name: str = ""
+
+
+class Reply(ABC):
+    """What a model says about one image; it shows its figure in a notebook."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, attention included."""
+
+    @abstractmethod
+    def figure(self, note: str = "") -> Figure:
+        """What is drawn: where the model looked, and what it read or wrote; `note` is a line under the title."""
+
+    def _repr_html_(self) -> str:
+        return self.figure()._repr_html_()
+
+    def _repr_png_(self) -> bytes:
+        return self.figure()._repr_png_()
+
+
+class Task(ABC, Generic[Record, Example, Prediction]):
+    """What a task does with its own records.
+
+    ``noun`` is what its records are called ("questions"), ``usage`` how a run is used, and ``metric`` tells which epoch
+    and which model is best unless a recipe says otherwise. ``separable`` is whether the loss of a batch is the sum of
+    the losses of its parts: only then is a batch dealt out over parts and processes; else the loss compares the texts
+    of a batch with each other, and `gather` hands it those of all processes.
+    """
+
+    Config: ClassVar[type[TaskConfig]]
+    Record: ClassVar[type]
+    Output: ClassVar[type]
+    noun: ClassVar[str]
+    usage: ClassVar[str]
+    metric: ClassVar[str]
+    separable: ClassVar[bool] = True
+
+    config: Any
+    vocabulary: Vocabulary
+
+    @classmethod
+    @abstractmethod
+    def build(cls, records: Sequence[Record], config: Any) -> Self:
+        """The task whose words and classes are those of the training records given, and of no others."""
+
+    @abstractmethod
+    def files(self) -> dict[str, str]:
+        """What is kept with a run beside its recipe, by file name: all that `from_files` needs."""
+
+    @classmethod
+    @abstractmethod
+    def from_files(cls, files: Mapping[str, str], config: Any) -> Self:
+        """The task of a run; raises RunError for a file that is not as expected."""
+
+    @abstractmethod
+    def content(self) -> dict[str, Sequence[str]]:
+        """What the task learnt from its records, by name, as lists: words, classes. A resumed run must find the same."""
+
+    @abstractmethod
+    def sizes(self) -> dict[str, int]:
+        """What a model is told of the data: num_words, num_answers."""
+
+    def remarks(self, records: Sequence[Record]) -> list[str]:  # noqa: ARG002
+        """What is worth saying about the training records when training starts."""
+        return []
+
+    def further(self, recipe: Recipe, records: Sequence[Record], report: Report) -> Sequence[Record]:  # noqa: ARG002
+        """Training records from elsewhere, beside those of the corpus."""
+        return ()
+
+    def prepare(self, model: nn.Module, records: Sequence[Record], report: Report) -> None:
+        """Let a fresh model start from what is known already, such as word vectors; nothing by default."""
+
+    def check(self, records: Sequence[Record]) -> None:
+        """Refuse, with DataError, records that cannot be read."""
+
+    def trainable(self, records: Sequence[Record]) -> list[Record]:
+        """The records that a loss can learn from; raises DataError when there are none."""
+        return list(records)
+
+    @classmethod
+    def counts(cls, records: Sequence[Record]) -> dict[str, int]:
+        """How many there are of what."""
+        return {cls.noun: len(records), "images": len(images_of(records))}
+
+    def batches(self, records: Sequence[Record], config: TrainConfig, epoch: int) -> list[Indices]:
+        """The indices of the records in each batch of an epoch."""
+        images = [record.image for record in records]
+        return shuffled_batches(images, config.batch_size, seed=config.seed, epoch=epoch, grouped=config.group_by_image)
+
+    @abstractmethod
+    def collate(self, records: Sequence[Record], read: Reader, *, grouped: bool) -> Batch:
+        """The records as a batch to learn from, their images' regions read once an image when grouped."""
+
+    @abstractmethod
+    def loss(self, model: Any, batch: Any, gather: Gather) -> Tensor:
+        """The summed loss of the batch, from the model called on it."""
+
+    @abstractmethod
+    def examples(self, records: Sequence[Record]) -> list[Example]:
+        """What is predicted and scored."""
+
+    def known(self, examples: Sequence[Example]) -> bool:
+        """Whether the right answers are known, so that there are metrics."""
+        return bool(examples)
+
+    @abstractmethod
+    def stack(self, examples: Sequence[Example], read: Reader) -> Batch:
+        """The examples as a batch to predict."""
+
+    def check_options(self, model: Any, options: Any) -> None:
+        """Refuse now what would fail after the work: options that do not fit the model, a program that is missing."""
+
+    @abstractmethod
+    def predict(
+        self, model: Any, batch: Any, options: Any, *, attention: bool, generator: torch.Generator
+    ) -> list[Prediction]:
+        """A prediction for each example of a batch; with `attention` also where the model looked, where that is known.
+
+        What is drawn is drawn with the generator.
+        """
+
+    @abstractmethod
+    def metrics(self, predictions: Sequence[Prediction], data: Corpus, options: Any) -> dict[str, float]:
+        """What the predictions score; a corpus that knows more about its images is asked for it."""
+
+    def exports(self, predictions: Sequence[Prediction], data: Corpus) -> dict[str, Any]:  # noqa: ARG002
+        """Result files in the official formats: JSON values by file name."""
+        return {}
+
+    @abstractmethod
+    def reply(
+        self,
+        model: Any,
+        regions: Regions,
+        pictures: Sequence[Picture],
+        texts: Sequence[str] | None,
+        options: Any,
+        generator: torch.Generator,
+    ) -> list[Any]:
+        """A Reply for each picture, about the text of the same place where the task reads texts.
+
+        `regions.grouping` says which row of the regions each picture is. Raises RecipeError for texts that are missing
+        or not wanted, DataError for one that cannot be read.
+        """

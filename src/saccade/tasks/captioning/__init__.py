@@ -1,0 +1,1 @@
+"""Captioning images. Nothing here is loaded before it is asked for."""

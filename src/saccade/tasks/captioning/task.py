@@ -1,0 +1,324 @@
+"""Captioning images: captions to batches, batches to a loss, decoded captions to metrics.
+
+Blind to which model writes: anything that maps (Regions, Words) to Captions and has `start` and `step` will do. Words
+are what the tokeniser of the metrics makes of a caption, so that training and scoring speak of the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from saccade.data.batches import Indices, length_batches
+from saccade.data.records import Box, Caption, Corpus, JudgesCaptions
+from saccade.decoding import decode
+from saccade.errors import DataError, RecipeError
+from saccade.hypotheses import Hypothesis, Search
+from saccade.metrics.caption import caption_metrics
+from saccade.metrics.java import check_java, java_metrics
+from saccade.tasks.base import Gather, Picture, Reader, Task
+from saccade.tasks.captioning.coco import coco_references, coco_results
+from saccade.tasks.captioning.config import CaptioningConfig, CaptioningOptions
+from saccade.tasks.captioning.reply import CaptionReply
+from saccade.tasks.pointing import pointing_of_words
+from saccade.tasks.reading import read_regions
+from saccade.text import Vocabulary
+from saccade.types import Captions, Grouping, Regions, Words
+
+TOKENIZER = "tokenizer.json"
+SPECIAL = 3  # ids that are no words: padding, unknown, end
+
+
+@dataclass(frozen=True, eq=False)
+class CaptionBatch:
+    """Captions ready for a model; several may share an image, as `regions` say."""
+
+    regions: Regions
+    words: Words
+
+    def to(self, device: torch.device | str) -> CaptionBatch:
+        """The same batch on another device."""
+        return CaptionBatch(self.regions.to(device), self.words.to(device))
+
+
+@dataclass(frozen=True)
+class CaptionedImage:
+    """An image and what people wrote about it: what a decoded caption is held against."""
+
+    image: str
+    captions: tuple[Caption, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageBatch:
+    """Images ready for decoding."""
+
+    regions: Regions
+    images: tuple[CaptionedImage, ...]
+
+    def to(self, device: torch.device | str) -> ImageBatch:
+        """The same images on another device."""
+        return ImageBatch(self.regions.to(device), self.images)
+
+
+@dataclass(frozen=True)
+class CaptionPrediction:
+    """The caption a model wrote, and for each object word of the references with boxes whether it looked there."""
+
+    image: str
+    caption: str
+    log_probability: float
+    references: tuple[str, ...]
+    alternatives: tuple[tuple[str, float], ...] = ()
+    pointing: tuple[float, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for predictions.jsonl."""
+        return {
+            "image": self.image,
+            "caption": self.caption,
+            "log_probability": round(self.log_probability, 6),
+            "alternatives": [
+                {"caption": text, "log_probability": round(score, 6)} for text, score in self.alternatives
+            ],
+            "references": list(self.references),
+        }
+
+
+class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
+    """Writing captions with the words of the training split; the words are kept with the run."""
+
+    Config, Record, Output = CaptioningConfig, Caption, Captions
+    noun, metric = "captions", "bleu_4"
+    usage = "saccade caption, or Predictor.caption"
+
+    def __init__(self, vocabulary: Vocabulary, config: CaptioningConfig) -> None:
+        self.vocabulary, self.config = vocabulary, config
+        self._words = vocabulary.listed()
+        self.search(CaptioningOptions())
+
+    @classmethod
+    def build(cls, records: Sequence[Caption], config: CaptioningConfig) -> CaptioningTask:
+        """The task whose words are those of the training captions given."""
+        vocabulary = Vocabulary.build(
+            (caption.text for caption in records),
+            tokeniser="ptb",
+            end=True,
+            min_count=config.min_word_count,
+            max_words=config.words - SPECIAL,
+        )
+        return cls(vocabulary, config)
+
+    def files(self) -> dict[str, str]:
+        """The words."""
+        return {TOKENIZER: self.vocabulary.to_json()}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, str], config: CaptioningConfig) -> CaptioningTask:
+        """The task of a run; raises RunError for a file that is not as expected."""
+        return cls(Vocabulary.from_json(files[TOKENIZER]), config)
+
+    def content(self) -> dict[str, Sequence[str]]:
+        """The words, in the order of their ids."""
+        return {"words": self.vocabulary.known_words()}
+
+    def sizes(self) -> dict[str, int]:
+        """How many words there are."""
+        return {"num_words": len(self.vocabulary)}
+
+    def search(self, options: CaptioningOptions) -> Search:
+        """How captions are searched for; raises RecipeError for a search that cannot be."""
+        config = self.config
+        search = Search(
+            beam=config.beam if options.beam is None else options.beam,
+            max_length=config.max_length,
+            min_length=config.min_length,
+            length_penalty=config.length_penalty if options.length_penalty is None else options.length_penalty,
+            n_best=options.top,
+            sample=options.sample,
+            temperature=options.temperature,
+            look=options.look,
+        )
+        search.check(len(self.vocabulary))
+        return search
+
+    def check(self, records: Sequence[Caption]) -> None:
+        """Refuse, with DataError, a caption without words."""
+        wordless = next((caption for caption in records if not self.vocabulary.words(caption.text)), None)
+        if wordless is not None:
+            raise DataError(
+                f"caption {wordless.id!r} of {wordless.image}: expected at least one word, got {wordless.text!r}"
+            )
+
+    def trainable(self, records: Sequence[Caption]) -> list[Caption]:
+        """The captions that are short enough; raises DataError when none is."""
+        short = [caption for caption in records if len(self.vocabulary.words(caption.text)) <= self.config.max_words]
+        if not short:
+            raise DataError("no training caption is short enough: raise --task.max-words")
+        return short
+
+    def batches(self, records: Sequence[Caption], config: Any, epoch: int) -> list[Indices]:
+        """The indices of the captions in each batch of an epoch."""
+        if self.config.batches == "padded":
+            return super().batches(records, config, epoch)
+        lengths = [len(self.vocabulary.words(caption.text)) for caption in records]
+        return length_batches(lengths, config.batch_size, seed=config.seed, epoch=epoch)
+
+    def collate(self, records: Sequence[Caption], read: Reader, *, grouped: bool) -> CaptionBatch:
+        """The captions as a batch, their images' regions read from the store: once an image when grouped."""
+        return CaptionBatch(read_regions(records, read, grouped=grouped), self.encode(records))
+
+    def encode(self, records: Sequence[Caption]) -> Words:
+        """The captions' words and the end of each, right-padded."""
+        return self.vocabulary.encode([caption.text for caption in records], end=True)
+
+    def loss(self, model: Any, batch: CaptionBatch, gather: Gather) -> Float[Tensor, ""]:  # noqa: ARG002
+        """The summed loss of the batch: the negative log-likelihood of each caption, and what its paper adds."""
+        output, said = model(batch.regions, batch.words, attention=False), batch.words.mask
+        loss = F.cross_entropy(
+            output.logits[said].float(),
+            batch.words.ids[said],
+            reduction="sum",
+            label_smoothing=self.config.label_smoothing if output.logits.requires_grad else 0.0,
+        )
+        return loss if output.penalty is None else loss + output.penalty.sum()
+
+    def examples(self, records: Sequence[Caption]) -> list[CaptionedImage]:
+        """What is decoded and scored: each image once, with all its captions."""
+        by_image: dict[str, list[Caption]] = {}
+        for caption in records:
+            by_image.setdefault(caption.image, []).append(caption)
+        return [CaptionedImage(image, tuple(found)) for image, found in by_image.items()]
+
+    def stack(self, examples: Sequence[CaptionedImage], read: Reader) -> ImageBatch:
+        """The images as a batch to decode."""
+        return ImageBatch(read([each.image for each in examples]), tuple(examples))
+
+    def predict(
+        self,
+        model: Any,
+        batch: ImageBatch,
+        options: CaptioningOptions,
+        *,
+        attention: bool,
+        generator: torch.Generator,
+    ) -> list[CaptionPrediction]:
+        """The caption of each image; with `attention` also whether the references' object words look at their boxes."""
+        found = self._decode(model, batch.regions, options, generator, attention=False)
+        pointing = self._pointing(model, batch, options, generator) if attention else [()] * len(batch.images)
+        return [
+            CaptionPrediction(
+                each.image,
+                self.caption(best[0]),
+                best[0].log_probability,
+                tuple(caption.text for caption in each.captions),
+                tuple((self.caption(other), other.log_probability) for other in best[1:]),
+                pointed,
+            )
+            for each, best, pointed in zip(batch.images, found, pointing, strict=True)
+        ]
+
+    def caption(self, hypothesis: Hypothesis) -> str:
+        """The words of a hypothesis, without the end, separated by spaces."""
+        return " ".join(self._words[i] for i in hypothesis.ids)
+
+    def metrics(
+        self,
+        predictions: Sequence[CaptionPrediction],
+        data: Corpus | None = None,
+        options: CaptioningOptions = CaptioningOptions(),
+    ) -> dict[str, float]:
+        """The captions' metrics; the share that is true of its image, where the corpus can tell; and of object words
+        that look at their boxes, where boxes are known."""
+        if not predictions:
+            raise DataError("there is nothing to score: no captions")
+        results, references = _by_image(predictions)
+        found = dict(caption_metrics(results, references))
+        pointing = [hit for prediction in predictions for hit in prediction.pointing]
+        if pointing:
+            found |= {"pointing_accuracy": sum(pointing) / len(pointing), "object_words": len(pointing)}
+        if isinstance(data, JudgesCaptions):
+            found["truth"] = sum(data.is_true(p.image, p.caption) for p in predictions) / len(predictions)
+        return found | java_metrics(results, references) if options.java else found
+
+    def exports(self, predictions: Sequence[CaptionPrediction], data: Corpus) -> dict[str, Any]:  # noqa: ARG002
+        """Results and references in COCO's formats."""
+        results, references = _by_image(predictions)
+        return {"results.json": coco_results(results), "references.json": coco_references(references)}
+
+    def check_options(self, model: Any, options: CaptioningOptions) -> None:
+        """Refuse now what would fail after the work: a look without hard attention, METEOR without Java."""
+        self.search(options)
+        if options.look is not None and not getattr(model, "hard", False):
+            raise RecipeError("only a model of hard attention can be told how to look: leave out --look")
+        if options.java:
+            check_java()
+
+    def reply(
+        self,
+        model: Any,
+        regions: Regions,
+        pictures: Sequence[Picture],
+        texts: Sequence[str] | None,
+        options: CaptioningOptions,
+        generator: torch.Generator,
+    ) -> list[CaptionReply]:
+        """The caption of each picture."""
+        if texts is not None:
+            raise RecipeError(f"expected images alone, got {len(texts)} texts: this run writes captions")
+        found = self._decode(model, regions, options, generator, attention=True)
+        mask = regions.mask
+        return [
+            CaptionReply(
+                picture.name,
+                picture.image,
+                tuple(self._words[word] for word in best[0].ids),
+                best[0].log_probability,
+                tuple((self.caption(other), other.log_probability) for other in best[1:]),
+                tuple(each.of(0, {"regions": mask[i]}) for each in best[0].attention),
+                regions.of_text(i).to("cpu"),
+            )
+            for i, (picture, best) in enumerate(zip(pictures, found, strict=True))
+        ]
+
+    def _decode(
+        self, model: Any, regions: Regions, options: CaptioningOptions, generator: torch.Generator, *, attention: bool
+    ) -> list[list[Hypothesis]]:
+        return decode(model, regions, self.search(options), generator, attention=attention)
+
+    def _pointing(
+        self, model: Any, batch: ImageBatch, options: CaptioningOptions, generator: torch.Generator
+    ) -> list[tuple[float, ...]]:
+        """Of each image, whether each object word of its references points at one of its boxes, told the words."""
+        rows = [(i, c) for i, each in enumerate(batch.images) for c in each.captions if c.phrases]
+        pointing: list[list[float]] = [[] for _ in batch.images]
+        if rows:
+            captions, device = [caption for _, caption in rows], batch.regions.mask.device
+            regions = batch.regions.grouped(Grouping.of(torch.tensor([i for i, _ in rows], device=device)))
+            looking = {} if options.look is None else {"look": options.look, "generator": generator}
+            output = model(regions, self.encode(captions).to(device), **looking)
+            targets = [self.object_words(caption) for caption in captions]
+            for (i, _), hits in zip(rows, pointing_of_words(output.attention, regions, targets), strict=True):
+                pointing[i] += hits
+        return [tuple(hits) for hits in pointing]
+
+    def object_words(self, caption: Caption) -> list[tuple[int, Sequence[Box]]]:
+        """The last word of each phrase, as its place among the caption's words, with the phrase's boxes."""
+        places = [0]
+        for word in caption.text.split():
+            places.append(places[-1] + len(self.vocabulary.words(word)))
+        if places[-1] != len(self.vocabulary.words(caption.text)):  # the tokeniser saw more than the words by themselves
+            return []
+        ends = [(places[phrase.words[1]] - 1, phrase) for phrase in caption.phrases]
+        return [(place, phrase.boxes) for place, phrase in ends if place >= places[phrase.words[0]]]
+
+
+def _by_image(predictions: Sequence[CaptionPrediction]) -> tuple[dict[str, str], dict[str, Sequence[str]]]:
+    """Captions and references, by image."""
+    return {p.image: p.caption for p in predictions}, {p.image: p.references for p in predictions}
