@@ -150,15 +150,17 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
 
     def check(self, records: Sequence[Caption]) -> None:
         """Refuse, with DataError, a caption without words."""
-        wordless = next((caption for caption in records if not self.vocabulary.words(caption.text)), None)
-        if wordless is not None:
-            raise DataError(
-                f"caption {wordless.id!r} of {wordless.image}: expected at least one word, got {wordless.text!r}"
-            )
+        for caption, length in zip(records, self._lengths(records), strict=True):
+            if not length:
+                raise DataError(
+                    f"caption {caption.id!r} of {caption.image}: expected a caption with at least one word, got "
+                    f"{caption.text!r}"
+                )
 
     def trainable(self, records: Sequence[Caption]) -> list[Caption]:
         """The captions that are short enough; raises DataError when none is."""
-        short = [caption for caption in records if len(self.vocabulary.words(caption.text)) <= self.config.max_words]
+        pairs = zip(records, self._lengths(records), strict=True)
+        short = [caption for caption, length in pairs if length <= self.config.max_words]
         if not short:
             raise DataError("no training caption is short enough: raise --task.max-words")
         return short
@@ -167,8 +169,7 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
         """The indices of the captions in each batch of an epoch."""
         if self.config.batches == "padded":
             return super().batches(records, config, epoch)
-        lengths = [len(self.vocabulary.words(caption.text)) for caption in records]
-        return length_batches(lengths, config.batch_size, seed=config.seed, epoch=epoch)
+        return length_batches(self._lengths(records), config.batch_size, seed=config.seed, epoch=epoch)
 
     def collate(self, records: Sequence[Caption], read: Reader, *, grouped: bool) -> CaptionBatch:
         """The captions as a batch, their images' regions read from the store: once an image when grouped."""
@@ -286,6 +287,9 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
             )
             for i, (picture, best) in enumerate(zip(pictures, found, strict=True))
         ]
+
+    def _lengths(self, records: Sequence[Caption]) -> list[int]:
+        return self.vocabulary.lengths([caption.text for caption in records])
 
     def _decode(
         self, model: Any, regions: Regions, options: CaptioningOptions, generator: torch.Generator, *, attention: bool
