@@ -12,6 +12,7 @@ import tyro
 
 from saccade.commands import COMMANDS
 from saccade.commands.training import Compare, Train
+from saccade.commands.using import Evaluate
 from saccade.console import FLAGS, show_warning
 from saccade.errors import SaccadeError, UnknownNameError, look_up
 
@@ -53,8 +54,8 @@ def _dispatch(arguments: list[str]) -> None:
         print(f"saccade {version('saccade')}")
         return
     command = look_up(COMMANDS, arguments[0], "command")
-    if command is Train:
-        Train.parse(arguments[1:]).run()
+    if command in (Train, Evaluate):
+        command.parse(arguments[1:]).run()
     elif command is Compare:
         comparison, recipes = Compare.parse(arguments[1:])
         comparison.run(recipes)

@@ -119,7 +119,7 @@ def _page(out: Path, metrics: dict[str, Any], smoke: bool) -> html.Markup:
 def _asked(out: Path, recipe: Recipe) -> list[html.Markup]:
     """A question of each kind in ASKED, each about the next held-out scene that has one: not chosen by the answer."""
     data = create_dataset(recipe.data.name, limit=recipe.data.limit)
-    questions = limited(data, "test", recipe.data.limit)
+    questions = limited(data, "test", recipe)
     predictor = Predictor.from_pretrained(out)
     sections = []
     for question in _one_of_each(questions):

@@ -120,7 +120,7 @@ def _evaluate(
     if fabric.is_global_zero:
         counts = {what: number for what, number in task.counts(records).items() if what in (task.noun, "images")}
         _write(out, task, predictions, data)
-        scores = task.metrics(predictions, data, chosen) if task.known(examples) else {}
+        scores = task.metrics(predictions, data, chosen) if task.scorable(records) else {}
         write_json(out / checkpoint.METRICS, {"split": split, **counts, **scores})
     fabric.barrier()
 

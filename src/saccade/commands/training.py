@@ -16,7 +16,7 @@ import tyro
 from saccade.console import FLAGS, print_metrics
 from saccade.errors import RecipeError, UnknownNameError, look_up
 from saccade.features.spec import IMPORTED
-from saccade.recipe import Recipe
+from saccade.recipe import Recipe, recipe_from_dict
 from saccade.recipes import RECIPES, get_recipe
 
 
@@ -81,11 +81,11 @@ def _saved_recipe(arguments: Sequence[str]) -> Recipe | None:
     if "--resume" not in arguments:
         return None
     from saccade.checkpoint import RECIPE
-    from saccade.serial import from_dict, read_json
+    from saccade.serial import read_json
 
     said = dict(pairwise(arguments)) | dict(a.split("=", 1) for a in arguments if "=" in a)
     file = Path(said.get("--out", Path("runs") / get_recipe(arguments[0]).name)) / RECIPE
-    return from_dict(Recipe, read_json(file), where=RECIPE) if file.exists() else None
+    return recipe_from_dict(read_json(file), where=RECIPE) if file.exists() else None
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from saccade.console import percent, print_metrics
+from saccade.console import FLAGS, percent, print_metrics
+from saccade.devices import is_first_process
+from saccade.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -65,29 +69,41 @@ class Evaluate:
     split: Literal["train", "val", "test", "test-dev"] = "test"
     """Which split; test-dev is VQA's."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder for the two files; RUN/SPLIT by default."""
+    """Folder for the files; RUN/SPLIT by default."""
     root: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder of the corpus, where it has moved since training."""
     weights: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """The backbone's weights file, where it has moved since training."""
     batch_size: int = 256
     """Questions, or images to caption, at a time."""
-    beam: int | None = None
-    """Captions: hypotheses kept while searching; the recipe's unless given."""
-    length_penalty: float | None = None
-    """Captions: rank them by log-probability over length to this power; the recipe's unless given."""
-    look: Literal["expectation", "argmax", "sample"] | None = None
-    """Captions: how hard attention looks when decoding."""
-    java: bool = False
-    """Captions: METEOR and SPICE as well, which need Java and saccade[java]."""
+    accelerator: str = "auto"
+    """cpu, cuda, mps or auto."""
+    devices: int = 1
+    """Processes, one per device."""
+    strategy: str = "auto"
+    """Lightning Fabric's strategy for several processes: ddp, ddp_spawn, ddp_fork."""
     json: bool = False
     """Print the metrics as one JSON object and nothing else."""
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Evaluate:
+        """Read the command's own flags and the options of every task."""
+        options = [config.Options for config in TASKS.values()]
+        whole = dataclasses.make_dataclass(cls.__name__, [], bases=(cls, *options), frozen=True)
+        whole.__doc__ = cls.__doc__
+        return tyro.cli(whole, args=arguments, prog="saccade evaluate", config=FLAGS)
 
     def run(self) -> None:
         """Evaluate and print the metrics."""
         from saccade.console import ConsoleReport
-        from saccade.evaluate import Captioning, evaluate
+        from saccade.evaluate import evaluate
 
+        own = {field.name for field in dataclasses.fields(Evaluate)}
+        options = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in own and getattr(self, field.name) != field.default
+        }
         with ConsoleReport() as report:
             metrics = evaluate(
                 self.run_directory,
@@ -96,9 +112,14 @@ class Evaluate:
                 root=self.root,
                 weights=self.weights,
                 batch_size=self.batch_size,
-                captioning=Captioning(self.beam, self.length_penalty, self.look, self.java),
+                options=options,
+                accelerator=self.accelerator,
+                devices=self.devices,
+                strategy=self.strategy,
                 report=report,
             )
+        if not is_first_process():
+            return
         if self.json:
             print(json.dumps(metrics))
             return
@@ -111,7 +132,7 @@ class Ask:
     """Ask a trained model a question about an image."""
 
     run_directory: Annotated[str, tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
-    """Run directory, or a repository on the Hugging Face hub."""
+    """Run directory, or hub:OWNER/NAME, a repository of the Hugging Face hub."""
     image: Annotated[Path, tyro.conf.arg(metavar="IMAGE"), tyro.conf.Positional]
     """Image file."""
     question: Annotated[str, tyro.conf.arg(metavar="QUESTION"), tyro.conf.Positional]
@@ -136,7 +157,7 @@ class Ask:
             self.image, self.question, top=self.top
         )
         if self.explain is not None:
-            save(reply.explanation(), self.explain)
+            save(reply.figure(), self.explain)
         if reply.unknown_words:
             print(f"Words never seen in training, ignored: {', '.join(reply.unknown_words)}", file=sys.stderr)
         if self.json:
@@ -153,7 +174,7 @@ class Caption:
     """Let a trained model write captions of images."""
 
     run_directory: Annotated[str, tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
-    """Run directory, or a repository on the Hugging Face hub."""
+    """Run directory, or hub:OWNER/NAME, a repository of the Hugging Face hub."""
     images: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE"), tyro.conf.Positional]
     """Image files."""
     beam: int | None = None
@@ -174,6 +195,7 @@ class Caption:
     def run(self) -> None:
         """Write the captions and print them."""
         from saccade.errors import RecipeError
+        from saccade.explain.figure import together
         from saccade.explain.files import check_suffix, save
         from saccade.predict import Predictor
 
@@ -182,11 +204,13 @@ class Caption:
         if self.explain is not None:
             check_suffix(self.explain)
         predictor = Predictor.from_pretrained(self.run_directory, weights=self.weights)
-        search = predictor.search(beam=self.beam, length_penalty=self.length_penalty, n_best=self.top)
-        replies = predictor.caption(self.images, search=search, look=self.look)
+        replies = predictor.caption(
+            self.images, beam=self.beam, length_penalty=self.length_penalty, top=self.top, look=self.look
+        )
         if self.explain is not None:
             several = len(replies) > 1
-            save([reply.explanation(reply.name if several else "") for reply in replies], self.explain)
+            figures = [reply.figure(reply.name if several else "") for reply in replies]
+            save(together(figures, f"Captions of {len(figures)} images"), self.explain)
         if self.json:
             print(json.dumps({"captions": [reply.to_dict() for reply in replies]}))
             return

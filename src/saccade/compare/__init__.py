@@ -1,4 +1,4 @@
-"""Several recipes with several seeds each on the same questions: trained or reused, evaluated, put into one table.
+"""Several recipes with several seeds each on the same data: trained or reused, evaluated, put into one table.
 
     <entry>/seed-<n>/                                a run directory for each entry and seed
     comparison.md  comparison.csv  comparison.json   the table so far, written anew after each run
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade import checkpoint
-from saccade.build import check_model, differing_fields, limited, task_of
+from saccade.build import check_model, differing_fields, limited
 from saccade.compare.table import CSV, JSON, MARKDOWN, Comparison, Difference, Result, Row
 from saccade.data import create_dataset
 from saccade.data.records import SPLITS
@@ -63,7 +63,7 @@ class _Ground:
 
     folder: Path
     weights_hash: str
-    texts: int
+    records: int
     images: int
 
     def check(self, first: _Ground) -> None:
@@ -110,8 +110,8 @@ def compare(
         ground.check(first)
         results[run.label].append(result)
         if new or number == len(runs):
-            _gather(results, len(runs), entries[0].recipe.train.metric).write(out)
-    return _gather(results, len(runs), entries[0].recipe.train.metric)
+            _gather(results, len(runs), entries[0].recipe).write(out)
+    return _gather(results, len(runs), entries[0].recipe)
 
 
 def _result(run: _Run, split: str, report: Report) -> tuple[Result, _Ground, bool]:
@@ -122,20 +122,19 @@ def _result(run: _Run, split: str, report: Report) -> tuple[Result, _Ground, boo
     kept = _kept_metrics(run.folder, split)
     metrics = kept or evaluate(run.folder, split=split, accelerator=config.accelerator, report=report)
     if config.metric not in metrics:
-        raise _no_answers(split, run.recipe.data)
+        raise _nothing_to_score(split, run.recipe.data)
     loaded = checkpoint.load(run.folder)
     parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
     seconds = math.fsum(line["seconds"] for line in _log(run.folder))
-    texts = metrics["questions" if "questions" in metrics else "captions"]
-    ground = _Ground(run.folder, loaded.facts.weights_hash, texts, metrics["images"])
+    ground = _Ground(run.folder, loaded.facts.weights_hash, metrics[loaded.task.noun], metrics["images"])
     return Result(config.seed, metrics, parameters, seconds), ground, kept is None
 
 
-def _gather(results: dict[str, list[Result]], runs: int, metric: str) -> Comparison:
+def _gather(results: dict[str, list[Result]], runs: int, recipe: Recipe) -> Comparison:
     rows = (
         Row(label, tuple(sorted(found, key=lambda result: result.seed))) for label, found in results.items() if found
     )
-    return Comparison(tuple(rows), runs, metric)
+    return Comparison(tuple(rows), runs, recipe.train.metric, recipe.task.task().noun)
 
 
 def _runs(entries: Sequence[Entry], out: Path, seeds: int) -> list[_Run]:
@@ -197,15 +196,14 @@ def _check_work(entries: Sequence[Entry], split: str) -> None:
                 f"{entry.label!r} trains in {config.devices} processes with the strategy {config.strategy!r}, which "
                 f"would start the comparison in each: set --train.strategy to {' or '.join(STRATEGIES)}"
             )
-    data = entries[0].recipe.data
-    task: Any = task_of(entries[0].recipe)
-    texts = limited(create_dataset(data.name, data.root, limit=data.limit), split, data.limit, task)
-    if not task.known(task.examples(texts)):
-        raise _no_answers(split, data)
+    recipe = entries[0].recipe
+    data = create_dataset(recipe.data.name, recipe.data.root, limit=recipe.data.limit)
+    if not recipe.task.task().scorable(limited(data, split, recipe)):
+        raise _nothing_to_score(split, recipe.data)
 
 
-def _no_answers(split: str, data: DataConfig) -> DataError:
-    return DataError(f"the {split} split of {data.name} has no questions with answers: compare on another --split")
+def _nothing_to_score(split: str, data: DataConfig) -> DataError:
+    return DataError(f"the {split} split of {data.name} has no right answers to score by: compare on another --split")
 
 
 def _is_finished(folder: Path, recipe: Recipe) -> bool:

@@ -86,12 +86,13 @@ class Difference:
 class Comparison:
     """A row for each entry that has a result, in the order given, and how many runs there are to be in all.
 
-    ``metric`` is the one that tells which entry is best.
+    ``metric`` is the one that tells which entry is best, ``noun`` what the runs were evaluated on.
     """
 
     rows: tuple[Row, ...]
     runs: int
     metric: str = "accuracy"
+    noun: str = "questions"
 
     def metrics(self) -> list[str]:
         """The names of the metrics that some run has: shares and entropies, not counts."""
@@ -118,7 +119,7 @@ class Comparison:
         Binomial, sqrt(p (1 - p) / questions); scores between 0 and 1 of the same mean cannot vary more.
         """
         means = [row.mean(metric) for row in self.rows if row.has(metric)]
-        return max(math.sqrt(mean * (1 - mean) / self._about["questions"]) for mean in means)
+        return max(math.sqrt(mean * (1 - mean) / self._about[self.noun]) for mean in means)
 
     def to_markdown(self, metrics: Sequence[str] | None = None) -> str:
         """The table as Markdown with notes on its noise; by default all accuracies, WUPS and the pointing accuracy."""
@@ -192,8 +193,8 @@ class Comparison:
         about, done = self._about, [len(row.results) for row in self.rows]
         seeds = f"{max(done)} seeds" if min(done) == max(done) else f"{min(done)} to {max(done)} seeds"
         over = f"mean ± sample standard deviation over {seeds}" if max(done) > 1 else "one seed each"
-        texts = next(f"{about[what]:,} {what}" for what in ("questions", "captions") if what in about)
-        notes = [f"Split {about['split']}: {texts} about {about['images']:,} images; {over}."]
+        size = f"{about[self.noun]:,} {self.noun} about {about['images']:,} images"
+        notes = [f"Split {about['split']}: {size}; {over}."]
         if sum(done) < self.runs:
             notes.append(f"Unfinished: {sum(done)} of {self.runs} runs so far.")
         differences = self.differences()
@@ -201,14 +202,13 @@ class Comparison:
             best = f"{quote}{differences[0].best}{quote}"
             verdicts = [f"- {quote}{each.label}{quote}: {_verdict(each)}" for each in differences]
             notes += [f"Below {best}, the best by {self.metric}:", "\n".join(verdicts)]
-        same = "answer the same questions" if "questions" in about else "caption the same images"
-        training = f"Deviations over seeds are the noise of training alone: all runs {same}. "
+        training = f"Deviations over seeds are the noise of training alone: all runs are of the same {self.noun}. "
         if self.metric != "accuracy":
             return [*notes, *([training.strip()] if max(done) > 1 else [])]
         notes.append(
             (training if max(done) > 1 else "")
-            + "Which questions were asked gives an accuracy a standard error of up to "
-            + f"{_points(self.sampling_error())} besides (binomial, questions taken as independent)."
+            + f"Which {self.noun} there are gives an accuracy a standard error of up to "
+            + f"{_points(self.sampling_error())} besides (binomial, {self.noun} taken as independent)."
         )
         return notes
 

@@ -214,9 +214,10 @@ class Task(ABC, Generic[Record, Example, Prediction]):
     def examples(self, records: Sequence[Record]) -> list[Example]:
         """What is predicted and scored."""
 
-    def known(self, examples: Sequence[Example]) -> bool:
-        """Whether the right answers are known, so that there are metrics."""
-        return bool(examples)
+    @classmethod
+    def scorable(cls, records: Sequence[Record]) -> bool:
+        """Whether what is right is known of the records, so that there are metrics."""
+        return bool(records)
 
     @abstractmethod
     def stack(self, examples: Sequence[Example], read: Reader) -> Batch:

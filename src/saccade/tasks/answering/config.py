@@ -8,23 +8,18 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import tyro
 
-from saccade.errors import RecipeError
 from saccade.tasks.base import TaskConfig, check_above_zero
 
 if TYPE_CHECKING:
     from saccade.tasks.answering.task import AnsweringTask
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AnsweringOptions:
     """What may differ when a run that answers is evaluated or used."""
 
-    top: int = 5
-    """How many answers to give to a question."""
-
-    def __post_init__(self) -> None:
-        if self.top < 1:
-            raise RecipeError(f"top: expected at least 1 answer, got {self.top}")
+    top: int | None = None
+    """How many answers to a question, or captions of an image, to give."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from saccade.text import Vocabulary
 from saccade.types import Answers, Regions, Words
 
 TOKENIZER, ANSWERS = "tokenizer.json", "answers.json"
+TOP = 5  # answers to a question, unless asked for more
 LISTED = 5  # a remark names so many answers
 
 
@@ -186,13 +187,19 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
         """What is answered and scored: every question."""
         return list(records)
 
-    def known(self, examples: Sequence[Question]) -> bool:
+    @classmethod
+    def scorable(cls, records: Sequence[Question]) -> bool:
         """Whether the answers are known, so that there are metrics."""
-        return bool(examples) and all(question.answers for question in examples)
+        return bool(records) and all(question.answers for question in records)
 
     def stack(self, examples: Sequence[Question], read: Reader) -> QuestionBatch:
         """The questions as a batch to answer."""
         return self.collate(examples, read, grouped=True)
+
+    def check_options(self, model: Any, options: AnsweringOptions) -> None:  # noqa: ARG002
+        """Refuse to give no answer."""
+        if options.top is not None and options.top < 1:
+            raise RecipeError(f"top: expected at least 1 answer, got {options.top}")
 
     def predict(
         self,
@@ -271,7 +278,7 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
         words = self.vocabulary.encode(texts, max_words=self.config.max_words)
         output: Answers = model(regions, words.to(regions.mask.device))
         mask = regions.per_text(regions.mask)
-        best, lengths = self.top(output.logits, options.top), words.mask.sum(1).tolist()
+        best, lengths = self.top(output.logits, TOP if options.top is None else options.top), words.mask.sum(1).tolist()
         return [
             AnswerReply(
                 picture.name,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from saccade.tasks.captioning.task import CaptioningTask
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CaptioningOptions:
     """What may differ when a run that captions is evaluated or used; None is what its recipe says."""
 
@@ -22,8 +22,8 @@ class CaptioningOptions:
     """Captions: hypotheses kept while searching; the recipe's unless given."""
     length_penalty: float | None = None
     """Captions: rank them by log-probability over length to this power; the recipe's unless given."""
-    top: int = 1
-    """Captions: how many of each image, at most the beam."""
+    top: int | None = None
+    """How many answers to a question, or captions of an image, to give."""
     sample: bool = False
     """Captions: draw them instead of searching."""
     temperature: float = 1.0

@@ -140,7 +140,7 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
             max_length=config.max_length,
             min_length=config.min_length,
             length_penalty=config.length_penalty if options.length_penalty is None else options.length_penalty,
-            n_best=options.top,
+            n_best=1 if options.top is None else options.top,
             sample=options.sample,
             temperature=options.temperature,
             look=options.look,
