@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.data.vqa_files import write_genome, write_vqa
 
-from saccade.build import build, build_model, build_store, images_at_hand, load_vectors, store_path
+from saccade.build import build, build_model, build_store, images_at_hand, store_path
 from saccade.data import create_dataset
 from saccade.data.scenes import write_scenes
 from saccade.errors import DataError, RecipeError, StoreError
@@ -164,7 +164,7 @@ def test_word_vectors_are_where_training_starts(vqa, tmp_path) -> None:
     recipe, heard = imported(vqa, task={"glove": str(glove)}), Heard()
     setup = build(recipe, heard, CPU)
     model = build_model(recipe, setup.task, setup.facts)
-    load_vectors(model, recipe, setup, heard)
+    setup.task.prepare(model, setup.train, heard)
     tables = [table.weight for table in model.text_encoder.tables]
     words = setup.task.vocabulary.listed()
     assert tables[0][words.index("color")].tolist() == [1, 2, 3, 4, 5, 6, 7]
@@ -177,7 +177,7 @@ def test_word_vectors_are_where_training_starts(vqa, tmp_path) -> None:
     ("model", "line", "message"),
     [
         ("ban", "color 1 2 3", r"expected vectors of 7 numbers, .* has 3; .*--sizes\.embedding-size 3"),
-        ("smem-2", "color 1 2 3 4 5 6 7", "smem-2 starts from no word vectors"),
+        ("smem-2", "color 1 2 3 4 5 6 7", "SMem starts from no word vectors"),
     ],
 )
 def test_word_vectors_that_do_not_fit_are_refused(vqa, tmp_path, model: str, line: str, message: str) -> None:
@@ -188,7 +188,7 @@ def test_word_vectors_that_do_not_fit_are_refused(vqa, tmp_path, model: str, lin
     sizes = recipe.sizes if model == "ban" else {}
     built = create_model(model, num_words=len(setup.task.vocabulary), num_answers=2, region_size=5, **sizes)
     with pytest.raises(RecipeError, match=message):
-        load_vectors(built, dataclasses.replace(recipe, model=model), setup, SILENT)
+        setup.task.prepare(built, setup.train, SILENT)
 
 
 def test_visual_genomes_questions_are_trained_on_as_well(vqa) -> None:

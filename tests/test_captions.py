@@ -13,7 +13,7 @@ from PIL import Image
 
 from saccade import Predictor, checkpoint
 from saccade.errors import RecipeError, RunError, UnknownNameError
-from saccade.evaluate import Captioning, evaluate
+from saccade.evaluate import evaluate
 from saccade.recipe import Recipe
 from saccade.recipes import get_recipe
 from saccade.train import train
@@ -53,7 +53,7 @@ def test_a_run_is_evaluated_and_its_files_score_the_same(name: str, runs, saccad
 def test_a_wider_beam_finds_captions_of_higher_probability(runs, tmp_path) -> None:
     found = []
     for beam in (1, 5):
-        evaluate(runs["sat-soft"], out=tmp_path / str(beam), captioning=Captioning(beam=beam), accelerator="cpu")
+        evaluate(runs["sat-soft"], out=tmp_path / str(beam), options={"beam": beam}, accelerator="cpu")
         lines = (tmp_path / str(beam) / "predictions.jsonl").read_text().splitlines()
         found.append(sum(json.loads(line)["log_probability"] for line in lines))
     assert found[1] > found[0]
@@ -61,7 +61,7 @@ def test_a_wider_beam_finds_captions_of_higher_probability(runs, tmp_path) -> No
 
 def test_a_caption_comes_with_where_each_word_looked(runs, scene) -> None:
     predictor = Predictor.from_pretrained(runs["sat-soft"], device="cpu")
-    [reply, again] = predictor.caption([scene, Image.open(scene)], search=predictor.search(beam=3, n_best=2))
+    [reply, again] = predictor.caption([scene, Image.open(scene)], beam=3, top=2)
     assert reply.caption == again.caption
     attention, beta = reply.attention
     assert attention.axes == ("words", "regions")
@@ -69,7 +69,7 @@ def test_a_caption_comes_with_where_each_word_looked(runs, scene) -> None:
     assert beta.weights.shape == (1, len(reply.words))
     assert len(reply.alternatives) == 1
     assert reply.alternatives[0][1] <= reply.log_probability
-    assert reply.explanation().words == reply.words
+    assert len(reply.figure().panels) == 1 + len(reply.words)
 
 
 def test_a_caption_from_pixels_is_that_of_the_stored_features(runs, scene) -> None:
@@ -110,8 +110,7 @@ def test_what_is_drawn_follows_from_the_seed(runs, scene) -> None:
     predictor = Predictor.from_pretrained(runs["sat-hard"], device="cpu")
     drawn = [predictor.caption([scene], look="sample")[0].attention[0].weights for _ in range(2)]
     assert torch.equal(*drawn)
-    search = predictor.search(sample=True, n_best=3)
-    first, second = (predictor.caption([scene], search=search)[0] for _ in range(2))
+    first, second = (predictor.caption([scene], sample=True, top=3)[0] for _ in range(2))
     assert first.alternatives == second.alternatives
     assert len(first.alternatives) == 2
 
@@ -123,11 +122,11 @@ def test_what_cannot_be_is_refused(runs, trained_run, scene, refused, tmp_path) 
     refused("evaluate", run, "--beam", 1000, parts=("1000", "narrow the beam"))
     refused("caption", run, scene, "--beam", 1, "--top", 3, parts=("widen it",))
     refused("caption", run, scene, "--explain", "x.txt", parts=("picture format", "did you mean"), code=2)
-    refused("caption", trained_run, scene, parts=("answers questions", "saccade ask"))
-    refused("ask", run, scene, "what is it?", parts=("writes captions", "saccade caption"))
-    refused("evaluate", trained_run, "--beam", 3, parts=("for runs that write captions",))
+    refused("caption", trained_run, scene, parts=("is for answering", "saccade ask"))
+    refused("ask", run, scene, "what is it?", parts=("is for captioning", "saccade caption"))
+    refused("evaluate", trained_run, "--beam", 3, parts=("beam: no option of a run about questions; it has top",))
     refused("train", "sat-soft-scenes", "--data.name", "vqa2", "--data.root", tmp_path, parts=("no captions",))
-    refused("train", "sat-soft-scenes", "--model", "r-dan", parts=("answers questions", "about captions"))
+    refused("train", "sat-soft-scenes", "--model", "r-dan", parts=("r-dan is a model for answering", "about captions"))
 
 
 def test_java_missing_is_said(runs, refused, monkeypatch) -> None:

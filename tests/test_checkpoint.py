@@ -33,7 +33,7 @@ def test_a_run_can_be_moved(trained_run, tmp_path) -> None:
 
 
 def test_what_training_leaves_beside_the_run_is_not_needed(trained_run, tmp_path) -> None:
-    for name in (*checkpoint.COMPANIONS, checkpoint.MODEL):
+    for name in (*checkpoint.ALWAYS, *load(trained_run).task.files(), checkpoint.MODEL):
         shutil.copy(trained_run / name, tmp_path)
     load(tmp_path)
 
@@ -44,7 +44,7 @@ def test_weights_of_another_recipe_do_not_fit(trained_run, tmp_path) -> None:
     recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
     recipe["sizes"]["hidden_size"] = 17
     (tmp_path / "run" / "recipe.json").write_text(json.dumps(recipe))
-    save_model(tmp_path / "run", load(trained_run).model)
+    save_model(tmp_path / "run", load(trained_run).model, load(trained_run).task)
     with pytest.raises(RunError, match=r"model\.safetensors does not fit recipe\.json: .*size mismatch") as raised:
         load(tmp_path / "run")
     assert "\n" not in str(raised.value)
@@ -53,7 +53,7 @@ def test_weights_of_another_recipe_do_not_fit(trained_run, tmp_path) -> None:
 def test_answers_that_are_no_list_are_refused(trained_run, tmp_path) -> None:
     shutil.copytree(trained_run, tmp_path / "run")
     (tmp_path / "run" / "answers.json").write_text('{"red": 1}')
-    save_model(tmp_path / "run", load(trained_run).model)
+    save_model(tmp_path / "run", load(trained_run).model, load(trained_run).task)
     with pytest.raises(RunError, match=r"answers\.json: expected a list of answers"):
         load(tmp_path / "run")
 

@@ -24,7 +24,7 @@ from saccade.recipes import RECIPES
 
 NARROW = ("--smoke", "--sizes.hidden-size", "16", "--train.accelerator", "cpu")
 BACKBONE = ("--features.backbone", "scenes-cnn", "--features.image-size", "96", "--features.positions")
-RUN_FILES = (*checkpoint.COMPANIONS, checkpoint.MODEL)
+RUN_FILES = (*checkpoint.ALWAYS, "tokenizer.json", "answers.json", checkpoint.MODEL)
 
 
 def files_below(folder: Path) -> list[str]:

@@ -16,9 +16,10 @@ import torch
 from PIL import Image
 
 import saccade
-from saccade.checkpoint import COMPANIONS, MODEL
+from saccade.checkpoint import ALWAYS, MODEL
 from saccade.errors import DataError, ImageError, RecipeError, RunError
-from saccade.predict import Predictor, Reply
+from saccade.predict import Predictor
+from saccade.tasks.answering.reply import AnswerReply
 
 QUESTION = "what color is the large circle?"
 
@@ -28,7 +29,7 @@ def predictor(trained_run) -> Predictor:
     return Predictor.from_pretrained(trained_run, device="cpu")
 
 
-def same(a: Reply, b: Reply, tolerance: float = 0.0) -> None:
+def same(a: AnswerReply, b: AnswerReply, tolerance: float = 0.0) -> None:
     assert [answer for answer, _ in a.answers] == [answer for answer, _ in b.answers]
     assert [p for _, p in a.answers] == pytest.approx([p for _, p in b.answers], abs=tolerance)
     for ours, theirs in zip(a.attention, b.attention, strict=True):
@@ -250,22 +251,25 @@ def hub(trained_run, tmp_path, monkeypatch) -> Iterator[Hub]:
 
 
 def test_a_run_is_loaded_from_the_hub_by_name(hub, predictor, scene) -> None:
-    fetched = Predictor.from_pretrained("someone/r-dan", device="cpu")
+    fetched = Predictor.from_pretrained("hub:someone/r-dan", device="cpu")
     same(fetched.ask(scene, QUESTION), predictor.ask(scene, QUESTION))
     files = {line.rpartition("/")[2] for line in hub.asked if line.startswith("GET") and "/resolve/" in line}
-    assert {*COMPANIONS, MODEL} <= files
+    assert {*ALWAYS, "tokenizer.json", "answers.json", MODEL} <= files
     assert "log.jsonl" not in files
     hub.repositories.clear()
     hub.status = 503  # the hub is down: what was fetched before still serves
-    Predictor.from_pretrained("someone/r-dan", device="cpu")
+    Predictor.from_pretrained("hf://someone/r-dan", device="cpu")
 
 
-def test_a_folder_comes_before_the_hub(hub, trained_run, tmp_path) -> None:
+def test_a_folder_is_a_folder_and_the_hub_is_asked_by_its_name_alone(hub, trained_run, tmp_path) -> None:
     (tmp_path / "someone").mkdir()
     (tmp_path / "someone" / "mine").symlink_to(trained_run)
     Predictor.from_pretrained("someone/mine", device="cpu")
-    with pytest.raises(RunError, match="no such run directory"):
-        Predictor.from_pretrained("someone/r-dan")
+    for name in ("someone/r-dan", "runs/demo"):
+        with pytest.raises(RunError, match=f"no such run directory.* asked for as hub:{name}"):
+            Predictor.from_pretrained(name)
+    with pytest.raises(RunError, match="expected a repository of the Hugging Face hub as hub:OWNER/NAME"):
+        Predictor.from_pretrained("hub:r-dan")
     assert hub.asked == []
 
 
@@ -282,8 +286,8 @@ def test_a_folder_comes_before_the_hub(hub, trained_run, tmp_path) -> None:
 def test_what_the_hub_has_not_is_one_error(hub, caplog, name, status, reason) -> None:
     hub.status = status
     before = logging.getLogger("huggingface_hub").level
-    with pytest.raises(RunError, match=f"{name}: no such run directory here, and the hub gave none") as raised:
-        Predictor.from_pretrained(name)
+    with pytest.raises(RunError, match=f"hub:{name}: the hub gave no run of that name") as raised:
+        Predictor.from_pretrained(f"hub:{name}")
     assert reason in str(raised.value)
     assert "\n" not in str(raised.value)
     assert raised.value.__cause__ is None
@@ -295,8 +299,8 @@ def test_what_the_hub_has_not_is_one_error(hub, caplog, name, status, reason) ->
 def test_no_network_is_one_error(hub) -> None:
     hub.server.shutdown()
     hub.server.server_close()
-    with pytest.raises(RunError, match="the hub gave none of that name"):
-        Predictor.from_pretrained("someone/r-dan")
+    with pytest.raises(RunError, match="the hub gave no run of that name"):
+        Predictor.from_pretrained("hub:someone/r-dan")
 
 
 @pytest.mark.parametrize("name", ["nothing", "a/b/c", "/nothing/here", "../x", "white space/x"])

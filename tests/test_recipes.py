@@ -14,10 +14,10 @@ from tests.data.vqa_files import write_vqa
 
 from saccade.data.scenes import write_scenes
 from saccade.evaluate import evaluate
-from saccade.models import answers_questions
-from saccade.recipe import CaptioningConfig
+from saccade.models import output_of
 from saccade.recipes import RECIPES, get_recipe
 from saccade.train import train
+from saccade.types import Answers, Captions
 
 IMAGES = 4
 
@@ -74,7 +74,7 @@ def corpora(tmp_path_factory) -> Callable[[str], Path]:
 @pytest.mark.parametrize("name", RECIPES)
 def test_smoke_trains_and_evaluates(name: str, corpora, tmp_path) -> None:
     recipe = get_recipe(name).smoke()
-    captions = isinstance(recipe.task, CaptioningConfig)
+    captions = recipe.task.kind == "captioning"
     root = corpora("own captions" if captions and recipe.data.name == "own" else recipe.data.name)
     store = root.with_name(f"{root.name}-{recipe.features.backbone}-{recipe.features.positions}")
     recipe = dataclasses.replace(
@@ -106,10 +106,10 @@ def test_every_model_has_a_recipe_on_scenes_daquar_and_a_version_of_vqa() -> Non
         name: {r.data.name for r in RECIPES.values() if r.model == name} for name in {r.model for r in RECIPES.values()}
     }
     assert len(corpora) >= 12
-    answerers = {name: found for name, found in corpora.items() if answers_questions(name)}
+    answerers = {name: found for name, found in corpora.items() if output_of(name) is Answers}
     assert [name for name, found in answerers.items() if not {"scenes", "daquar"} <= found] == []
     assert [name for name, found in answerers.items() if not {"vqa1", "vqa2"} & found] == []
-    captioners = {name: found for name, found in corpora.items() if not answers_questions(name)}
+    captioners = {name: found for name, found in corpora.items() if output_of(name) is Captions}
     assert captioners.keys() == {"sat-soft", "sat-hard", "nic"}
     assert [
         name for name, found in captioners.items() if not {"scenes", "flickr8k", "flickr30k", "coco"} <= found

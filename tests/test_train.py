@@ -20,7 +20,7 @@ from saccade import checkpoint
 from saccade.errors import RecipeError, RunError
 from saccade.models import create_model
 from saccade.optim import build_average
-from saccade.recipe import OptimConfig, Recipe
+from saccade.recipe import OptimConfig, Recipe, recipe_to_dict
 from saccade.recipes import get_recipe
 from saccade.train import build_optimizer, learning_rate, train
 
@@ -73,11 +73,11 @@ def assert_same_weights(a: Path, b: Path, **tolerance: float) -> None:
 def test_a_run_killed_at_random_and_resumed_ends_with_the_same_bits(store, tmp_path) -> None:
     recipe = small(store, epochs=6, save_every=2, batch_size=8, sizes={"dropout": 0.3})
     train(recipe, tmp_path / "whole")
-    checkpoint.write_json(tmp_path / "recipe.json", checkpoint.to_dict(recipe))
+    checkpoint.write_json(tmp_path / "recipe.json", recipe_to_dict(recipe))
     script = (
-        "import sys; from pathlib import Path; from saccade.recipe import Recipe; from saccade.serial import *\n"
+        "import sys; from pathlib import Path; from saccade.recipe import recipe_from_dict; from saccade.serial import *\n"
         "from saccade.train import train; folder = Path(sys.argv[1]); run = folder / 'killed'\n"
-        "train(from_dict(Recipe, read_json(folder / 'recipe.json')), run, resume=(run / 'recipe.json').exists())"
+        "train(recipe_from_dict(read_json(folder / 'recipe.json')), run, resume=(run / 'recipe.json').exists())"
     )
     kills, chance = 0, random.Random(7)
     for attempt in range(40):
@@ -118,12 +118,12 @@ def test_two_processes_give_the_losses_and_metrics_of_one(store, tmp_path, avera
 
 def _train_in_a_process_of_its_own(recipe: Recipe, out: Path) -> None:
     """Spawned workers import the main module, so that must not be pytest."""
-    checkpoint.write_json(out.with_suffix(".json"), checkpoint.to_dict(recipe))
+    checkpoint.write_json(out.with_suffix(".json"), recipe_to_dict(recipe))
     script = out.with_suffix(".py")
     script.write_text(
-        "import sys\nfrom pathlib import Path\nfrom saccade.recipe import Recipe\nfrom saccade.serial import *\n"
+        "import sys\nfrom pathlib import Path\nfrom saccade.recipe import recipe_from_dict\nfrom saccade.serial import *\n"
         "from saccade.train import train\nif __name__ == '__main__':\n"
-        "    train(from_dict(Recipe, read_json(Path(sys.argv[1]))), Path(sys.argv[2]))\n"
+        "    train(recipe_from_dict(read_json(Path(sys.argv[1]))), Path(sys.argv[2]))\n"
     )
     environment = os.environ | {"MASTER_ADDR": "127.0.0.1"}
     subprocess.run([sys.executable, script, out.with_suffix(".json"), out], check=True, env=environment, timeout=300)

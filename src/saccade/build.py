@@ -169,6 +169,11 @@ def check_model(recipe: Recipe) -> None:
             f"{recipe.model} is a model for {does}, the recipe is for {recipe.task.kind}, about {task.noun}: choose "
             "another model or recipe"
         )
+    if recipe.train.accumulate > 1 and not task.separable:
+        raise RecipeError(
+            f"train.accumulate: the loss of {recipe.task.kind} compares the {task.noun} of a batch with each other, so "
+            "that it cannot be computed in parts: leave it out, or lower --train.batch-size"
+        )
     create_model(recipe.model, region_size=1, **dict.fromkeys(required_sizes(recipe.model), 1), **recipe.sizes)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Tensor
 
 
-def gather_rows(fabric: Fabric, rows: Float[Tensor, "rows *size"], *, kept: bool = True) -> Float[Tensor, "all *size"]:
+def gather_rows(fabric: Fabric, rows: Tensor, *, kept: bool = True) -> Tensor:
     """The rows of every process in the order of the processes, in which gradients flow back to each.
 
     Processes may have different numbers of rows. Each that computes the same loss of all rows gets the gradient of

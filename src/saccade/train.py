@@ -22,6 +22,7 @@ from saccade.checkpoint import Progress
 from saccade.data.batches import deal, prefetch
 from saccade.errors import RecipeError, RunError
 from saccade.evaluate import predict
+from saccade.gathering import gather_rows
 from saccade.features.tuning import Together, Tuning
 from saccade.optim import build_average, build_optimizer, learning_rate
 from saccade.progress import SILENT, Report
@@ -179,15 +180,15 @@ class _Loop:
     def _step(self, wrapped: Any, optimizer: Any, loaded: Iterator[tuple[Any, float]], size: int) -> torch.Tensor:
         """One optimiser step on the mean loss of the whole batch, however divided; returns this process's sum."""
         fabric, task, accumulate = self.fabric, self.setup.task, self.recipe.train.accumulate
-        # Processes average their gradients: each weighs its share of the sum by their number, a whole sum counts once.
-        times = fabric.world_size if task.separable else 1
         total = torch.zeros((), dtype=torch.float64, device=fabric.device)
         for part in range(accumulate):
             collated, weight = next(loaded)
             batch = collated.to(fabric.device)
             with fabric.no_backward_sync(wrapped, enabled=part < accumulate - 1):
-                loss = weight * task.loss(wrapped, batch, partial(gather_rows, fabric, kept=weight > 0))
-                fabric.backward(loss * (self.recipe.optim.loss_weight * times / size))
+                loss = task.loss(wrapped, batch, partial(gather_rows, fabric, kept=weight > 0))
+                loss = loss * (weight if task.separable else 1 / fabric.world_size)
+                # Processes average their gradients: each weighs its share of the loss by their number.
+                fabric.backward(loss * (self.recipe.optim.loss_weight * fabric.world_size / size))
             total += loss.detach().double()
         self._clip(wrapped, optimizer)
         optimizer.step()

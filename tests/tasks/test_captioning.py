@@ -11,8 +11,10 @@ from saccade.data.records import Caption, Phrase
 from saccade.errors import DataError, RecipeError
 from saccade.hypotheses import Search
 from saccade.models import create_model
-from saccade.recipe import CaptioningConfig, TrainConfig
-from saccade.tasks.captioning import CaptionedImage, CaptioningTask, Prediction, coco_references, object_words
+from saccade.recipe import TrainConfig
+from saccade.tasks import CaptioningConfig, CaptioningOptions
+from saccade.tasks.captioning.coco import coco_references
+from saccade.tasks.captioning.task import CaptionedImage, CaptioningTask, CaptionPrediction
 from saccade.text import END_ID
 from saccade.types import Captions, Regions
 
@@ -73,12 +75,13 @@ def test_batches_have_every_caption_once(batches: str) -> None:
 def test_the_loss_is_the_negative_log_likelihood_of_every_word_and_the_penalty(grouped: bool, smoothing: float) -> None:
     task = build(label_smoothing=smoothing)
     batch = task.collate(CAPTIONS, read, grouped=grouped)
-    output = model(task, dropout=0.0).train()(batch.regions, batch.words)
+    net = model(task, dropout=0.0).train()
+    output = net(batch.regions, batch.words)
     slow = 0.0
     for logits, caption in zip(output.logits, CAPTIONS, strict=True):
         for row, word in zip(logits.log_softmax(1), task.encode([caption]).ids[0], strict=False):
             slow = slow - (1 - smoothing) * row[word] - smoothing * row.mean()
-    torch.testing.assert_close(task.loss(output, batch), slow + output.penalty.sum())
+    torch.testing.assert_close(task.loss(net, batch, lambda rows: rows), slow + output.penalty.sum())
 
 
 def test_captions_of_an_image_share_it_when_grouped() -> None:
@@ -89,8 +92,14 @@ def test_captions_of_an_image_share_it_when_grouped() -> None:
     torch.testing.assert_close(net(grouped.regions, grouped.words).logits, net(apart.regions, apart.words).logits)
 
 
-def predictions(task: CaptioningTask, net: torch.nn.Module, captions=CAPTIONS, *, attention=True) -> list[Prediction]:
-    return task.predict(net.eval(), task.gather(task.examples(captions), read), attention=attention)
+def predictions(task: CaptioningTask, net: torch.nn.Module, captions=CAPTIONS, *, attention=True) -> list[CaptionPrediction]:
+    return task.predict(
+        net.eval(),
+        task.stack(task.examples(captions), read),
+        CaptioningOptions(),
+        attention=attention,
+        generator=torch.Generator(),
+    )
 
 
 @pytest.mark.parametrize("name", ["sat-soft", "sat-hard", "nic"])
@@ -106,7 +115,7 @@ def test_every_image_gets_one_caption_held_against_its_own(name: str) -> None:
 
 
 def test_perfect_captions_score_one() -> None:
-    found = [Prediction(image, " ".join(texts[0].split()), 0.0, tuple(texts)) for image, texts in TEXTS.items()]
+    found = [CaptionPrediction(image, " ".join(texts[0].split()), 0.0, tuple(texts)) for image, texts in TEXTS.items()]
     metrics = build().metrics(found)
     assert metrics["bleu_1"] == pytest.approx(1)
     assert metrics["distinct_captions"] == 1
@@ -118,8 +127,9 @@ def test_object_words_are_the_last_words_of_phrases_among_the_tokens() -> None:
     box = ((0.0, 0.0, 0.5, 1.0),)
     text = "A dog , running , sees the man's cat ."
     caption = Caption("a#0", "a", text, (Phrase((0, 2), box), Phrase((6, 9), box)))
+    task = build()
     tokens = ["a", "dog", "running", "sees", "the", "man", "'s", "cat"]
-    assert [tokens[place] for place, _ in object_words(caption)] == ["dog", "cat"]
+    assert [tokens[place] for place, _ in task.object_words(caption)] == ["dog", "cat"]
 
 
 class Looking(torch.nn.Module):
@@ -155,30 +165,26 @@ def test_object_words_point_at_their_boxes() -> None:
 
 
 def test_references_are_in_cocos_format() -> None:
-    document = coco_references([Prediction("a", "x", 0.0, ("one", "two"))])
+    document = coco_references({"a": ("one", "two")})
     assert document["images"] == [{"id": "a"}]
     assert [entry["caption"] for entry in document["annotations"]] == ["one", "two"]
 
 
 def test_a_search_may_be_changed_and_a_wrong_one_is_refused() -> None:
     task = build(beam=3)
-    assert task.searching(beam=None, length_penalty=1.0) == Search(beam=3, length_penalty=1.0)
+    assert task.search(CaptioningOptions(length_penalty=1.0)) == Search(beam=3, length_penalty=1.0)
     with pytest.raises(RecipeError, match="beam"):
-        task.searching(beam=0)
-    with pytest.raises(RecipeError, match="narrow the beam"):
-        predictions(CaptioningTask(task.vocabulary, task.config, Search(beam=50)), model(task))
+        task.search(CaptioningOptions(beam=0))
 
 
 def test_there_is_nothing_to_score_without_captions() -> None:
     with pytest.raises(DataError, match="nothing to score"):
         build().metrics([])
-    with pytest.raises(DataError, match="the data set has no captions"):
-        CaptioningTask.texts(object(), "train")
-    assert CaptioningTask.examples(CAPTIONS)[0] == CaptionedImage("a", tuple(CAPTIONS[:2]))
+    assert build().examples(CAPTIONS)[0] == CaptionedImage("a", tuple(CAPTIONS[:2]))
 
 
 def test_a_beam_wider_than_the_vocabulary_is_refused_before_any_image_is_read() -> None:
     with pytest.raises(RecipeError, match=r"expected beam <= 10, .* got 11: narrow the beam"):
         build(beam=11)
     with pytest.raises(RecipeError, match="narrow the beam"):
-        build().searching(beam=11)
+        build().search(CaptioningOptions(beam=11))

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from saccade.data.records import Question
-from saccade.tasks.scoring import SCORING
-from saccade.tasks.targets import NO_CLASS, Targets
+from saccade.tasks.answering.scoring import SCORING
+from saccade.tasks.answering.targets import NO_CLASS, Targets
 
 CLASSES = ("red", "2", "dark red")
 ANSWERS = ("red",) * 6 + ("Red",) * 2 + ("dark red", "blue")

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from saccade.explain.figure import Figure
     from saccade.progress import Report
     from saccade.recipe import Recipe, TrainConfig
-    from saccade.text import Vocabulary
     from saccade.types import Regions
 
 Record = TypeVar("Record", bound="HasImage")
@@ -150,7 +149,6 @@ class Task(ABC, Generic[Record, Example, Prediction]):
     separable: ClassVar[bool] = True
 
     config: Any
-    vocabulary: Vocabulary
 
     @classmethod
     @abstractmethod

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from saccade.data.records import Question
-from saccade.tasks.scoring import Scoring, TargetKind
+from saccade.tasks.answering.scoring import Scoring, TargetKind
 
 NO_CLASS = -100  # what cross-entropy leaves out
 REMEMBERED = 1 << 16  # the same few answers come again and again

@@ -1,4 +1,4 @@
-"""Looks: each step's region map against the boxes of its own question."""
+"""Each step's region map against the boxes of its own question."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from saccade.data.records import Question
 from saccade.errors import StoreError
-from saccade.tasks.looking import MEASURES, Look, looking_metrics, looks_of
+from saccade.tasks.pointing import MEASURES, Measured, attention_metrics, measure_attention
 from saccade.types import AttentionMap, Grouping, Regions
 
 CELLS = torch.tensor([[0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5], [0, 0.5, 0.5, 1], [0.5, 0.5, 1, 1]])
@@ -32,8 +32,8 @@ def over_regions(name: str, *weights: list[float]) -> AttentionMap:
 def test_each_question_has_a_look_per_step() -> None:
     first = over_regions("step 1", [0.25] * 4, [0.1, 0.2, 0.3, 0.4])
     second = over_regions("step 2", [1.0, 0, 0, 0], [0.5, 0.5, 0, 0])
-    one, two = looks_of((first, second), regions(2), asked((TOP_LEFT,), (BOTTOM,)))
-    assert [look.step for look in one] == ["step 1", "step 2"]
+    one, two = measure_attention((first, second), regions(2), asked((TOP_LEFT,), (BOTTOM,)))
+    assert [each.step for each in one] == ["step 1", "step 2"]
     assert one[0].attention_mass == pytest.approx(0.25)
     assert one[0].pointing_accuracy == pytest.approx(0.25)  # four regions share the first place
     assert one[0].attention_entropy == pytest.approx(math.log(4))
@@ -44,7 +44,7 @@ def test_each_question_has_a_look_per_step() -> None:
 
 def test_a_question_without_boxes_has_no_looks_and_does_not_shift_the_others() -> None:
     each = over_regions("step 1", [0, 0, 0, 1.0], [1.0, 0, 0, 0], [0, 0, 1.0, 0])
-    none, hit, missed = looks_of((each,), regions(3), asked((), (TOP_LEFT,), (TOP_LEFT,)))
+    none, hit, missed = measure_attention((each,), regions(3), asked((), (TOP_LEFT,), (TOP_LEFT,)))
     assert none == ()
     assert (hit[0].attention_mass, missed[0].attention_mass) == (1, 0)
 
@@ -56,7 +56,7 @@ def test_a_map_of_words_and_regions_is_summed_over_words_and_heads(axes: tuple, 
     glimpse = AttentionMap(weights[None], axes, "glimpse 1", kind)
     others = [AttentionMap(weights[None], axes, "hop 1 correlation", "raw")]
     others.append(AttentionMap(torch.full((1, 4, 4), 0.25), ("regions", "regions"), "block 1", "rows"))
-    ((look,),) = looks_of((glimpse, *others), regions(1), asked((TOP_LEFT,)))
+    ((look,),) = measure_attention((glimpse, *others), regions(1), asked((TOP_LEFT,)))
     assert look.step == "glimpse 1"
     assert look.attention_mass == pytest.approx(0.4)  # (0.1 + 0.7) / 2
     assert look.pointing_accuracy == 1
@@ -64,20 +64,20 @@ def test_a_map_of_words_and_regions_is_summed_over_words_and_heads(axes: tuple, 
 
 def test_maps_over_regions_alone_are_preferred() -> None:
     joint = AttentionMap(torch.full((1, 3, 4), 1 / 12), ("words", "regions"), "hop 1 words")
-    ((look,),) = looks_of((over_regions("hop 1", [1.0, 0, 0, 0]), joint), regions(1), asked((TOP_LEFT,)))
+    ((look,),) = measure_attention((over_regions("hop 1", [1.0, 0, 0, 0]), joint), regions(1), asked((TOP_LEFT,)))
     assert (look.step, look.attention_mass) == ("hop 1", 1)
 
 
 def test_nothing_is_measured_without_boxes_or_without_maps_over_regions() -> None:
     words = AttentionMap(torch.full((1, 4), 0.25), ("words",), "step 1")
-    assert looks_of((words,), regions(1), asked((TOP_LEFT,))) == [()]
-    assert looks_of((), regions(1), asked((TOP_LEFT,))) == [()]
-    assert looks_of((over_regions("step 1", [0.25] * 4),), regions(1, boxes=False), asked(())) == [()]
+    assert measure_attention((words,), regions(1), asked((TOP_LEFT,))) == [()]
+    assert measure_attention((), regions(1), asked((TOP_LEFT,))) == [()]
+    assert measure_attention((over_regions("step 1", [0.25] * 4),), regions(1, boxes=False), asked(())) == [()]
 
 
 def test_regions_without_boxes_cannot_be_measured() -> None:
     with pytest.raises(StoreError, match="the regions have no boxes"):
-        looks_of((over_regions("step 1", [0.25] * 4),), regions(1, boxes=False), asked((TOP_LEFT,)))
+        measure_attention((over_regions("step 1", [0.25] * 4),), regions(1, boxes=False), asked((TOP_LEFT,)))
 
 
 def test_questions_that_share_an_image_are_measured_as_if_they_did_not() -> None:
@@ -88,33 +88,33 @@ def test_questions_that_share_an_image_are_measured_as_if_they_did_not() -> None
     apart = Regions(shared.features[image], shared.mask[image], boxes[image])
     each = over_regions("step 1", [1.0, 0, 0, 0], [1.0, 0, 0, 0], [0, 0, 0, 1.0])
     questions = asked((TOP_LEFT,), (TOP_LEFT,), (TOP_LEFT,))
-    looks = looks_of((each,), shared.grouped(Grouping.of(image)), questions)
-    assert looks == looks_of((each,), apart, questions)
+    looks = measure_attention((each,), shared.grouped(Grouping.of(image)), questions)
+    assert looks == measure_attention((each,), apart, questions)
     assert [steps[0].attention_mass for steps in looks] == [0, 1, 1]
 
 
 def test_weight_on_regions_that_do_not_exist_is_ignored() -> None:
     some = regions(1)
     some.mask[0, 3] = False
-    [[look]] = looks_of((over_regions("step 1", [0.25, 0, 0, 0.75]),), some, asked((TOP_LEFT,)))
+    [[look]] = measure_attention((over_regions("step 1", [0.25, 0, 0, 0.75]),), some, asked((TOP_LEFT,)))
     assert (look.pointing_accuracy, look.attention_mass, look.attention_entropy) == (1, 1, 0)
 
 
 def test_half_precision_maps_are_measured() -> None:
     half = AttentionMap(torch.full((1, 4), 0.25, dtype=torch.bfloat16), ("regions",), "step 1")
-    [[look]] = looks_of((half,), regions(1), asked((TOP_LEFT,)))
+    [[look]] = measure_attention((half,), regions(1), asked((TOP_LEFT,)))
     assert look.attention_mass == pytest.approx(0.25)
 
 
 def test_metrics_are_means_of_the_last_step_and_of_each_step_by_name() -> None:
     looks = [
-        (Look("step 1", 0.0, 0.2, 1.0), Look("step 2", 1.0, 0.4, 0.5)),
-        (Look("step 1", 1.0, 0.4, 2.0), Look("step 2", 0.0, 0.8, 1.5)),
+        (Measured("step 1", 0.0, 0.2, 1.0), Measured("step 2", 1.0, 0.4, 0.5)),
+        (Measured("step 1", 1.0, 0.4, 2.0), Measured("step 2", 0.0, 0.8, 1.5)),
     ]
     last = {"pointing_accuracy": 0.5, "attention_mass": pytest.approx(0.6), "attention_entropy": 1.0}
-    assert looking_metrics(looks, steps=False) == last
-    metrics = looking_metrics(looks)
+    assert attention_metrics(looks, steps=False) == last
+    metrics = attention_metrics(looks)
     assert set(metrics) == {f"{name}{step}" for name in MEASURES for step in ("", "_step_1", "_step_2")}
     assert metrics["attention_mass_step_1"] == pytest.approx(0.3)
     assert metrics["attention_entropy_step_2"] == metrics["attention_entropy"]
-    assert looking_metrics([]) == {}
+    assert attention_metrics([]) == {}
