@@ -1,4 +1,4 @@
-"""Shape checks on every annotated function while testing, and where the real data lies."""
+"""Shape checks on models, their blocks and what travels between the parts while testing, and where the real data lies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook("saccade", "beartype.beartype")
+install_import_hook(["saccade.nn", "saccade.models", "saccade.types"], "beartype.beartype")
 
 
 @pytest.fixture(scope="session")

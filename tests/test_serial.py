@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 
 from saccade.errors import RecipeError, RunError, StoreError, UnknownNameError
-from saccade.recipe import Recipe
+from saccade.recipe import recipe_from_dict, recipe_to_dict
 from saccade.recipes import RECIPES
-from saccade.serial import from_dict, locked, read_json, temporary_name, to_dict, write_json, write_text
+from saccade.serial import locked, read_json, temporary_name, write_json, write_text
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_survives_json(name: str) -> None:
-    assert from_dict(Recipe, json.loads(json.dumps(to_dict(RECIPES[name])))) == RECIPES[name]
+    assert recipe_from_dict(json.loads(json.dumps(recipe_to_dict(RECIPES[name])))) == RECIPES[name]
 
 
 def changed(path: str, value: object) -> dict:
-    data = to_dict(RECIPES["r-dan-scenes"])
+    data = recipe_to_dict(RECIPES["r-dan-scenes"])
     *folders, last = path.split(".")
     inner = data
     for folder in folders:
@@ -40,19 +40,22 @@ def changed(path: str, value: object) -> dict:
         ("train.group_by_image", 1, "expected bool, got 1"),
         ("train.epochs", True, "expected int, got True"),
         ("optim.betas", [0.9], "expected"),
+        ("task.answers", 0, r"task\.answers: expected a number above 0, got 0"),
+        ("task.kind", "guessing", r"no task named 'guessing'.* Known: answering, captioning"),
+        ("task.beam", 3, r"no field of recipe\.json\.task named 'beam'"),
         ("train.epochs", 0, r"train\.epochs: expected a number above 0, got 0"),
     ],
 )
 def test_a_wrong_field_is_named(path: str, value: object, message: str) -> None:
     with pytest.raises((RecipeError, UnknownNameError), match=message):
-        from_dict(Recipe, changed(path, value), where="recipe.json")
+        recipe_from_dict(changed(path, value))
 
 
 def test_a_missing_required_field_is_named() -> None:
-    data = to_dict(RECIPES["r-dan-scenes"])
+    data = recipe_to_dict(RECIPES["r-dan-scenes"])
     del data["model"]
     with pytest.raises(RecipeError, match="model"):
-        from_dict(Recipe, data)
+        recipe_from_dict(data)
 
 
 def test_files_are_written_whole_and_read_back(tmp_path) -> None:

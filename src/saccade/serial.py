@@ -46,7 +46,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
         return from_dict(hint, value, where=where)
     if origin in (Union, types.UnionType):
-        return _value(_alternative(arguments, value), value, where)
+        absent = value is None and types.NoneType in arguments
+        return _value(next(a for a in arguments if (a is types.NoneType) == absent), value, where)
     if hint is types.NoneType and value is None:
         return None
     if origin is Literal and value in arguments:
@@ -65,16 +66,6 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return value
     expected = " or ".join(map(repr, arguments)) if origin is Literal else getattr(hint, "__name__", str(hint))
     raise RecipeError(f"{where}: expected {expected}, got {value!r}")
-
-
-def _alternative(hints: tuple[Any, ...], value: Any) -> Any:
-    """The one of several types that a value is of: None, or the dataclass with most of the value's fields."""
-    if value is None and types.NoneType in hints:
-        return types.NoneType
-    kinds = [hint for hint in hints if hint is not types.NoneType]
-    if not isinstance(value, Mapping):
-        return kinds[0]
-    return max(kinds, key=lambda kind: len(value.keys() & get_type_hints(kind).keys()))
 
 
 @contextmanager
