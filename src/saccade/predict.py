@@ -19,7 +19,7 @@ from saccade.errors import RecipeError, RunError
 from saccade.features.extract import Extractor
 from saccade.features.spec import IMPORTED
 from saccade.images import ImageSource, image_name, read_image
-from saccade.tasks.base import Picture
+from saccade.tasks.base import OpenedImage
 from saccade.types import Grouping
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Predictor:
         rows: dict[int, int] = {}
         image_of = [rows.setdefault(id(source), len(rows)) for source in sources]
         distinct = [sources[image_of.index(row)] for row in range(len(rows))]
-        opened = [Picture(read_image(source), image_name(source)) for source in distinct]
+        opened = [OpenedImage(read_image(source), image_name(source)) for source in distinct]
         with torch.inference_mode():
             regions = self._extractor([picture.image for picture in opened]).to(self._device)
             if len(rows) < len(sources):

@@ -106,7 +106,7 @@ def check_above_zero(**values: float) -> None:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Picture:
+class OpenedImage:
     """An opened image, upright and RGB, and the name of its file ("" where it came without one)."""
 
     image: Image
@@ -246,7 +246,7 @@ class Task(ABC, Generic[Record, Example, Prediction]):
         self,
         model: Any,
         regions: Regions,
-        pictures: Sequence[Picture],
+        pictures: Sequence[OpenedImage],
         texts: Sequence[str] | None,
         options: Any,
         generator: torch.Generator,

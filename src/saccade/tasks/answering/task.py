@@ -26,7 +26,7 @@ from saccade.tasks.answering.glove import start_from_glove
 from saccade.tasks.answering.reply import AnswerReply
 from saccade.tasks.answering.scoring import SCORING, merged_answers
 from saccade.tasks.answering.targets import Targets
-from saccade.tasks.base import Gather, Picture, Reader, Task
+from saccade.tasks.base import Gather, OpenedImage, Reader, Task
 from saccade.tasks.pointing import Measured, attention_metrics, measure_attention
 from saccade.tasks.reading import read_regions
 from saccade.text import Vocabulary
@@ -265,7 +265,7 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
         self,
         model: Any,
         regions: Regions,
-        pictures: Sequence[Picture],
+        pictures: Sequence[OpenedImage],
         texts: Sequence[str] | None,
         options: AnsweringOptions,
         generator: torch.Generator,  # noqa: ARG002

@@ -22,7 +22,7 @@ from saccade.errors import DataError, RecipeError
 from saccade.hypotheses import Hypothesis, Search
 from saccade.metrics.caption import caption_metrics
 from saccade.metrics.java import check_java, java_metrics
-from saccade.tasks.base import Gather, Picture, Reader, Task
+from saccade.tasks.base import Gather, OpenedImage, Reader, Task
 from saccade.tasks.captioning.coco import coco_references, coco_results
 from saccade.tasks.captioning.config import CaptioningConfig, CaptioningOptions
 from saccade.tasks.captioning.reply import CaptionReply
@@ -265,7 +265,7 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
         self,
         model: Any,
         regions: Regions,
-        pictures: Sequence[Picture],
+        pictures: Sequence[OpenedImage],
         texts: Sequence[str] | None,
         options: CaptioningOptions,
         generator: torch.Generator,
