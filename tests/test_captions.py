@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,17 @@ def test_what_is_drawn_follows_from_the_seed(runs, scene) -> None:
     first, second = (predictor.caption([scene], sample=True, top=3)[0] for _ in range(2))
     assert first.alternatives == second.alternatives
     assert len(first.alternatives) == 2
+
+
+def test_options_travel_with_the_call_from_thread_to_thread(runs, scene) -> None:
+    predictor = Predictor.from_pretrained(runs["sat-hard"], device="cpu")
+    looks = ["expectation", "argmax", "sample"]
+    alone = {look: predictor.caption(scene, look=look)[0] for look in looks}
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda i: predictor.caption(scene, look=looks[i % 3])[0], range(12)))
+    for i, reply in enumerate(found):
+        assert reply.log_probability == alone[looks[i % 3]].log_probability
+        assert torch.equal(reply.attention[0].weights, alone[looks[i % 3]].attention[0].weights)
 
 
 def test_what_cannot_be_is_refused(runs, trained_run, scene, refused, tmp_path) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -173,6 +174,64 @@ def test_weights_that_are_not_here_are_asked_for(trained_run, monkeypatch) -> No
     monkeypatch.setattr(checkpoint, "load", lambda _: dataclasses.replace(run, facts=facts))
     with pytest.raises(RunError, match=r"/elsewhere/net\.pth, which is not here; say with --weights"):
         Predictor.from_pretrained(trained_run)
+
+
+# Many at once, and from several threads
+
+
+def test_many_questions_about_many_images_are_answered_as_one_by_one(predictor, scene, tmp_path) -> None:
+    other = tmp_path / "other.png"
+    saccade_scenes().open_image("test/00001").save(other)
+    questions = ["what color is the large circle?", "is there a cross?", "how many things are there?"]
+    sources = [scene, other, scene]
+    for replies, pairs in (
+        (predictor(sources, questions), zip(sources, questions, strict=True)),
+        (predictor(scene, questions), [(scene, question) for question in questions]),
+        (predictor(sources, questions[0]), [(source, questions[0]) for source in sources]),
+        (predictor([scene] * 70, questions[0]), [(scene, questions[0])] * 70),
+    ):
+        for reply, (source, question) in zip(replies, pairs, strict=True):
+            one = predictor.ask(source, question)
+            same(reply, one, 1e-5)
+            assert (reply.name, reply.question, reply.words) == (one.name, one.question, one.words)
+    assert predictor([], []) == []
+
+
+def saccade_scenes():
+    from saccade.data.scenes import Scenes
+
+    return Scenes()
+
+
+def test_images_and_texts_that_do_not_pair_are_refused(predictor, scene) -> None:
+    with pytest.raises(RecipeError, match="got 2 images and 3 texts"):
+        predictor([scene, scene], ["a", "b", "c"])
+    with pytest.raises(RecipeError, match="this run answers questions"):
+        predictor(scene)
+    with pytest.raises(RecipeError, match="beam: no option of a run about questions; it has top"):
+        predictor(scene, QUESTION, beam=3)
+
+
+def test_bytes_files_and_arrays_are_images(predictor, scene) -> None:
+    expected = predictor.ask(scene, QUESTION)
+    with Image.open(scene) as opened, scene.open("rb") as file:
+        for source in (scene.read_bytes(), file, np.array(opened.convert("RGB"))):
+            same(predictor.ask(source, QUESTION), expected)
+
+
+def test_threads_share_a_predictor(predictor, scene) -> None:
+    questions = [f"what color is the {size} {shape}?" for size in ("small", "large") for shape in ("circle", "cross")]
+    alone = [predictor.ask(scene, question) for question in questions]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda i: predictor.ask(scene, questions[i % 4]), range(16)))
+    for i, reply in enumerate(found):
+        same(reply, alone[i % 4])
+
+
+def test_a_reply_shows_its_figure_in_a_notebook(predictor, scene) -> None:
+    reply = predictor.ask(scene, QUESTION)
+    assert reply._repr_png_().startswith(b"\x89PNG")
+    assert "what color is the large circle?" in reply._repr_html_()
 
 
 # The hub, played by a server here

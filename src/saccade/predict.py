@@ -18,7 +18,7 @@ from saccade.devices import autocast
 from saccade.errors import RecipeError, RunError
 from saccade.features.extract import Extractor
 from saccade.features.spec import IMPORTED
-from saccade.images import ImageSource, image_name, read_image
+from saccade.images import ImageSource, read_image
 from saccade.tasks.base import OpenedImage
 from saccade.types import Grouping
 
@@ -118,7 +118,8 @@ class Predictor:
         rows: dict[int, int] = {}
         image_of = [rows.setdefault(id(source), len(rows)) for source in sources]
         distinct = [sources[image_of.index(row)] for row in range(len(rows))]
-        opened = [OpenedImage(read_image(source), image_name(source)) for source in distinct]
+        names = [str(source) if isinstance(source, str | Path) else "" for source in distinct]
+        opened = [OpenedImage(read_image(source), name) for source, name in zip(distinct, names, strict=True)]
         with torch.inference_mode():
             regions = self._extractor([picture.image for picture in opened]).to(self._device)
             if len(rows) < len(sources):

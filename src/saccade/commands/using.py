@@ -194,9 +194,10 @@ class Caption:
 
     def run(self) -> None:
         """Write the captions and print them."""
-        from saccade.errors import RecipeError
-        from saccade.explain.figure import together
-        from saccade.explain.files import check_suffix, save
+        from saccade.errors import ImageError, RecipeError
+        from saccade.explain import captions_figure, check_suffix, save
+        from saccade.features.extract import unreadable
+        from saccade.images import open_image
         from saccade.predict import Predictor
 
         if not self.images:
@@ -204,13 +205,19 @@ class Caption:
         if self.explain is not None:
             check_suffix(self.explain)
         predictor = Predictor.from_pretrained(self.run_directory, weights=self.weights)
+        failed = unreadable([str(image) for image in self.images], open_image)
+        for reason in failed.values():
+            print(f"left out {reason}", file=sys.stderr)
+        images = [image for image in self.images if str(image) not in failed]
+        if not images:
+            raise ImageError(f"none of the {len(failed)} images could be read: {next(iter(failed.values()))}")
         replies = predictor.caption(
-            self.images, beam=self.beam, length_penalty=self.length_penalty, top=self.top, look=self.look
+            images, beam=self.beam, length_penalty=self.length_penalty, top=self.top, look=self.look
         )
         if self.explain is not None:
             several = len(replies) > 1
             figures = [reply.figure(reply.name if several else "") for reply in replies]
-            save(together(figures, f"Captions of {len(figures)} images"), self.explain)
+            save(captions_figure(figures), self.explain)
         if self.json:
             print(json.dumps({"captions": [reply.to_dict() for reply in replies]}))
             return
