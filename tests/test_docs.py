@@ -14,10 +14,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from saccade import Predictor
 from saccade.cli import COMMANDS, Train, main
 from saccade.data.own import KEYS, OwnData
+from saccade.explain import save
 from saccade.models import MODELS
+from saccade.recipe import Recipe
 from saccade.recipes import RECIPES
+from saccade.tasks import TASKS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -138,6 +142,51 @@ def test_the_example_recipe_keeps_the_rules(monkeypatch: pytest.MonkeyPatch) -> 
     assert Train.parse([recipe.name, "--sizes.hidden-size", "7"]).recipe.sizes == {"hidden_size": 7}
 
 
+TAGGING = "docs/add_a_task.md"
+
+
+@pytest.fixture
+def tagging(monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """The example task as if its files and its lines in the tables were there."""
+    modules = {}
+    for name in ("models.linear_tags", "tasks.tagging", "recipes.linear_tags"):
+        path = f"src/saccade/{name.replace('.', '/')}.py"
+        modules[name] = _module(f"saccade.{name}", _block(path, TAGGING), monkeypatch)
+    monkeypatch.setitem(MODELS, "linear-tags", modules["models.linear_tags"].LinearTags)
+    monkeypatch.setitem(TASKS, "tagging", modules["tasks.tagging"].TaggingConfig)
+    [recipe] = modules["recipes.linear_tags"].RECIPES
+    monkeypatch.setitem(RECIPES, recipe.name, recipe)
+    return recipe
+
+
+def test_the_example_task_needs_one_line_outside_its_files() -> None:
+    page = ROOT / TAGGING
+    assert [block.strip() for block in fenced(page, "text")] == ['"tagging": TaggingConfig,']
+
+
+def test_the_example_task_trains_evaluates_predicts_and_is_drawn(
+    tagging: Recipe, saccade, scenes_store: str, scene: Path, tmp_path: Path
+) -> None:
+    run, fields = tmp_path / "run", ("--data.store", scenes_store, "--train.accelerator", "cpu")
+    trained = saccade("train", tagging.name, "--smoke", *fields, "--task.tags", 12, "--out", run)
+    assert trained.code == 0, trained.err
+    first, last = (json.loads(line)["loss"] for line in (run / "log.jsonl").read_text().splitlines())
+    assert last < first
+    assert len(json.loads((run / "tags.json").read_text())) == 12
+    evaluated = saccade("evaluate", run, "--threshold", 0.3, "--json")
+    metrics = json.loads(evaluated.out)
+    assert (metrics["captions"], metrics["images"]) == (120, 24)
+    assert 0.5 < metrics["accuracy"] <= 1
+    [reply] = Predictor.from_pretrained(run, device="cpu")(scene, threshold=0.0)
+    assert len(reply.tags) == 12
+    assert len(reply.figure().panels) == 12
+    for suffix in ("png", "html"):
+        save(reply.figure("what is there"), tmp_path / f"tags.{suffix}")
+        assert (tmp_path / f"tags.{suffix}").stat().st_size > 5000
+    assert saccade("ask", run, scene, "what is it?").code == 1
+    assert saccade("evaluate", run, "--beam", 3).code == 1
+
+
 def _arguments(line: str) -> list[str]:
     """What the shell would pass on, up to a pipe or a redirection."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
@@ -171,14 +220,17 @@ def _unknown_options(line: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
     return set(re.findall(r"--[\w.-]*\w", line)) - known
 
 
-def _block(path: str) -> str:
-    """The code of docs/add_a_paper.md whose first line names that file."""
-    [found] = [b for b in fenced(ROOT / "docs" / "add_a_paper.md", "python") if b.startswith(f"# {path}\n")]
+def _block(path: str, page: str = "docs/add_a_paper.md") -> str:
+    """The code of a page whose first line names that file."""
+    [found] = [b for b in fenced(ROOT / page, "python") if b.startswith(f"# {path}\n")]
     return found
 
 
-def _module(name: str, code: str) -> types.ModuleType:
+def _module(name: str, code: str, monkeypatch: pytest.MonkeyPatch | None = None) -> types.ModuleType:
+    """The code as a module; with `monkeypatch` others can import it."""
     module = types.ModuleType(name)
+    if monkeypatch is not None:
+        monkeypatch.setitem(sys.modules, name, module)
     exec(compile(code, name, "exec"), module.__dict__)
     return module
 
