@@ -136,7 +136,7 @@ def _reader(
             state=loaded.backbone,
             autocast=partial(autocast, recipe.train.precision, device),
         )
-        return extractor.reader(data.open_image), unreadable(images, data.open_image)
+        return partial(extractor.read, open_image=data.open_image), unreadable(images, data.open_image)
     store = build_store(recipe, data, report, device)
     if store.weights_hash != loaded.facts.weights_hash:
         raise StoreError(
