@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from saccade import checkpoint
-from saccade.checkpoint import Progress, cut_log, load, load_resume, save_model, save_resume
+from saccade.checkpoint import load, save_model
 from saccade.errors import RunError
 from saccade.optim import build_average, build_optimizer
 from saccade.recipe import OptimConfig
+from saccade.state import Progress, cut_log, load_resume, save_resume
 
 
 def test_a_run_is_read_back_ready_to_predict(trained_run) -> None:
@@ -92,12 +93,12 @@ def test_a_run_without_a_saved_state_starts_at_the_beginning(tmp_path) -> None:
     assert load_resume(tmp_path, model, build_optimizer(OptimConfig(), model)) == (Progress(), {})
 
 
-def test_the_log_loses_later_steps_and_a_line_half_written(tmp_path) -> None:
+def test_the_log_loses_later_epochs_and_a_line_half_written(tmp_path) -> None:
     log = tmp_path / "log.jsonl"
-    log.write_text('{"step": 5}\n{"step": 10}\n{"step": 15}\n{"st')
-    cut_log(tmp_path, 10)
-    assert log.read_text() == '{"step": 5}\n{"step": 10}\n'
-    cut_log(tmp_path / "none", 10)
+    log.write_text('{"epoch": 1}\n{"epoch": 2}\n{"epoch": 3}\n{"ep')
+    cut_log(tmp_path, 2)
+    assert log.read_text() == '{"epoch": 1}\n{"epoch": 2}\n'
+    cut_log(tmp_path / "none", 2)
     assert not (tmp_path / "none").exists()
 
 

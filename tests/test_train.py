@@ -22,6 +22,7 @@ from saccade.models import create_model
 from saccade.optim import build_average
 from saccade.recipe import OptimConfig, Recipe, recipe_to_dict
 from saccade.recipes import get_recipe
+from saccade.state import Progress, load_resume, save_resume
 from saccade.train import build_optimizer, learning_rate, train
 
 
@@ -258,10 +259,10 @@ def test_every_optimizer_takes_a_step_and_keeps_its_state(name, tmp_path) -> Non
     model(torch.ones(1, 3)).sum().backward()
     optimizer.step()
     tmp_path.joinpath("run").mkdir()
-    checkpoint.save_resume(tmp_path / "run", checkpoint.Progress(step=5), model, optimizer, {})
+    save_resume(tmp_path / "run", Progress(step=5), model, optimizer, {})
     other = torch.nn.Linear(3, 2)
     restored = build_optimizer(OptimConfig(name=name), other)
-    progress, _ = checkpoint.load_resume(tmp_path / "run", other, restored)
+    progress, _ = load_resume(tmp_path / "run", other, restored)
     assert progress.step == 5
     assert torch.equal(model.weight, other.weight)
     for ours, theirs in zip(optimizer.state.values(), restored.state.values(), strict=True):

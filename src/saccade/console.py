@@ -13,6 +13,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from saccade.devices import is_first_process
 from saccade.errors import SaccadeWarning
 from saccade.progress import Report
 
@@ -22,12 +23,15 @@ FLAGS = (tyro.conf.FlagCreatePairsOff,)
 
 
 class ConsoleReport(Report):
-    """Bars with a rate and the time left; a line every ten seconds where standard error is no terminal."""
+    """Bars with a rate and the time left; a line every ten seconds where standard error is no terminal.
+
+    Of several processes the first one shows them.
+    """
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not is_first_process())
         self._bars: Progress | None = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and is_first_process():
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),

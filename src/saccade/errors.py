@@ -5,7 +5,7 @@ Every message says what was expected, what came, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,16 @@ LISTED = 40  # name all the known ones up to so many
 
 class SaccadeError(Exception):
     """The root of the tree: catch it to catch every failure Saccade explains itself."""
+
+    def __reduce__(self) -> tuple[Callable[..., SaccadeError], tuple[type[SaccadeError], str]]:
+        """The error with its message, whatever it was made of: errors travel between processes."""
+        return _with_message, (type(self), str(self))
+
+
+def _with_message(kind: type[SaccadeError], message: str) -> SaccadeError:
+    error = kind.__new__(kind, message)
+    assert isinstance(error, kind)
+    return error
 
 
 class UnknownNameError(SaccadeError):

@@ -58,7 +58,7 @@ def evaluate(
     """
     if batch_size < 1:
         raise RecipeError(f"batch_size: expected at least 1 example, got {batch_size}")
-    fabric = make_fabric(accelerator, devices=devices, strategy=strategy)
+    fabric = make_fabric(accelerator, devices, strategy=strategy)
     out = out or run / split
     work = partial(
         _evaluate,

@@ -129,7 +129,9 @@ class TrainConfig:
     accelerator: str = "auto"
     """cpu, cuda, mps or auto."""
     devices: int = 1
-    """Processes, one per device."""
+    """Processes on each machine, one per device; under torchrun, by default as many as it started."""
+    num_nodes: int = 1
+    """Machines, on each of which torchrun starts the same command; under torchrun, by default as many as there are."""
     strategy: str = "auto"
     """Lightning Fabric's strategy for several processes: ddp, ddp_spawn, ddp_fork."""
     save_every: int = 500
@@ -158,8 +160,8 @@ class Recipe:
         """Refuse values that no run can have."""
         for what, value in {"train.epochs": self.train.epochs, "train.batch_size": self.train.batch_size,
                             "train.accumulate": self.train.accumulate, "train.devices": self.train.devices,
-                            "train.save_every": self.train.save_every, "optim.lr": self.optim.lr,
-                            "optim.period": self.optim.period}.items():  # fmt: skip
+                            "train.num_nodes": self.train.num_nodes, "train.save_every": self.train.save_every,
+                            "optim.lr": self.optim.lr, "optim.period": self.optim.period}.items():  # fmt: skip
             if value <= 0:
                 raise RecipeError(f"{what}: expected a number above 0, got {value}")
         if not 0 <= self.train.average < 1:

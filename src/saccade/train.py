@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from saccade import checkpoint
 from saccade.build import Setup, build, build_model
-from saccade.checkpoint import Progress
 from saccade.data.batches import deal, prefetch
+from saccade.devices import RunningSum, launch, make_fabric
 from saccade.errors import RecipeError, RunError
 from saccade.evaluate import predict
 from saccade.gathering import gather_rows
@@ -28,6 +29,7 @@ from saccade.optim import build_average, build_optimizer, learning_rate
 from saccade.progress import SILENT, Report
 from saccade.recipe import Recipe
 from saccade.serial import read_json, write_json
+from saccade.state import Progress, append_log, cut_log, load_resume, save_progress, save_resume
 
 
 def train(
@@ -38,28 +40,21 @@ def train(
     Raises RunError when `out` holds a run already and neither `resume` nor `overwrite` is said, or when the run to
     resume was started with another recipe.
     """
-    try:
-        fabric = Fabric(
-            accelerator=recipe.train.accelerator,
-            devices=recipe.train.devices,
-            strategy=recipe.train.strategy,
-            precision=recipe.train.precision,
-        )
-    except (ValueError, RuntimeError) as error:  # no such accelerator or strategy, or not on this machine
-        raise RecipeError(f"train.accelerator, devices, strategy or precision: {error}") from None
-    # Bound, not passed: Fabric looks through the arguments of what it launches and refuses frozen dataclasses.
-    fabric.launch(partial(_run, recipe=recipe, out=out, resume=resume, overwrite=overwrite, report=report))
+    config = recipe.train
+    fabric = make_fabric(config.accelerator, config.devices, config.num_nodes, config.strategy, config.precision)
+    with ExitStack() as held:
+        if fabric.is_global_zero:
+            held.enter_context(checkpoint.prepared(out, recipe, resume=resume, overwrite=overwrite))
+        # Bound, not passed: Fabric looks through the arguments of what it launches and refuses frozen dataclasses.
+        launch(fabric, partial(_run, recipe=recipe, out=out, report=report))
     metrics: dict[str, Any] = read_json(out / checkpoint.METRICS)
     return metrics
 
 
-def _run(fabric: Fabric, *, recipe: Recipe, out: Path, resume: bool, overwrite: bool, report: Report) -> None:
-    if fabric.is_global_zero:
-        checkpoint.prepare(out, recipe, resume=resume, overwrite=overwrite)
-    fabric.barrier()
+def _run(fabric: Fabric, *, recipe: Recipe, out: Path, report: Report) -> None:
     with fabric.rank_zero_first():  # the first process extracts the features, the others find them made
         setup = build(recipe, report if fabric.is_global_zero else SILENT, fabric.device)
-    if resume and (out / checkpoint.FEATURES).exists():
+    if (out / checkpoint.FEATURES).exists():
         setup = replace(setup, task=checkpoint.resumed_task(out, recipe, setup.task, setup.facts))
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe, setup.task, setup.facts)
@@ -74,12 +69,13 @@ def _run(fabric: Fabric, *, recipe: Recipe, out: Path, resume: bool, overwrite: 
     fabric.barrier()
     wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
     average = build_average(model, recipe.train.average) if recipe.train.average else None
-    progress, precision = checkpoint.load_resume(out, model, optimizer, average)
-    fabric.strategy.precision.load_state_dict(precision)
+    progress, precision = load_resume(out, model, optimizer, average)
+    if precision:  # none before the first save, and none where nothing is scaled
+        fabric.strategy.precision.load_state_dict(precision)
     shown = report if fabric.is_global_zero else SILENT
     loop = _Loop(fabric, recipe, out, setup, model, optimizer, progress, shown, tuning, average)
     if fabric.is_global_zero:
-        checkpoint.cut_log(out, progress.step)
+        cut_log(out, progress.epoch)
     loop.fit(wrapped, wrapped_optimizer)
 
 
@@ -141,7 +137,7 @@ class _Loop:
         fabric, progress, config = self.fabric, self.progress, self.recipe.train
         batches = self.setup.task.batches(self.records, config, progress.epoch)
         wrapped.train()
-        total = torch.tensor(progress.loss_sum / fabric.world_size, dtype=torch.float64, device=fabric.device)
+        total = RunningSum(fabric.device, progress.loss_sum / fabric.world_size)
         todo = batches[progress.batch :]
         shares = [share for batch in todo for share in self._shares(batch)]
         self._tune()
@@ -152,7 +148,7 @@ class _Loop:
                 group["lr"] = group["times"] * learning_rate(self.recipe, progress.step, len(batches))
             torch.manual_seed(_step_seed(config.seed, progress.step, fabric.global_rank))
             size = sum(map(len, batch))
-            total += self._step(wrapped, optimizer, loaded, size)
+            self._step(wrapped, optimizer, loaded, size, total)
             progress.step += 1
             progress.batch += 1
             progress.examples += size
@@ -178,10 +174,11 @@ class _Loop:
         parts = [deal(batch, part * world + self.fabric.global_rank, world * accumulate) for part in range(accumulate)]
         return [(part, 1.0) if part else (batch[0], 0.0) for part in parts]
 
-    def _step(self, wrapped: Any, optimizer: Any, loaded: Iterator[tuple[Any, float]], size: int) -> torch.Tensor:
-        """One optimiser step on the mean loss of the whole batch, however divided; returns this process's sum."""
+    def _step(
+        self, wrapped: Any, optimizer: Any, loaded: Iterator[tuple[Any, float]], size: int, total: RunningSum
+    ) -> None:
+        """One optimiser step on the mean loss of the whole batch, however divided; adds this process's sum to total."""
         fabric, task, accumulate = self.fabric, self.setup.task, self.recipe.train.accumulate
-        total = torch.zeros((), dtype=torch.float64, device=fabric.device)
         for part in range(accumulate):
             collated, weight = next(loaded)
             batch = collated.to(fabric.device)
@@ -190,20 +187,20 @@ class _Loop:
                 loss = loss * (weight if task.separable else 1 / fabric.world_size)
                 # Processes average their gradients: each weighs its share of the loss by their number.
                 fabric.backward(loss * (self.recipe.optim.loss_weight * fabric.world_size / size))
-            total += loss.detach().double()
+            total.add(loss)
         self._clip(wrapped, optimizer)
         optimizer.step()
         optimizer.zero_grad()
         if self.average is not None:
             self.average.update_parameters(self.model)
-        return total
 
     def _clip(self, wrapped: Any, optimizer: Any) -> None:
         clip, by = self.recipe.optim.clip, self.recipe.optim.clip_by
         if clip is None:
             return
         if by == "parameter":
-            self.fabric.strategy.precision.unscale_gradients(optimizer)
+            # The optimiser itself, not Fabric's: the scaler would not know it again and divide once more when it steps.
+            self.fabric.strategy.precision.unscale_gradients(self.optimizer)
             for parameter in self.model.parameters():
                 nn.utils.clip_grad_norm_(parameter, clip)
             return
@@ -216,18 +213,18 @@ class _Loop:
         read = self.tuning.read_augmented if self.tuning is not None and self.tuned else self.setup.store.read
         return self.setup.task.collate(records, read, grouped=self.recipe.train.group_by_image), weight
 
-    def _sum_loss(self, total: torch.Tensor) -> None:
-        summed = self.fabric.all_reduce(total.clone(), reduce_op="sum")
-        assert isinstance(summed, torch.Tensor)
-        self.progress.loss_sum = float(summed)
+    def _sum_loss(self, total: RunningSum) -> None:
+        self.progress.loss_sum = total.over(self.fabric)
         if not math.isfinite(self.progress.loss_sum):
             raise RunError(
                 f"the loss is no longer finite at step {self.progress.step}: lower --optim.lr or clip with --optim.clip"
             )
 
     def _finish_epoch(self, seconds: float, examples: int) -> None:
-        """Validate, log, keep the weights if they are the best, and save the state to resume from."""
+        """Save the state to resume from, validate, log, keep the weights if they are the best."""
         progress, config = self.progress, self.recipe.train
+        if examples:  # none if it was resumed here, since validation had failed
+            self._save()
         metrics = self._validate()
         record = {
             "epoch": progress.epoch + 1,
@@ -244,7 +241,7 @@ class _Loop:
             progress.best, progress.best_epoch = score, progress.epoch
         progress.epoch, progress.batch, progress.loss_sum, progress.examples = progress.epoch + 1, 0, 0.0, 0
         if self.fabric.is_global_zero:
-            checkpoint.append_log(self.out, record)
+            append_log(self.out, record)
             if better:
                 checkpoint.save_model(self.out, self.kept, self.setup.task)
                 split = {"split": "val"} if metrics else {"loss": record["loss"]}
@@ -252,7 +249,8 @@ class _Loop:
             if self.writer is not None:
                 for name, value in record.items():
                     self.writer.add_scalar(name, value, progress.step)
-        self._save()
+            save_progress(self.out, progress)
+        self.fabric.barrier()
         validated = "no validation" if score is None else f"val {config.metric} {100 * score:.2f} %"
         self.report.say(
             f"epoch {progress.epoch}/{config.epochs}: loss {record['loss']:.4f}, {validated}, "
@@ -292,7 +290,7 @@ class _Loop:
     def _save(self) -> None:
         if self.fabric.is_global_zero:
             precision = self.fabric.strategy.precision.state_dict()
-            checkpoint.save_resume(self.out, self.progress, self.model, self.optimizer, precision, self.average)
+            save_resume(self.out, self.progress, self.model, self.optimizer, precision, self.average)
         self.fabric.barrier()
 
     def _out_of_patience(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from saccade.console import FLAGS, print_metrics
+from saccade.devices import is_first_process
 from saccade.errors import RecipeError, UnknownNameError, look_up
 from saccade.features.spec import IMPORTED
 from saccade.recipe import Recipe, recipe_from_dict
@@ -72,6 +73,8 @@ class Train:
         out = self.out or Path("runs") / self.recipe.name
         with ConsoleReport() as report:
             metrics = train(self.recipe, out, resume=self.resume, overwrite=self.overwrite, report=report)
+        if not is_first_process():
+            return
         print_metrics(metrics)
         print(f"Run directory: {out}. Go on with: saccade evaluate {out}")
 
