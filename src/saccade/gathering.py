@@ -17,7 +17,9 @@ def gather_rows(fabric: Fabric, rows: Tensor, *, kept: bool = True) -> Tensor:
     if fabric.world_size == 1:
         return rows
     held = rows if kept else rows[:0]
-    counts = fabric.all_gather(torch.tensor(len(held), device=rows.device)).flatten().tolist()
+    lengths = fabric.all_gather(torch.tensor(len(held), device=rows.device))
+    assert isinstance(lengths, Tensor)
+    counts = lengths.flatten().tolist()
     padded = rows.new_zeros(max(counts), *rows.shape[1:])
     padded = torch.cat([held, padded[len(held) :]])
     gathered = fabric.all_gather(padded, sync_grads=True)

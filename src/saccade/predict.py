@@ -88,7 +88,7 @@ class Predictor:
         """
         chosen = self.recipe.task.options(**options)
         self.task.check_options(self._model, chosen)
-        sources = list(images) if isinstance(images, list | tuple) else [images]
+        sources: list[Any] = list(images) if isinstance(images, list | tuple) else [images]
         asked = [texts] if isinstance(texts, str) else texts if texts is None else list(texts)
         pairs = _paired(len(sources), None if asked is None else len(asked))
         generator = torch.Generator(self._device).manual_seed(self.recipe.train.seed)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from saccade.recipe import Recipe, TrainConfig
     from saccade.types import Regions
 
-Record = TypeVar("Record", bound="HasImage")
-Example = TypeVar("Example", bound="HasImage")
-Prediction = TypeVar("Prediction", bound="PlainValues")
+AnyRecord = TypeVar("AnyRecord", bound="HasImage")
+AnyExample = TypeVar("AnyExample", bound="HasImage")
+AnyPrediction = TypeVar("AnyPrediction", bound="PlainValues")
 
 # From the ids of images to their regions.
 Reader = Callable[[Sequence[str]], "Regions"]
@@ -131,7 +131,7 @@ class Reply(ABC):
         return self.figure()._repr_png_()
 
 
-class Task(ABC, Generic[Record, Example, Prediction]):
+class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):
     """What a task does with its own records.
 
     ``noun`` is what its records are called ("questions"), ``usage`` how a run is used, and ``metric`` tells which epoch
@@ -152,7 +152,7 @@ class Task(ABC, Generic[Record, Example, Prediction]):
 
     @classmethod
     @abstractmethod
-    def build(cls, records: Sequence[Record], config: Any) -> Self:
+    def build(cls, records: Sequence[AnyRecord], config: Any) -> Self:
         """The task whose words and classes are those of the training records given, and of no others."""
 
     @abstractmethod
@@ -172,36 +172,36 @@ class Task(ABC, Generic[Record, Example, Prediction]):
     def sizes(self) -> dict[str, int]:
         """What a model is told of the data: num_words, num_answers."""
 
-    def remarks(self, records: Sequence[Record]) -> list[str]:  # noqa: ARG002
+    def remarks(self, records: Sequence[AnyRecord]) -> list[str]:  # noqa: ARG002
         """What is worth saying about the training records when training starts."""
         return []
 
-    def further(self, recipe: Recipe, records: Sequence[Record], report: Report) -> Sequence[Record]:  # noqa: ARG002
+    def further(self, recipe: Recipe, records: Sequence[AnyRecord], report: Report) -> Sequence[AnyRecord]:  # noqa: ARG002
         """Training records from elsewhere, beside those of the corpus."""
         return ()
 
-    def prepare(self, model: nn.Module, records: Sequence[Record], report: Report) -> None:
+    def prepare(self, model: nn.Module, records: Sequence[AnyRecord], report: Report) -> None:
         """Let a fresh model start from what is known already, such as word vectors; nothing by default."""
 
-    def check(self, records: Sequence[Record]) -> None:
+    def check(self, records: Sequence[AnyRecord]) -> None:
         """Refuse, with DataError, records that cannot be read."""
 
-    def trainable(self, records: Sequence[Record]) -> list[Record]:
+    def trainable(self, records: Sequence[AnyRecord]) -> list[AnyRecord]:
         """The records that a loss can learn from; raises DataError when there are none."""
         return list(records)
 
     @classmethod
-    def counts(cls, records: Sequence[Record]) -> dict[str, int]:
+    def counts(cls, records: Sequence[AnyRecord]) -> dict[str, int]:
         """How many there are of what."""
         return {cls.noun: len(records), "images": len(images_of(records))}
 
-    def batches(self, records: Sequence[Record], config: TrainConfig, epoch: int) -> list[Indices]:
+    def batches(self, records: Sequence[AnyRecord], config: TrainConfig, epoch: int) -> list[Indices]:
         """The indices of the records in each batch of an epoch."""
         images = [record.image for record in records]
         return shuffled_batches(images, config.batch_size, seed=config.seed, epoch=epoch, grouped=config.group_by_image)
 
     @abstractmethod
-    def collate(self, records: Sequence[Record], read: Reader, *, grouped: bool) -> Batch:
+    def collate(self, records: Sequence[AnyRecord], read: Reader, *, grouped: bool) -> Batch:
         """The records as a batch to learn from, their images' regions read once an image when grouped."""
 
     @abstractmethod
@@ -209,16 +209,16 @@ class Task(ABC, Generic[Record, Example, Prediction]):
         """The summed loss of the batch, from the model called on it."""
 
     @abstractmethod
-    def examples(self, records: Sequence[Record]) -> list[Example]:
+    def examples(self, records: Sequence[AnyRecord]) -> list[AnyExample]:
         """What is predicted and scored."""
 
     @classmethod
-    def scorable(cls, records: Sequence[Record]) -> bool:
+    def scorable(cls, records: Sequence[AnyRecord]) -> bool:
         """Whether what is right is known of the records, so that there are metrics."""
         return bool(records)
 
     @abstractmethod
-    def stack(self, examples: Sequence[Example], read: Reader) -> Batch:
+    def stack(self, examples: Sequence[AnyExample], read: Reader) -> Batch:
         """The examples as a batch to predict."""
 
     def check_options(self, model: Any, options: Any) -> None:
@@ -227,17 +227,17 @@ class Task(ABC, Generic[Record, Example, Prediction]):
     @abstractmethod
     def predict(
         self, model: Any, batch: Any, options: Any, *, attention: bool, generator: torch.Generator
-    ) -> list[Prediction]:
+    ) -> list[AnyPrediction]:
         """A prediction for each example of a batch; with `attention` also where the model looked, where that is known.
 
         What is drawn is drawn with the generator.
         """
 
     @abstractmethod
-    def metrics(self, predictions: Sequence[Prediction], data: Corpus, options: Any) -> dict[str, float]:
+    def metrics(self, predictions: Sequence[AnyPrediction], data: Corpus, options: Any) -> dict[str, float]:
         """What the predictions score; a corpus that knows more about its images is asked for it."""
 
-    def exports(self, predictions: Sequence[Prediction], data: Corpus) -> dict[str, Any]:  # noqa: ARG002
+    def exports(self, predictions: Sequence[AnyPrediction], data: Corpus) -> dict[str, Any]:  # noqa: ARG002
         """Result files in the official formats: JSON values by file name."""
         return {}
 
