@@ -19,8 +19,7 @@ from saccade import checkpoint
 from saccade.checkpoint import LoadedRun
 from saccade.decoding import decode
 from saccade.errors import DataError, RecipeError, RunError
-from saccade.explain.caption import CaptionExplanation
-from saccade.explain.explanation import Explanation, steps_of
+from saccade.explain import Figure, Illustrated, answer_figure, caption_figure
 from saccade.features.extract import Extractor
 from saccade.features.spec import IMPORTED
 from saccade.hypotheses import Search
@@ -33,7 +32,7 @@ CAPTIONED_AT_ONCE = 32  # images
 
 
 @dataclass(frozen=True, eq=False)
-class Reply:
+class Reply(Illustrated):
     """An answer to a question about an image.
 
     ``answers`` are the most probable with their probabilities, best first; ``unknown_words`` were never seen in
@@ -65,15 +64,23 @@ class Reply:
             "attention": [_plain(m) for m in self.attention],
         }
 
-    def explanation(self, note: str = "") -> Explanation:
-        """What `saccade.explain` draws: the image, the words, and each step's weights."""
+    def figure(self, note: str = "") -> Figure:
+        """What there is to draw: the image with the answers, and each step's weights; `note` is a line of its own."""
         boxes = None if self.regions.boxes is None else self.regions.boxes[0]
-        steps = steps_of(self.attention, boxes, self.regions.grid)
-        return Explanation(self.image, self.question, self.words, self.answers, steps, note)
+        return answer_figure(
+            self.image,
+            self.question,
+            self.words,
+            self.answers,
+            self.attention,
+            boxes=boxes,
+            grid=self.regions.grid,
+            note=note,
+        )
 
 
 @dataclass(frozen=True, eq=False)
-class CaptionReply:
+class CaptionReply(Illustrated):
     """A caption of an image.
 
     ``log_probability`` sums over the words and the end, in nats; ``alternatives`` are further captions with theirs,
@@ -106,21 +113,21 @@ class CaptionReply:
             "attention": [_plain(m) for m in self.attention],
         }
 
-    def explanation(self, note: str = "") -> CaptionExplanation:
-        """What `saccade.explain` draws: the image with each word's map, and the gate."""
+    def figure(self, note: str = "") -> Figure:
+        """What there is to draw: the image with each word's map, and the gate; `note` is a line of its own."""
         maps = next((m for m in self.attention if m.axes == ("words", "regions")), None)
         gate = next((m for m in self.attention if m.axes == ("words",)), None)
-        return CaptionExplanation(
+        return caption_figure(
             self.image,
             self.caption,
             self.words,
             self.log_probability,
-            None if maps is None else maps.weights[0].numpy(),
-            None if gate is None else gate.weights[0].numpy(),
-            None if self.regions.boxes is None else self.regions.boxes[0].numpy(),
-            self.regions.grid,
-            self.alternatives,
-            note,
+            maps=None if maps is None else maps.weights[0].numpy(),
+            betas=None if gate is None else gate.weights[0].numpy(),
+            boxes=None if self.regions.boxes is None else self.regions.boxes[0],
+            grid=self.regions.grid,
+            alternatives=self.alternatives,
+            note=note,
         )
 
 

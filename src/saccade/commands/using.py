@@ -136,7 +136,7 @@ class Ask:
             self.image, self.question, top=self.top
         )
         if self.explain is not None:
-            save(reply.explanation(), self.explain)
+            save(reply.figure(), self.explain)
         if reply.unknown_words:
             print(f"Words never seen in training, ignored: {', '.join(reply.unknown_words)}", file=sys.stderr)
         if self.json:
@@ -174,6 +174,7 @@ class Caption:
     def run(self) -> None:
         """Write the captions and print them."""
         from saccade.errors import RecipeError
+        from saccade.explain import captions_figure
         from saccade.explain.files import check_suffix, save
         from saccade.predict import Predictor
 
@@ -186,7 +187,8 @@ class Caption:
         replies = predictor.caption(self.images, search=search, look=self.look)
         if self.explain is not None:
             several = len(replies) > 1
-            save([reply.explanation(reply.name if several else "") for reply in replies], self.explain)
+            figures = [reply.figure(reply.name if several else "") for reply in replies]
+            save(captions_figure(figures), self.explain)
         if self.json:
             print(json.dumps({"captions": [reply.to_dict() for reply in replies]}))
             return
