@@ -223,6 +223,8 @@ def save_model(path: Path, model: nn.Module, task: Task[Any, Any, Any]) -> None:
     temporary.replace(path / MODEL)
 
 
+def _load_weights(path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """The weights, and the names of the files that give them meaning, all as they were when the weights were saved."""
     file = path / MODEL
     if not file.exists():
         raise RunError(f"{file} is missing: training has not finished an epoch; go on with `--resume`")

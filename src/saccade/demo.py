@@ -13,8 +13,7 @@ from saccade.build import limited
 from saccade.data import create_dataset
 from saccade.data.records import Question, images_of
 from saccade.evaluate import evaluate
-from saccade.explain import html
-from saccade.explain.files import save_page
+from saccade.explain import Commands, Facts, Figure, MetricsTable, page, save_page
 from saccade.predict import Predictor
 from saccade.progress import SILENT, Report
 from saccade.recipe import Recipe
@@ -54,7 +53,7 @@ def _recipe(name: str, smoke: bool) -> Recipe:
     return recipe.smoke() if smoke else recipe
 
 
-def _page(out: Path, metrics: dict[str, Any], smoke: bool) -> html.Markup:
+def _page(out: Path, metrics: dict[str, Any], smoke: bool) -> str:
     kinds = sorted(name for name in metrics if name.startswith("accuracy_"))
     columns = ["all", *(name.removeprefix("accuracy_") for name in kinds)]
     rows = {
@@ -67,17 +66,17 @@ def _page(out: Path, metrics: dict[str, Any], smoke: bool) -> html.Markup:
     }
     warning = " This was a smoke run: its numbers mean nothing." if smoke else ""
     recipe = _recipe("r-dan-scenes", smoke)
-    return html.page(
+    return page(
         "r-DAN looks at scenes",
         [
-            html.metrics_table(
+            MetricsTable(
                 "Questions answered",
                 columns,
                 rows,
                 first="model",
                 caption=f"{metrics['questions']} questions about {metrics['images']} held-out scenes, by type.",
             ),
-            html.metrics_table(
+            MetricsTable(
                 "Where it looked",
                 ["all", "color", "shape"],
                 looking,
@@ -87,7 +86,7 @@ def _page(out: Path, metrics: dict[str, Any], smoke: bool) -> html.Markup:
                 "Mass: the share of attention on those things.",
             ),
             *_asked(out, recipe),
-            html.facts(
+            Facts(
                 "How this was made",
                 {
                     "model": "r-DAN, Nam, Ha and Kim, Dual Attention Networks, CVPR 2017",
@@ -98,7 +97,7 @@ def _page(out: Path, metrics: dict[str, Any], smoke: bool) -> html.Markup:
                     "run directory": str(out),
                 },
             ),
-            html.commands(
+            Commands(
                 "What to try next",
                 [
                     (
@@ -116,16 +115,16 @@ def _page(out: Path, metrics: dict[str, Any], smoke: bool) -> html.Markup:
     )
 
 
-def _asked(out: Path, recipe: Recipe) -> list[html.Markup]:
+def _asked(out: Path, recipe: Recipe) -> list[Figure]:
     """A question of each kind in ASKED, each about the next held-out scene that has one: not chosen by the answer."""
     data = create_dataset(recipe.data.name, limit=recipe.data.limit)
     questions = limited(data, "test", recipe)
     predictor = Predictor.from_pretrained(out)
-    sections = []
+    figures = []
     for question in _one_of_each(questions):
         reply = predictor.ask(data.open_image(question.image), question.text)
-        sections.append(html.answer_section(reply.explanation(note=f"Right answer: {question.answers[0]}")))
-    return sections
+        figures.append(reply.figure(note=f"Right answer: {question.answers[0]}"))
+    return figures
 
 
 def _one_of_each(questions: Sequence[Question]) -> list[Question]:

@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from PIL import Image
+from tests.explain.page_reader import Reader
+from tests.explain.samples import SAMPLES, a_caption, an_answer
 
 from saccade.errors import SaccadeError
-from saccade.explain import Explanation, Step, check_suffix, draw, page, save, save_page
+from saccade.explain import captions_figure, check_suffix, draw, files, page, save, save_page
 
 
-@pytest.fixture
-def explained() -> Explanation:
-    step = Step("step 1", np.full(6, 1 / 6), np.array([0.5, 0.5]), grid=(2, 3))
-    return Explanation(Image.new("RGB", (31, 17), "teal"), "What color?", ("what", "color"), (("teal", 1.0),), (step,))
-
-
+@pytest.mark.parametrize("figure", [SAMPLES["answer"], SAMPLES["several"]])
 @pytest.mark.parametrize(("name", "kind"), [("a.png", "PNG"), ("a.PNG", "PNG"), ("a.jpg", "JPEG"), ("a.jpeg", "JPEG")])
-def test_pictures_are_saved_in_the_suffixs_format(tmp_path, explained, name, kind):
-    save(explained, tmp_path / name)
+def test_pictures_are_saved_in_the_suffixs_format(tmp_path, figure, name, kind):
+    save(figure, tmp_path / name)
     with Image.open(tmp_path / name) as picture:
         assert picture.format == kind
-        assert picture.size == draw(explained).size
+        assert picture.size == draw(figure).size
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_a_page_is_saved_with_the_question_as_its_title_in_a_new_folder(tmp_path, explained):
+def test_a_page_is_saved_with_the_question_as_its_title_in_a_new_folder(tmp_path):
     path = tmp_path / "new" / "folder" / "answer.html"
-    save(explained, str(path))
+    save(an_answer(), str(path))
     text = path.read_text(encoding="utf-8")
     assert "<title>What color?</title>" in text
     assert text.count("What color?</h") == 1
 
 
-def test_another_suffix_is_refused_with_the_known_ones(tmp_path, explained):
-    for refuse in (lambda path: save(explained, path), check_suffix):
+def test_a_page_of_several_is_saved(tmp_path):
+    save(captions_figure([a_caption(), a_caption()]), tmp_path / "a.htm")
+    assert len(Reader((tmp_path / "a.htm").read_text(encoding="utf-8")).all("img")) == 8
+
+
+def test_another_suffix_is_refused_with_the_known_ones(tmp_path):
+    for refuse in (lambda path: save(an_answer(), path), check_suffix):
         with pytest.raises(
             SaccadeError, match=r"no picture format named '\.gif'.*Known: \.htm, \.html, \.jpeg, \.jpg, \.png"
         ):
@@ -45,12 +46,19 @@ def test_another_suffix_is_refused_with_the_known_ones(tmp_path, explained):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path, explained):
+def test_too_many_for_a_jpeg_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "JPEG_HEIGHT", 700)
+    with pytest.raises(SaccadeError, match=r"pixels high and a JPEG file at most 700: choose \.png or \.html"):
+        save(SAMPLES["several"], tmp_path / "a.jpg")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path):
     (tmp_path / "file").write_text("kept")
     (tmp_path / "folder.png").mkdir()
     for path in (tmp_path / "file" / "a.png", tmp_path / "folder.png"):
         with pytest.raises(SaccadeError, match=r"cannot be written .*: choose another place"):
-            save(explained, path)
+            save(an_answer(), path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.png"]
     assert (tmp_path / "file").read_text() == "kept"
 

@@ -1,32 +1,40 @@
-"""Attention maps to pictures and self-contained web pages: where the model looked, and what it read.
+"""Figures: what a reply has to show as plain data, drawn to pixels by `png` or to self-contained HTML by `viewer`.
 
 Arrays and images in, a Pillow image or a page of HTML out; no chart library is needed.
 """
 
-from saccade.explain.caption import CaptionExplanation
-from saccade.explain.caption_html import caption_section, captions_page
-from saccade.explain.caption_picture import draw_captions
-from saccade.explain.explanation import Explanation, Step, steps_of
+from saccade.explain.answer import answer_figure
+from saccade.explain.caption import caption_figure, captions_figure
+from saccade.explain.figure import Figure, Illustrated, Listing
 from saccade.explain.files import check_suffix, save, save_page
-from saccade.explain.html import Markup, answer_section, commands, facts, metrics_table, page, paragraphs
-from saccade.explain.picture import draw
+from saccade.explain.panel import Bar, Outline, Panel, Picture, RegionWeights, WordWeights
+from saccade.explain.png import draw
+from saccade.explain.report import Commands, Facts, MetricsTable
+from saccade.explain.steps import Step, steps_of
+from saccade.explain.viewer import figure_fragment, figure_page, page
 
 __all__ = [
-    "CaptionExplanation",
-    "Explanation",
-    "Markup",
+    "Bar",
+    "Commands",
+    "Facts",
+    "Figure",
+    "Illustrated",
+    "Listing",
+    "MetricsTable",
+    "Outline",
+    "Panel",
+    "Picture",
+    "RegionWeights",
     "Step",
-    "answer_section",
-    "caption_section",
-    "captions_page",
+    "WordWeights",
+    "answer_figure",
+    "caption_figure",
+    "captions_figure",
     "check_suffix",
-    "commands",
     "draw",
-    "draw_captions",
-    "facts",
-    "metrics_table",
+    "figure_fragment",
+    "figure_page",
     "page",
-    "paragraphs",
     "save",
     "save_page",
     "steps_of",

@@ -14,6 +14,9 @@ RULE: RGB = (214, 217, 223)
 WASH: RGB = (238, 240, 243)
 ACCENT: RGB = (38, 94, 168)
 AMBER: RGB = (245, 158, 44)
+# Of outlines and the words that belong to them: told apart by the colour-blind (Okabe and Ito 2008), and dark enough
+# for white labels.
+OUTLINES: tuple[RGB, ...] = ((0, 114, 178), (213, 94, 0), (0, 135, 98), (176, 82, 143), (120, 94, 0), (90, 90, 90))
 
 # Evenly spaced anchors from near black over purple and orange to pale yellow, each lighter than the last, so that
 # the order survives grey printing and colour blindness.
@@ -62,3 +65,8 @@ def word_color(share: float) -> RGB:
     """The shade behind a word at a place on the scale, on white paper."""
     red, green, blue = (round(paper + share * (amber - paper)) for paper, amber in zip(PAPER, AMBER, strict=True))
     return red, green, blue
+
+
+def outline_color(color: int) -> RGB:
+    """The colour of that number, counted from 0; after the last comes the first again."""
+    return OUTLINES[color % len(OUTLINES)]

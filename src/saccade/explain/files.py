@@ -1,45 +1,34 @@
-"""Writing explanations and pages: the suffix says the format, and nothing is left half written."""
+"""Writing figures and pages: the suffix says the format, and nothing is left half written."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image
-
 from saccade.errors import SaccadeError, look_up
-from saccade.explain.caption import CaptionExplanation
-from saccade.explain.caption_html import captions_page
-from saccade.explain.caption_picture import draw_captions
-from saccade.explain.explanation import Explanation
-from saccade.explain.html import Markup, answer_section, page
-from saccade.explain.picture import draw
-
-# What can be drawn: an answer, or captions, all in one picture or page.
-Explained = Explanation | CaptionExplanation | Sequence[CaptionExplanation]
+from saccade.explain.figure import Figure
+from saccade.explain.png import draw
+from saccade.explain.viewer import figure_page
 
 # What the format's two bytes for the height can hold, less what encoders keep.
 JPEG_HEIGHT = 65500
 
 
-def save(explained: Explained, path: Path | str) -> None:
-    """Write what is explained as a picture or as a web page, as the path's suffix says; missing folders are made.
+def save(figure: Figure, path: Path | str) -> None:
+    """Write the figure as a picture or as a web page, as the path's suffix says; missing folders are made.
 
-    Several captions are put into one picture, one below the other, or into one page. Raises SaccadeError for an
-    unknown suffix, naming the known ones, for no captions at all, and for a place that cannot be written.
+    Raises SaccadeError for an unknown suffix, naming the known ones, and for a place that cannot be written.
     """
     path = Path(path)
     make = look_up(FORMATS, path.suffix.lower(), "picture format")
-    if isinstance(explained, Sequence) and not explained:
-        raise SaccadeError(f"{path}: expected at least one caption to draw, got none")
-    _write(make(explained), path)
+    _write(make(figure), path)
 
 
-def save_page(markup: Markup, path: Path | str) -> None:
+def save_page(page: str, path: Path | str) -> None:
     """Write a web page; missing folders are made. Raises SaccadeError for a place that cannot be written."""
-    _write(markup.encode("utf-8"), Path(path))
+    _write(page.encode("utf-8"), Path(path))
 
 
 def check_suffix(path: Path | str) -> None:
@@ -47,44 +36,35 @@ def check_suffix(path: Path | str) -> None:
     look_up(FORMATS, Path(path).suffix.lower(), "picture format")
 
 
-def _png(explained: Explained) -> bytes:
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
     stream = BytesIO()
-    _drawn(explained).save(stream, "PNG", optimize=True)
+    draw(figure).save(stream, "PNG")
     return stream.getvalue()
 
 
-def _jpeg(explained: Explained) -> bytes:
-    picture = _drawn(explained)
+def _jpeg_bytes(figure: Figure) -> bytes:
+    picture = draw(figure)
     if picture.height > JPEG_HEIGHT:
         raise SaccadeError(
             f"the picture is {picture.height} pixels high and a JPEG file at most {JPEG_HEIGHT}: "
-            "choose .png or .html, or draw fewer captions at a time"
+            "choose .png or .html, or draw fewer images at a time"
         )
     stream = BytesIO()
     picture.save(stream, "JPEG", quality=92, subsampling=0)
     return stream.getvalue()
 
 
-def _html(explained: Explained) -> bytes:
-    if isinstance(explained, Explanation):
-        return page(explained.question, [answer_section(explained, heading=None)]).encode("utf-8")
-    return captions_page(_captions(explained)).encode("utf-8")
+def _html_bytes(figure: Figure) -> bytes:
+    return figure_page(figure).encode("utf-8")
 
 
-def _drawn(explained: Explained) -> Image.Image:
-    return draw(explained) if isinstance(explained, Explanation) else draw_captions(_captions(explained))
-
-
-def _captions(explained: CaptionExplanation | Sequence[CaptionExplanation]) -> Sequence[CaptionExplanation]:
-    return [explained] if isinstance(explained, CaptionExplanation) else explained
-
-
-FORMATS: dict[str, Callable[[Explained], bytes]] = {
-    ".png": _png,
-    ".jpg": _jpeg,
-    ".jpeg": _jpeg,
-    ".html": _html,
-    ".htm": _html,
+FORMATS: dict[str, Callable[[Figure], bytes]] = {
+    ".png": png_bytes,
+    ".jpg": _jpeg_bytes,
+    ".jpeg": _jpeg_bytes,
+    ".html": _html_bytes,
+    ".htm": _html_bytes,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from bisect import bisect_right
 from functools import cache
 from typing import Literal
 
@@ -48,15 +49,39 @@ def shortened(text: str, size: int, width: int) -> str:
 
 
 def wrapped(text: str, size: int, width: int) -> list[str]:
-    """The text in lines no wider than `width`, broken between words; a word wider than a line is shortened."""
+    """The text in lines no wider than `width`, broken between words; a word wider than a line is broken inside."""
     lines: list[str] = []
     for word in text.split():
         joined = f"{lines[-1]} {word}" if lines else word
         if lines and length(joined, size) <= width:
             lines[-1] = joined
         else:
-            lines.append(shortened(word, size, width))
+            lines += _broken(word, size, width)
     return lines
+
+
+def _broken(word: str, size: int, width: int) -> list[str]:
+    """The word in pieces that fit the width."""
+    pieces: list[str] = []
+    while length(word, size) > width and (end := _break(word, size, width)) < len(word):
+        pieces.append(word[:end])
+        word = word[end:]
+    return [*pieces, word]
+
+
+def _break(word: str, size: int, width: int) -> int:
+    """Where to break a word that is too wide: no letter loses its accents, and one alone may be too wide."""
+    end = bisect_right(range(1, len(word)), width, key=lambda end: length(word[:end], size))
+    # Longer beginnings may be narrower, where another font knows them better.
+    while end > 1 and (length(word[:end], size) > width or unicodedata.combining(word[end])):
+        end -= 1
+    return next((i for i in range(max(1, end), len(word)) if not unicodedata.combining(word[i])), len(word))
+
+
+def right_to_left(text: str) -> bool:
+    """Whether the text's first letter is of a script that is written from right to left."""
+    kinds = (unicodedata.bidirectional(char) for char in text)
+    return next((kind for kind in kinds if kind in ("L", "R", "AL")), "L") != "L"
 
 
 def write(

@@ -1,4 +1,4 @@
-"""Region weights over an image: a heat map or a light for a grid, outlines for boxes."""
+"""A picture with what lies over it: a heat map or light for a grid's weights, lit boxes, outlines in colours."""
 
 from __future__ import annotations
 
@@ -7,17 +7,32 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageEnhance
 
 from saccade.explain import fonts
-from saccade.explain.colors import INK, MIDDLE_GREY, PAPER, laid_over, under_light
-from saccade.explain.explanation import Step, least_top, shares, short_text, strongest
+from saccade.explain.colors import INK, MIDDLE_GREY, PAPER, RGB, laid_over, outline_color, under_light
+from saccade.explain.panel import Outline, Picture, RegionWeights, inside
+from saccade.explain.weights import least_top, scaled, short_text, strongest
 
 Pixels = tuple[int, int, int, int]
 
 LABELLED_BOXES = 3
 LEAST_LABEL = 11
+LABEL_PAD = 8
 # How much of the image's own colour is left under the map, so that the map's colours stand out.
 PALENESS = 0.4
 # The standard deviation of the Gaussian that smooths a map, in cells.
 SMOOTHING = 0.5
+
+
+def laid(picture: Picture, side: int) -> Image.Image:
+    """The picture with its longer side of that many pixels, and its weights and outlines over it."""
+    if picture.regions is None:
+        drawn = sized(picture.image, side)
+    elif picture.regions.style == "light" and picture.regions.grid is not None:
+        drawn = light_over(picture.image, picture.regions, picture.regions.grid, side)
+    else:
+        drawn = map_over(picture.image, picture.regions, side)
+    for outline in picture.outlines:
+        _outline(drawn, outline, _label_size(side))
+    return drawn
 
 
 def sized(image: Image.Image, side: int) -> Image.Image:
@@ -27,49 +42,42 @@ def sized(image: Image.Image, side: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.LANCZOS)
 
 
-def map_over(image: Image.Image, step: Step, side: int) -> Image.Image:
-    """The image, its colours paled and its longer side of that many pixels, with the step's region weights over it.
+def map_over(image: Image.Image, regions: RegionWeights, side: int) -> Image.Image:
+    """The image, its colours paled and its longer side of that many pixels, with the regions' weights over it.
 
     The strongest regions are outlined and labelled with their weights, unless all weights are as good as even.
     """
-    assert step.regions is not None
     plain = sized(image, side)
     pale = ImageEnhance.Color(plain).enhance(PALENESS)
-    places = [_pixels(box, plain.size) for box in step.places()]
-    order = np.argsort(-step.regions, kind="stable").tolist()
-    if step.grid is None:
-        picture = _lit(plain, pale, places, shares(step.regions), order)
+    places = [_pixels(box, plain.size) for box in regions.places()]
+    order = np.argsort(-np.asarray(regions.weights), kind="stable").tolist()
+    if regions.grid is None:
+        picture = _lit(plain, pale, places, scaled(regions.weights), order)
         named = order[:LABELLED_BOXES]
     else:
-        picture = _heated(pale, shares(step.regions).reshape(step.grid), _extent(places))
+        picture = _heated(pale, scaled(regions.weights).reshape(regions.grid), _extent(places))
         named = order[:1]
-    if strongest(step.regions) is not None:
+    if strongest(regions.weights) is not None:
         for i in reversed(named):
-            _mark(
-                picture,
-                places[i],
-                short_text(float(step.regions[i])),
-                size=max(LEAST_LABEL, round(side / 28)),
-                frame=i == order[0],
-            )
+            if i == order[0]:
+                _frame(picture, places[i], PAPER)
+            _label(picture, places[i], short_text(regions.weights[i]), _label_size(side), INK)
     return picture
 
 
-def light_over(image: Image.Image, step: Step, side: int) -> Image.Image:
-    """The image, its longer side of that many pixels, white where the step's regions have weight and dim elsewhere.
+def light_over(image: Image.Image, regions: RegionWeights, grid: tuple[int, int], side: int) -> Image.Image:
+    """The image, its longer side of that many pixels, white where the grid's cells have weight and dim elsewhere.
 
-    As in figures 2 and 3 of "Show, Attend and Tell" (Xu et al. 2015) a grid's weights are enlarged to the image and
-    smoothed by a Gaussian, here of half a cell. Full light is the largest smoothed weight, but at least four times the
-    even share. What lies outside the grid is dim. Regions that are boxes are drawn as by `map_over`.
+    As in figures 2 and 3 of "Show, Attend and Tell" (Xu et al. 2015) the weights are enlarged to the image and smoothed
+    by a Gaussian, here of half a cell. Full light is the largest smoothed weight, but at least four times the even
+    share. What lies outside the grid is dim.
     """
-    assert step.regions is not None
-    if step.grid is None:
-        return map_over(image, step, side)
     plain = sized(image, side)
-    left, top, right, bottom = _extent([_pixels(box, plain.size) for box in step.places()])
-    smooth = smoothed(step.regions.reshape(step.grid), (max(1, right - left), max(1, bottom - top)))
+    left, top, right, bottom = _extent([_pixels(box, plain.size) for box in regions.places()])
+    cells = np.asarray(regions.weights).reshape(grid)
+    smooth = smoothed(cells, (max(1, right - left), max(1, bottom - top)))
     light = np.zeros(plain.size[::-1])
-    light[top:bottom, left:right] = (smooth / max(float(smooth.max()), least_top(step.regions)))[
+    light[top:bottom, left:right] = (smooth / max(float(smooth.max()), least_top(regions.weights)))[
         : bottom - top, : right - left
     ]
     pale = ImageEnhance.Color(plain).enhance(PALENESS)
@@ -125,18 +133,37 @@ def _lit(
     return picture
 
 
-def _mark(picture: Image.Image, place: Pixels, label: str, *, size: int, frame: bool) -> None:
-    """Draw a label at a region, and a frame around it where asked, readable on any background."""
+def _outline(picture: Image.Image, outline: Outline, size: int) -> None:
+    """Draw a box in its colour, and its label in the same colour."""
+    [box] = inside(np.array([outline.box], dtype=np.float64))
+    place, color = _pixels(box, picture.size), outline_color(outline.color)
+    _frame(picture, place, color)
+    if outline.label:
+        room = picture.width - LABEL_PAD
+        _label(picture, place, fonts.shortened(outline.label, size, room), size, color)
+
+
+def _frame(picture: Image.Image, place: Pixels, color: RGB) -> None:
+    """Draw a line around a region, dark on both sides, so that it is seen on any background."""
     draw = ImageDraw.Draw(picture)
     left, top, right, bottom = place
-    if frame:
-        draw.rectangle((left - 2, top - 2, right + 2, bottom + 2), outline=INK, width=5)
-        draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=PAPER, width=2)
-    width, height = fonts.length(label, size) + 8, size + 5
+    draw.rectangle((left - 2, top - 2, right + 2, bottom + 2), outline=INK, width=5)
+    draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=color, width=2)
+
+
+def _label(picture: Image.Image, place: Pixels, text: str, size: int, color: RGB) -> None:
+    """Write a label above a region, or where there is room, white on a colour."""
+    draw = ImageDraw.Draw(picture)
+    left, top, _, bottom = place
+    width, height = fonts.length(text, size) + LABEL_PAD, size + 5
     x = max(0, min(left - 2, picture.width - width))
     y = top - height - 3 if top >= height + 3 else max(0, min(bottom + 4, picture.height - height))
-    draw.rectangle((x, y, x + width, y + height), fill=INK)
-    fonts.write(draw, (x + 4, y + size + 1), label, size, color=PAPER)
+    draw.rectangle((x, y, x + width, y + height), fill=color)
+    fonts.write(draw, (x + LABEL_PAD // 2, y + size + 1), text, size, color=PAPER)
+
+
+def _label_size(side: int) -> int:
+    return max(LEAST_LABEL, round(side / 28))
 
 
 def _extent(places: list[Pixels]) -> Pixels:

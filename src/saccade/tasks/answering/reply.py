@@ -50,7 +50,13 @@ class AnswerReply(Reply):
 
     def figure(self, note: str = "") -> Figure:
         """The image, the answers, and each step's map and shaded words."""
-        boxes = None if self.regions.boxes is None else self.regions.boxes[0]
         return answer_figure(
-            self.image, self.question, self.words, self.answers, self.attention, boxes, self.regions.grid, note=note
+            self.image,
+            self.question,
+            self.words,
+            self.answers,
+            self.attention,
+            boxes=None if self.regions.boxes is None else self.regions.boxes[0],
+            grid=self.regions.grid,
+            note=note,
         )

@@ -54,12 +54,13 @@ class CaptionReply(Reply):
         gate = next((m for m in self.attention if m.axes == ("words",)), None)
         return caption_figure(
             self.image,
+            self.caption,
             self.words,
             self.log_probability,
-            None if maps is None else maps.weights[0].numpy(),
-            None if gate is None else gate.weights[0].numpy(),
-            None if self.regions.boxes is None else self.regions.boxes[0].numpy(),
-            self.regions.grid,
+            maps=None if maps is None else maps.weights[0].numpy(),
+            betas=None if gate is None else gate.weights[0].numpy(),
+            boxes=None if self.regions.boxes is None else self.regions.boxes[0],
+            grid=self.regions.grid,
             alternatives=self.alternatives,
             note=note,
         )

@@ -1,0 +1,89 @@
+"""Figures to JSON values and back: dataclasses as objects, each distinct image once in a table."""
+
+from __future__ import annotations
+
+import dataclasses
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any, TypeVar
+
+from PIL import Image
+
+from saccade import serial
+from saccade.errors import SaccadeError
+from saccade.images import to_rgb
+
+T = TypeVar("T")
+
+IMAGE, IMAGES = "image", "images"
+JPEG_URL = "data:image/jpeg;base64,"
+# Sharp on any screen, and a photograph stays below about 300 kB.
+LONGEST = 1024
+
+
+def encoded(figure: Any) -> dict[str, Any]:
+    """The fields of the figure as JSON values, and the table of its images."""
+    images: dict[str, int] = {}
+    urls: dict[int, str] = {}
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+        if isinstance(value, tuple):
+            return [plain(each) for each in value]
+        if isinstance(value, Image.Image):
+            # Panels mostly share one image: it is compressed once.
+            url = urls.get(id(value)) or urls.setdefault(id(value), jpeg_url(_shrunk(value)))
+            return images.setdefault(url, len(images))
+        return value
+
+    return {**plain(figure), IMAGES: list(images)}
+
+
+def decoded(cls: type[T], data: Mapping[str, Any]) -> T:
+    """The figure whose `encoded` values these are; raises SaccadeError for what is none."""
+    table = data.get(IMAGES, [])
+    if not isinstance(table, list):
+        raise SaccadeError(f"{IMAGES}: expected a list of data URLs, got {table!r}")
+    images = [_image(url) for url in table]
+
+    def with_images(value: Any) -> Any:
+        if isinstance(value, list):
+            return [with_images(each) for each in value]
+        if not isinstance(value, Mapping):
+            return value
+        found = {name: with_images(each) for name, each in value.items()}
+        if IMAGE in found:
+            index = found[IMAGE]
+            if not isinstance(index, int) or not 0 <= index < len(images):
+                raise SaccadeError(f"image: expected an index of one of the {len(images)} images, got {index!r}")
+            found[IMAGE] = images[index]
+        return found
+
+    return serial.from_dict(cls, with_images({name: each for name, each in data.items() if name != IMAGES}))
+
+
+def jpeg_url(image: Image.Image) -> str:
+    """The image as a data URL."""
+    stream = BytesIO()
+    image.save(stream, "JPEG", quality=90, subsampling=0)
+    return JPEG_URL + b64encode(stream.getvalue()).decode("ascii")
+
+
+def _shrunk(image: Image.Image) -> Image.Image:
+    if max(image.size) <= LONGEST:
+        return image
+    smaller = image.copy()
+    smaller.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+    return smaller
+
+
+def _image(url: Any) -> Image.Image:
+    if not isinstance(url, str) or not url.startswith(JPEG_URL):
+        raise SaccadeError(f"{IMAGES}: expected data URLs beginning with {JPEG_URL!r}, got {str(url)[:40]!r}")
+    try:
+        with Image.open(BytesIO(b64decode(url.removeprefix(JPEG_URL), validate=True)), formats=["JPEG"]) as image:
+            return to_rgb(image)
+    except (OSError, ValueError) as error:
+        raise SaccadeError(f"{IMAGES}: a data URL holds no JPEG file ({error})") from None
