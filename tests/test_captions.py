@@ -71,6 +71,7 @@ def test_a_caption_comes_with_where_each_word_looked(runs, scene) -> None:
     assert len(reply.alternatives) == 1
     assert reply.alternatives[0][1] <= reply.log_probability
     assert [panel.title for panel in reply.figure().panels] == ["image", *reply.words]
+    assert reply._repr_html_() == reply.figure()._repr_html_()
 
 
 def test_a_caption_from_pixels_is_that_of_the_stored_features(runs, scene) -> None:

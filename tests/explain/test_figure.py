@@ -73,7 +73,8 @@ def test_a_caption_says_how_to_read_it():
 
 
 def test_a_caption_without_words_is_taken():
-    figure = a_caption((), caption=" ")
+    figure = a_caption((), caption=" ", alternatives=(("", -1.0),))
+    assert figure.listing.rows == (("0.37", "(a caption without words)"),)
     assert (figure.title, figure.reading, figure.size) == ("(a caption without words)", "", "alone")
     assert figure.lines == ("probability 0.018",)
 

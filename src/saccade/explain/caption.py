@@ -53,9 +53,9 @@ def caption_figure(
     _check(caption, words, log_probability, maps, betas, alternatives)
     picture = Picture(image, f"The image captioned: {caption}")
     lines = (_likelihood(log_probability, len(words)), *([note] if note else []))
-    rows = tuple((probability_text(number), text) for text, number in alternatives)
+    rows = tuple((probability_text(number), _readable(text)) for text, number in alternatives)
     listing = Listing("Other captions and their probabilities", rows) if rows else None
-    title = caption if caption.strip() else WITHOUT_WORDS
+    title = _readable(caption)
     if maps is None or not words:
         reading = WITHOUT_ATTENTION if maps is None else ""
         return Figure(title, lines, (Panel(picture=picture),), "alone", reading, listing)
@@ -87,6 +87,10 @@ def probability_text(log_probability: float) -> str:
     """
     # A float underflows below about -745, which a long caption of an untrained model can reach.
     return f"{Decimal(min(0.0, log_probability)).exp():.2g}"
+
+
+def _readable(caption: str) -> str:
+    return caption if caption.strip() else WITHOUT_WORDS
 
 
 def _likelihood(log_probability: float, words: int) -> str:
