@@ -22,7 +22,7 @@ from saccade.data.batches import deal, prefetch
 from saccade.errors import DataError, RecipeError, RunError
 from saccade.evaluate import measure, predict
 from saccade.features.tuning import Together, Tuning
-from saccade.optim import build_average, build_optimizer, learning_rate
+from saccade.optim import build_average, build_optimizer, learning_rate, penalty
 from saccade.progress import SILENT, Report
 from saccade.recipe import Recipe
 from saccade.serial import read_json, write_json
@@ -185,7 +185,8 @@ class _Loop:
             with fabric.no_backward_sync(wrapped, enabled=part < accumulate - 1):
                 loss = weight * self.setup.task.loss(wrapped(batch.regions, batch.words, attention=False), batch)
                 # Processes average their gradients, so each weighs its share of the sum by their number.
-                fabric.backward(loss * (self.recipe.optim.loss_weight * fabric.world_size / size))
+                share = loss * (self.recipe.optim.loss_weight * fabric.world_size / size)
+                fabric.backward(share if part else share + penalty(self.optimizer))  # which is the step's, not a part's
             total += loss.detach().double()
         self._clip(wrapped, optimizer)
         optimizer.step()
