@@ -68,7 +68,7 @@ def test_a_penalty_inside_the_clipping_is_the_l2_term_of_the_loss(name: str, cli
 
 
 def test_the_penalty_of_san_has_its_authors_slope() -> None:
-    """5e-4 times the squared weights, not the embeddings': a slope of 1e-3 of the weight, before anything is clipped."""
+    """5e-4 times the squared weights, but not the embeddings': a slope of 1e-3, clipped with the rest."""
     model = Tied()
     optimizer = build_optimizer(get_recipe("san-vqa1").optim, model)
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0}

@@ -14,10 +14,11 @@ from tests.data.vqa_files import write_vqa
 
 from saccade.data.scenes import write_scenes
 from saccade.evaluate import evaluate
-from saccade.models import answers_questions
+from saccade.models import output_of
 from saccade.recipe import CaptioningConfig
 from saccade.recipes import RECIPES, get_recipe
 from saccade.train import train
+from saccade.types import Answers, Captions
 
 IMAGES = 4
 
@@ -106,10 +107,10 @@ def test_every_model_has_a_recipe_on_scenes_daquar_and_a_version_of_vqa() -> Non
         name: {r.data.name for r in RECIPES.values() if r.model == name} for name in {r.model for r in RECIPES.values()}
     }
     assert len(corpora) >= 12
-    answerers = {name: found for name, found in corpora.items() if answers_questions(name)}
+    answerers = {name: found for name, found in corpora.items() if output_of(name) is Answers}
     assert [name for name, found in answerers.items() if not {"scenes", "daquar"} <= found] == []
     assert [name for name, found in answerers.items() if not {"vqa1", "vqa2"} & found] == []
-    captioners = {name: found for name, found in corpora.items() if not answers_questions(name)}
+    captioners = {name: found for name, found in corpora.items() if output_of(name) is Captions}
     assert captioners.keys() == {"sat-soft", "sat-hard", "nic"}
     assert [
         name for name, found in captioners.items() if not {"scenes", "flickr8k", "flickr30k", "coco"} <= found

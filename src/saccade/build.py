@@ -18,17 +18,18 @@ from saccade.data.own import OwnData
 from saccade.data.records import SPLITS, AnsweringData, Caption, Corpus, Question, images_of
 from saccade.data.visual_genome import genome_questions
 from saccade.data.vqa import Vqa
-from saccade.errors import DataError, RecipeError, StoreError
+from saccade.errors import DataError, RecipeError, StoreError, look_up
 from saccade.features.extract import extract
 from saccade.features.spec import IMPORTED, POSITION_SIZE, FeatureSpec
 from saccade.features.store import FeatureStore
 from saccade.metrics.vqa import preprocess_answer
-from saccade.models import create_model, model_sizes, needs_locations
+from saccade.models import create_model, data_sizes, model_sizes, needs_locations, output_of
 from saccade.nn.text_encoders import FixedLengthGRU
 from saccade.progress import Report
 from saccade.recipe import CaptioningConfig, Card, Recipe
 from saccade.serial import to_dict
 from saccade.tasks import AnsweringTask, CaptioningTask, Task, TaskType
+from saccade.types import Captions
 from saccade.word_vectors import read_vectors, related_vectors
 
 
@@ -202,8 +203,13 @@ def task_of(recipe: Recipe) -> TaskType:
 
 def check_model(recipe: Recipe) -> None:
     """Refuse a model or sizes that cannot be, and a model of another task than the recipe's."""
-    num_answers = None if isinstance(recipe.task, CaptioningConfig) else 1
-    create_model(recipe.model, num_words=1, num_answers=num_answers, region_size=1, **recipe.sizes)
+    output = output_of(recipe.model)
+    if (output is Captions) != isinstance(recipe.task, CaptioningConfig):
+        does, asked = ("writes captions", "answers") if output is Captions else ("answers questions", "captions")
+        raise RecipeError(f"{recipe.model} {does}, the recipe is about {asked}: choose another model or recipe")
+    for size in recipe.sizes:
+        look_up(model_sizes(recipe.model), size, f"size of {recipe.model}")
+    create_model(recipe.model, region_size=1, **dict.fromkeys(data_sizes(recipe.model), 1), **recipe.sizes)
 
 
 def limited(data: Corpus, split: str, limit: int | None, task: TaskType = AnsweringTask) -> Sequence[Any]:
@@ -224,12 +230,13 @@ def build_model(recipe: Recipe, task: Task, facts: FeatureFacts) -> nn.Module:
         raise RecipeError(
             f"{recipe.model} learns something for each place in the image, so it needs a grid of regions, not boxes"
         )
+    answers = {} if task.num_answers is None else {"num_answers": task.num_answers}
     return create_model(
         recipe.model,
         num_words=len(task.vocabulary),
-        num_answers=task.num_answers,
         region_size=facts.region_size,
         num_regions=None if facts.grid is None else facts.grid[0] * facts.grid[1],
+        **answers,
         **recipe.sizes,
     )
 

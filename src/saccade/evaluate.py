@@ -23,10 +23,10 @@ from saccade.data.scenes import Scenes
 from saccade.data.scenes_truth import is_true
 from saccade.data.vqa import Vqa
 from saccade.data.vqa_results import write_results
+from saccade.decoding import check_search
 from saccade.errors import DataError, RecipeError, StoreError
 from saccade.features.tuning import Tuning
 from saccade.metrics.java import check_java, java_metrics
-from saccade.models import set_look
 from saccade.progress import SILENT, Report
 from saccade.serial import write_json, write_text
 from saccade.tasks import CaptioningTask, Task
@@ -118,15 +118,14 @@ def evaluate(
 
 def _as_asked(loaded: checkpoint.LoadedRun, captioning: Captioning) -> Task:
     """The run's task, captions searched for as asked."""
-    if captioning.look is not None:
-        set_look(loaded.model, captioning.look)
     if not isinstance(loaded.task, CaptioningTask):
         if captioning != Captioning():
             raise RecipeError("beam, length penalty, look and java are for runs that write captions")
         return loaded.task
     if captioning.java:
         check_java()
-    search = loaded.task.searching(beam=captioning.beam, length_penalty=captioning.length_penalty)
+    search = loaded.task.searching(beam=captioning.beam, length_penalty=captioning.length_penalty, look=captioning.look)
+    check_search(loaded.model, search)
     return CaptioningTask(loaded.task.vocabulary, loaded.task.config, search)
 
 

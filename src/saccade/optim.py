@@ -59,7 +59,7 @@ def _parameter_groups(config: OptimConfig, model: nn.Module) -> list[dict[str, A
 
 
 def penalty(optimizer: torch.optim.Optimizer) -> Tensor | float:
-    """The L2 term of the loss, half of each group's `penalty` times the squares of its parameters; 0 where none has one.
+    """The L2 term of the loss: half of each group's `penalty` times the squares of its parameters; 0 without one.
 
     A part of the loss, and so scaled, averaged over processes and clipped as that is.
     """

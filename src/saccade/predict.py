@@ -25,7 +25,6 @@ from saccade.features.extract import Extractor
 from saccade.features.spec import IMPORTED
 from saccade.hypotheses import Search
 from saccade.images import open_image, to_rgb
-from saccade.models import set_look
 from saccade.tasks import AnsweringTask, CaptioningTask
 from saccade.types import AttentionMap, Regions
 
@@ -213,17 +212,17 @@ class Predictor:
         RunError for a run that answers questions.
         """
         task, model = self._captioning(), self._model
+        search = search or task.search
         if look is not None:
-            set_look(model, look)
+            search = dataclasses.replace(search, look=look)
         pictures = [to_rgb(image) if isinstance(image, Image.Image) else open_image(image) for image in images]
         replies = []
         for start in range(0, len(pictures), CAPTIONED_AT_ONCE):
             batch = pictures[start : start + CAPTIONED_AT_ONCE]
-            with torch.inference_mode(), torch.random.fork_rng():
-                torch.manual_seed(self.recipe.train.seed)  # where hard attention draws
+            with torch.inference_mode():
                 generator = torch.Generator(self._device).manual_seed(self.recipe.train.seed)
                 regions = self._extractor(batch).to(self._device)
-                found = decode(model, regions, search or task.search, generator)
+                found = decode(model, regions, search, generator)
             on_cpu = regions.to("cpu")
             for i, (picture, best) in enumerate(zip(batch, found, strict=True)):
                 source = images[start + i]

@@ -235,7 +235,8 @@ class CaptioningTask:
             captions = [caption for _, caption in rows]
             grouping = Grouping.of(torch.tensor([i for i, _ in rows], device=batch.regions.mask.device))
             regions = batch.regions.grouped(grouping)
-            output = model(regions, self.encode(captions).to(batch.regions.mask.device))
+            told = {} if self.search.look is None else {"look": self.search.look}
+            output = model(regions, self.encode(captions).to(batch.regions.mask.device), **told)
             targets = [object_words(caption) for caption in captions]
             for (i, _), hits in zip(rows, pointing_of_words(output.attention, regions, targets), strict=True):
                 pointing[i] += hits
