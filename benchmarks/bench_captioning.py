@@ -20,7 +20,7 @@ import torch.nn.functional as F
 import tyro
 from torch import Tensor
 
-from saccade.decoding import beam_search
+from saccade.decoding import decode
 from saccade.hypotheses import Search
 from saccade.models import create_model
 from saccade.models.sat import SAT
@@ -81,10 +81,10 @@ def decoding(model: SAT, regions: Regions, seconds: float) -> list[tuple[str, st
     search = Search(beam=BEAM, max_length=LONGEST)
     singly = [Regions(regions.features[i : i + 1], regions.mask[i : i + 1]) for i in range(IMAGES)]
     versions = {
-        "one image at a time": lambda: [beam_search(model, each, search, attention=False)[0] for each in singly],
-        "together": lambda: beam_search(model, regions, search, attention=False),
+        "one image at a time": lambda: [decode(model, each, search, attention=False)[0] for each in singly],
+        "together": lambda: decode(model, regions, search, attention=False),
     }
-    one, all_ = ([best[0].ids for best in decode()] for decode in versions.values())
+    one, all_ = ([best[0].ids for best in run()] for run in versions.values())
     same = sum(a == b for a, b in zip(one, all_, strict=True))
     assert same >= IMAGES - 1, f"only {same} of {IMAGES} captions are the same"  # sums in another order may break a tie
     rates = measure(versions, seconds)

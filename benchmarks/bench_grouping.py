@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 import tyro
 
-from saccade.models import MODELS, answers_questions, create_model
-from saccade.types import Grouping, Regions, Words
+from saccade.models import MODELS, create_model, output_of
+from saccade.types import Answers, Grouping, Regions, Words
 
 IMAGES, QUESTIONS, REGIONS, SIZE, WORDS, VOCABULARY, ANSWERS = 16, 128, 196, 1280, 16, 5000, 1000
 
@@ -34,7 +34,7 @@ def main(device: str = "cpu", seconds: float = 10.0) -> None:
         "not grouped": Regions(features[image], mask[image]),
     }
     rows = []
-    for name in filter(answers_questions, MODELS):
+    for name in (each for each in MODELS if output_of(each) is Answers):
         model = create_model(name, num_words=VOCABULARY, num_answers=ANSWERS, region_size=SIZE).to(device)
         gradients = []
         for regions in kinds.values():

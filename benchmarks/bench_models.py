@@ -23,12 +23,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from saccade.models import MODELS, answers_questions, create_model
-from saccade.types import Regions, Words
+from saccade.models import MODELS, create_model, output_of
+from saccade.types import Answers, Regions, Words
 
 VOCABULARY, ANSWERS = 10_000, 2_000
 
-ANSWERERS = tuple(filter(answers_questions, MODELS))  # captioners are in bench_captioning.py
+ANSWERERS = tuple(name for name in MODELS if output_of(name) is Answers)  # captioners are in bench_captioning.py
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from tests.toy_captioner import (
     walk,
 )
 
-from saccade.decoding import beam_search, decode, greedy, sample
-from saccade.errors import RecipeError, RunError
+from saccade.decoding import decode
+from saccade.errors import RecipeError, RunError, UnknownNameError
 from saccade.hypotheses import Hypothesis, Search
 from saccade.text import END_ID
 from saccade.types import Grouping
@@ -48,7 +48,7 @@ seeds, ends = st.integers(0, 10**6), st.sampled_from([-4.0, 0.0, 2.0])
 @given(seeds, ends, searches)
 def test_the_beam_is_the_authors_search_of_one_image_on_lists(seed: int, end: float, search: Search) -> None:
     model = toy(seed, end=end)
-    for image, captions in enumerate(beam_search(model, EVERY_IMAGE, search, wider=True)):
+    for image, captions in enumerate(decode(model, EVERY_IMAGE, search)):
         assert plain_beam(model, image, search) == flat(captions)
         assert [score(each, search) for each in captions if each.finished] == sorted(
             (score(each, search) for each in captions if each.finished), reverse=True
@@ -60,11 +60,8 @@ def test_the_beam_is_the_authors_search_of_one_image_on_lists(seed: int, end: fl
 @given(seeds, ends, searches)
 def test_a_beam_of_one_is_greedy_search(seed: int, end: float, search: Search) -> None:
     model, search = toy(seed, end=end), replace(search, beam=1, n_best=1)
-    narrow, ours = beam_search(model, EVERY_IMAGE, search), greedy(model, EVERY_IMAGE, search)
-    for image in range(IMAGES):
-        assert [plain_greedy(model, image, search)] == flat(narrow[image]) == flat(ours[image])
-        assert narrow[image][0].log_probability == ours[image][0].log_probability
-        same_maps(narrow[image][0], ours[image][0])
+    for image, captions in enumerate(decode(model, EVERY_IMAGE, search)):
+        assert [plain_greedy(model, image, search)] == flat(captions)
 
 
 @settings(max_examples=25, deadline=None)
@@ -75,7 +72,7 @@ def test_a_beam_of_full_width_is_exhaustive(seed: int, end: float, penalty: floa
     low, high = lengths
     model = toy(seed, end=end)
     search = Search(4 ** (high + 1) + 3**high, high, low, penalty, n_best=7)
-    for image, captions in enumerate(beam_search(model, EVERY_IMAGE, search, wider=True)):
+    for image, captions in enumerate(decode(model, EVERY_IMAGE, search)):
         best = everything(model, image, search)[:7]
         assert [ids for _, ids in best] == [each.ids for each in captions]
         assert [value for value, _ in best] == pytest.approx([score(each, search) for each in captions], abs=1e-9)
@@ -85,8 +82,8 @@ def test_a_beam_of_full_width_is_exhaustive(seed: int, end: float, penalty: floa
 @given(seeds, ends, searches, st.lists(st.integers(0, IMAGES - 1), min_size=1, max_size=17))
 def test_images_together_give_what_each_gives_alone(seed: int, end: float, search: Search, numbers: list[int]) -> None:
     model = toy(seed, end=end)
-    together = beam_search(model, some_images(*numbers), search, wider=True)
-    alone = {number: beam_search(model, some_images(number), search, wider=True)[0] for number in set(numbers)}
+    together = decode(model, some_images(*numbers), search)
+    alone = {number: decode(model, some_images(number), search)[0] for number in set(numbers)}
     for number, captions in zip(numbers, together, strict=True):
         assert [(each.ids, each.log_probability, each.finished) for each in captions] == [
             (each.ids, each.log_probability, each.finished) for each in alone[number]
@@ -105,11 +102,9 @@ def same_maps(ours: Hypothesis, theirs: Hypothesis) -> None:
 def test_each_caption_carries_the_maps_of_its_own_path(kind: str) -> None:
     seen = 0
     for seed, end in itertools.product(range(7), (-3.0, 1.0)):
-        model, search = toy(seed, end=end), Search(3, 6, 1, 0.5, 3)
-        if kind == "sample":
-            found = sample(model, EVERY_IMAGE, search, torch.Generator().manual_seed(seed))
-        else:
-            found = (greedy if kind == "greedy" else beam_search)(model, EVERY_IMAGE, search)
+        model, beam = toy(seed, end=end), 1 if kind == "greedy" else 3
+        search = Search(beam, 6, 1, 0.5, beam, sample=kind == "sample")
+        found = decode(model, EVERY_IMAGE, search, torch.Generator().manual_seed(seed))
         for image, captions in enumerate(found):
             for each in captions:
                 attention, beta = each.attention
@@ -133,7 +128,7 @@ def test_without_attention_the_captions_are_the_same() -> None:
 
 def test_permuted_images_give_permuted_captions() -> None:
     search, order = Search(3, 6, 1, 1.0, 2), [3, 0, 4, 2, 1]
-    plain, permuted = (beam_search(toy(4), regions, search) for regions in (EVERY_IMAGE, some_images(*order)))
+    plain, permuted = (decode(toy(4), regions, search) for regions in (EVERY_IMAGE, some_images(*order)))
     assert [flat(plain[i]) for i in order] == [[(e.ids, e.log_probability, e.finished) for e in p] for p in permuted]
 
 
@@ -166,34 +161,40 @@ def test_lengths_stay_within_bounds(how: Search, low: int, high: int, end: float
 def test_unfinished_captions_come_only_where_too_few_are_finished_and_then_last() -> None:
     kinds = set()
     for seed in range(23):
-        for captions in beam_search(toy(seed, end=-1), EVERY_IMAGE, Search(3, 4, n_best=3)):
+        for captions in decode(toy(seed, end=-1), EVERY_IMAGE, Search(3, 4, n_best=3)):
             finished = [each.finished for each in captions]
             assert finished == sorted(finished, reverse=True)
             kinds.add(sum(finished))
-        for (best,) in beam_search(toy(seed, end=-1), EVERY_IMAGE, Search(3, 4, n_best=1)):
+        for (best,) in decode(toy(seed, end=-1), EVERY_IMAGE, Search(3, 4, n_best=1)):
             kinds.add(best.finished)
     assert kinds == {0, 1, 2, 3}
 
 
-def test_ties_go_to_the_lower_id_and_the_earlier_hypothesis() -> None:
-    vocabulary = 401
-    model = Toy(torch.zeros(1, 1, 1, 1, dtype=torch.float64).expand(1, vocabulary, vocabulary, vocabulary))
-    captions = beam_search(model, some_images(0, 0), Search(7, 2, 1, n_best=7))
-    assert captions[0] == pytest.approx(captions[0])
-    for each in captions:
-        # Seven words tie, then the ends and words of the first of them; the end has the lowest id.
-        assert [c.ids for c in each][:1] == [(3,)]
-        assert [c.ids for c in each][1:] == [(3, word) for word in range(3, 9)]
+@settings(max_examples=25, deadline=None)
+@given(seeds, searches, st.integers(1, 3))
+def test_equally_likely_continuations_are_chosen_alike_in_any_company(seed: int, search: Search, levels: int) -> None:
+    """Logits of few values, so that ties are everywhere."""
+    model = toy(seed, vocabulary=11)
+    model.logits = (levels * model.logits).round().clamp(-levels, levels)
+    together = decode(model, some_images(3, 0, 3, 1), search)
+    again, alone = decode(model, some_images(3, 0, 3, 1), search), decode(model, some_images(3), search)
+    assert together[0] != []
+    for first, second in ((together[0], together[2]), (together[0], alone[0]), *zip(together, again, strict=True)):
+        assert [(c.ids, c.log_probability, c.finished) for c in first] == [
+            (c.ids, c.log_probability, c.finished) for c in second
+        ]
+    for image, captions in zip((3, 0, 3, 1), together, strict=True):
+        for each in captions:
+            assert each.log_probability == pytest.approx(log_p_of(model, image, each.ids, each.finished), abs=1e-9)
 
 
 def test_a_search_stops_when_nothing_alive_can_win() -> None:
     model = toy(3, end=3.0)
-    beam_search(model, EVERY_IMAGE, Search(3, 200))
+    decode(model, EVERY_IMAGE, Search(3, 200))
     assert model.steps < 12
     beside = toy(3, end=3.0)
-    beam_search(beside, EVERY_IMAGE, Search(3, 200, n_best=3))
+    decode(beside, EVERY_IMAGE, Search(3, 200, n_best=3))
     assert model.steps <= beside.steps < 40
-    assert beside.rows < beside.steps * 3 * IMAGES  # images that are done have left
 
 
 def test_a_search_goes_on_while_a_longer_caption_can_still_win() -> None:
@@ -204,7 +205,7 @@ def test_a_search_goes_on_while_a_longer_caption_can_still_win() -> None:
     for word, following in itertools.pairwise((*chain, END_ID)):
         logits[0, :, word, following] = 0.0
     ((short,), (long,)) = (
-        beam_search(Toy(logits), some_images(0), Search(2, 5, length_penalty=penalty))[0] for penalty in (0.0, 3.0)
+        decode(Toy(logits), some_images(0), Search(2, 5, length_penalty=penalty))[0] for penalty in (0.0, 3.0)
     )
     assert short.ids == (likely,)
     assert long.ids == chain
@@ -213,7 +214,7 @@ def test_a_search_goes_on_while_a_longer_caption_can_still_win() -> None:
 def test_samples_are_drawn_as_often_as_they_are_likely() -> None:
     count, search = 20011, Search(max_length=2, min_length=1, n_best=20011, sample=True, temperature=0.7)
     model = toy(6)
-    (captions,) = sample(model, some_images(2), search, torch.Generator().manual_seed(1), attention=False)
+    (captions,) = decode(model, some_images(2), search, torch.Generator().manual_seed(1), attention=False)
     assert len(captions) == count
     for first in range(END_ID + 1, VOCABULARY):
         allowed = torch.softmax(log_p(model, 2, ())[END_ID + 1 :] / search.temperature, 0)
@@ -228,20 +229,25 @@ def test_samples_are_drawn_as_often_as_they_are_likely() -> None:
 
 def test_samples_follow_the_generator_and_cold_ones_are_greedy() -> None:
     search = Search(max_length=7, n_best=11, sample=True)
-    draws = [sample(toy(), EVERY_IMAGE, search, torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)]
+    draws = [decode(toy(), EVERY_IMAGE, search, torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)]
     ids = [[[each.ids for each in captions] for captions in found] for found in draws]
     assert ids[0] == ids[1] != ids[2]
-    cold = sample(toy(), EVERY_IMAGE, replace(search, temperature=1e-4), torch.Generator().manual_seed(0))
-    for captions, (best,) in zip(cold, greedy(toy(), EVERY_IMAGE, search), strict=True):
+    cold = decode(toy(), EVERY_IMAGE, replace(search, temperature=1e-4), torch.Generator().manual_seed(0))
+    for captions, (best,) in zip(cold, decode(toy(), EVERY_IMAGE, Search(max_length=7)), strict=True):
         assert {each.ids for each in captions} == {best.ids}
 
 
-def test_decode_takes_the_search_it_is_told_and_needs_a_generator_to_sample() -> None:
-    ids = [[c.ids for c in each] for each in decode(toy(), EVERY_IMAGE, Search(3, n_best=2))]
-    assert ids == [[c.ids for c in each] for each in beam_search(toy(), EVERY_IMAGE, Search(3, n_best=2))]
+def test_no_images_have_no_captions_and_sampling_needs_a_generator() -> None:
     assert decode(toy(), some_images(), Search()) == []
     with pytest.raises(RecipeError, match=r"sampling needs a torch.Generator .* pass one"):
         decode(toy(), EVERY_IMAGE, Search(sample=True))
+
+
+def test_only_hard_attention_is_told_how_to_look() -> None:
+    with pytest.raises(RecipeError, match="only a model of hard attention can be told how to look"):
+        decode(toy(), EVERY_IMAGE, Search(look="argmax"))
+    with pytest.raises(UnknownNameError, match="no look named 'argmaxx'; did you mean 'argmax'"):
+        Search(look="argmaxx")
 
 
 def test_half_precision_and_inference_mode() -> None:
@@ -272,9 +278,9 @@ def test_impossible_searches(settings: dict, message: str) -> None:
 
 
 def test_a_beam_wider_than_the_vocabulary() -> None:
+    Search(3).check(VOCABULARY)
     with pytest.raises(RecipeError, match=r"expected beam <= 3, the vocabulary's words, got 4: narrow the beam"):
-        decode(toy(), EVERY_IMAGE, Search(4))
-    assert len(decode(toy(), EVERY_IMAGE, Search(3))) == IMAGES
+        Search(4).check(VOCABULARY)
 
 
 def test_grouped_regions_and_logits_that_are_no_numbers() -> None:

@@ -19,7 +19,7 @@ from saccade.data import DATASETS, GENERATED, READ, create_dataset
 from saccade.data.records import SPLITS, AnsweringData, images_of
 from saccade.features.backbones import known_backbones
 from saccade.features.spec import IMPORTED, FeatureSpec
-from saccade.models import MODELS, answers_questions, create_model
+from saccade.models import MODELS, create_model, data_sizes
 from saccade.recipe import Recipe
 from saccade.recipes import RECIPES, get_recipe
 from saccade.serial import from_dict, to_dict
@@ -68,8 +68,7 @@ def test_recipe_survives_json(name: str) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipe_makes_its_model(name: str) -> None:
     recipe = get_recipe(name)
-    answers = 2 if answers_questions(recipe.model) else None
-    model = create_model(recipe.model, num_words=3, num_answers=answers, region_size=5, **recipe.sizes)
+    model = create_model(recipe.model, **dict.fromkeys(data_sizes(recipe.model), 3), region_size=5, **recipe.sizes)
     assert sum(parameter.numel() for parameter in model.parameters()) > 0
 
 

@@ -17,9 +17,11 @@ import torch
 from safetensors.torch import load_file
 
 from saccade import checkpoint
+from saccade.build import build, build_model
 from saccade.errors import RecipeError, RunError
 from saccade.models import create_model
 from saccade.optim import build_average
+from saccade.progress import SILENT
 from saccade.recipe import OptimConfig, Recipe, recipe_to_dict
 from saccade.recipes import get_recipe
 from saccade.state import Progress, load_resume, save_resume
@@ -187,6 +189,28 @@ def test_clipping_bounds_the_step(store, tmp_path, clip_by) -> None:
     train(recipe, tmp_path / "run")
     train(dataclasses.replace(recipe, optim=dataclasses.replace(gentle, lr=1e-30)), tmp_path / "still")
     assert_same_weights(tmp_path / "run", tmp_path / "still", atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_a_penalty_inside_the_clipping_is_part_of_the_loss_of_a_step(store, tmp_path, accumulate) -> None:
+    optim = OptimConfig(
+        name="sgd", lr=0.5, momentum=0.0, weight_decay=0.3, decay_inside_clip=True, clip=0.02, clip_by="parameter"
+    )
+    recipe = small(store, epochs=1, batch_size=10_000, optim=optim, accumulate=accumulate)
+    train(recipe, tmp_path / "run")
+    setup = build(recipe, SILENT, torch.device("cpu"))
+    torch.manual_seed(recipe.train.seed)
+    model = build_model(recipe, setup.task, setup.facts)
+    batch = setup.task.collate(setup.task.trainable(setup.train), setup.store.read, grouped=True)
+    loss = setup.task.loss(model(batch.regions, batch.words), batch) / len(batch.questions)
+    (loss + 0.15 * sum(p.square().sum() for p in model.parameters())).backward()
+    for parameter in model.parameters():
+        torch.nn.utils.clip_grad_norm_(parameter, 0.02)
+        parameter.data -= 0.5 * parameter.grad
+    found = weights(tmp_path / "run")
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
+    assert log(tmp_path / "run")[0]["loss"] == pytest.approx(loss.item(), rel=1e-5)  # which is told without it
 
 
 def test_schedules() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,35 @@ def test_rare_company_weighs_more_and_padding_and_unknown_words_nothing() -> Non
     torch.testing.assert_close(related[2], torch.tensor([0, 0, 0, 3 / 4, 1 / 4, 0]))  # 1/1 and 1/3 of a pair
     torch.testing.assert_close(related[4], torch.tensor([0, 0, 3 / 7, 0, 4 / 7, 0]))  # 1/2, and two times 1/3
     assert not related[[0, 1, 5]].any()
+
+
+def related_by_the_authors_lists(vectors: np.ndarray, texts: list[list[int]], *, slip: bool) -> np.ndarray:
+    """BAN's R as their code makes it, a list with an entry for each pair of each text; with its wrong index or not."""
+    rows, columns, occurs = [], [], np.zeros(len(vectors))
+    for text in texts:
+        for word in text:
+            occurs[word] += 1
+        for first, second in itertools.combinations(text, 2):
+            rows += [first, second]
+            columns += [second, first]
+    values = np.ones(len(rows))
+    for number, column in enumerate(columns):
+        values[column if slip else number] /= occurs[column]
+    matrix = np.zeros((len(vectors), len(vectors)))
+    np.add.at(matrix, (rows, columns), values)
+    return matrix / np.maximum(matrix.sum(1, keepdims=True), 1e-300) @ vectors
+
+
+def test_the_authors_slip_gives_nearly_unweighted_company() -> None:
+    generator = torch.Generator().manual_seed(2)
+    vectors = torch.randn(13, 5, generator=generator, dtype=torch.float64)
+    texts = [[2 + int(11 * x**3) for x in torch.rand(7, generator=generator).tolist()] for _ in range(2000)]
+    meant, slipped = (related_by_the_authors_lists(vectors.numpy(), texts, slip=slip) for slip in (False, True))
+    tfidf, plain = (related_vectors(vectors, texts, weighted=weighted).numpy() for weighted in (True, False))
+    np.testing.assert_allclose(tfidf, meant, atol=1e-12)
+    # 13 of the 84,000 pairs lack in theirs.
+    assert np.abs(plain - slipped).max() < 0.01
+    assert np.abs(tfidf - slipped).max() > 0.2
 
 
 def test_texts_without_pairs_relate_nothing() -> None:

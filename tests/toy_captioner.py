@@ -27,7 +27,6 @@ class Toy:
 
     logits: Tensor  # [images, vocabulary, vocabulary, vocabulary]
     steps: int = 0
-    rows: int = 0
 
     def start(self, regions: Regions) -> DecoderState:
         number = regions.features[:, 0, 0].long()
@@ -38,7 +37,7 @@ class Toy:
         (number,), (before, path) = state.images, state.rows
         number = number.repeat_interleave(len(words) // len(number))
         path = (31 * path + words + number) % len(GATES)
-        self.steps, self.rows = self.steps + 1, self.rows + len(words)
+        self.steps += 1
         maps = (
             AttentionMap(WEIGHTS.to(path.device)[path], ("regions",), "attention"),
             AttentionMap(GATES.to(path.device)[path], (), "beta", "raw"),

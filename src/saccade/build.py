@@ -15,11 +15,11 @@ from torch import nn
 
 from saccade.data import create_dataset
 from saccade.data.records import ChecksImages, Corpus, images_of
-from saccade.errors import DataError, RecipeError, StoreError
+from saccade.errors import DataError, RecipeError, StoreError, look_up
 from saccade.features.extract import extract
 from saccade.features.spec import IMPORTED, POSITION_SIZE, FeatureSpec
 from saccade.features.store import FeatureStore
-from saccade.models import create_model, model_sizes, needs_locations, output_of, required_sizes
+from saccade.models import create_model, data_sizes, model_sizes, needs_locations, output_of
 from saccade.progress import Report
 from saccade.recipe import Card, Recipe
 from saccade.serial import to_dict
@@ -174,7 +174,9 @@ def check_model(recipe: Recipe) -> None:
             f"train.accumulate: the loss of {recipe.task.kind} compares the {task.noun} of a batch with each other, so "
             "that it cannot be computed in parts: leave it out, or lower --train.batch-size"
         )
-    create_model(recipe.model, region_size=1, **dict.fromkeys(required_sizes(recipe.model), 1), **recipe.sizes)
+    for size in recipe.sizes:
+        look_up(model_sizes(recipe.model), size, f"size of {recipe.model}")
+    create_model(recipe.model, region_size=1, **dict.fromkeys(data_sizes(recipe.model), 1), **recipe.sizes)
 
 
 def limited(data: Corpus, split: str, recipe: Recipe) -> Sequence[Any]:

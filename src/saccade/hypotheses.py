@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from torch import Tensor
 
-from saccade.errors import RecipeError
+from saccade.errors import RecipeError, UnknownNameError
 from saccade.text import PADDING_ID, UNKNOWN_ID
 from saccade.types import AttentionMap
 
 NEVER = (PADDING_ID, UNKNOWN_ID)  # ids that are never written
+
+# How hard attention looks: at the mean of the regions by their probability, at the likeliest, at one drawn.
+Look = Literal["expectation", "argmax", "sample"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class Search:
     ``beam`` is the number of hypotheses (1 is greedy search). ``max_length`` and ``min_length`` count words, without
     the end. Captions are ranked by log p / length ** ``length_penalty``, where the length counts the end: 0 ranks by
     probability, as the authors do, 1 by the mean per word. ``n_best`` is the number of captions returned for an image.
-    ``sample`` draws that many captions, whatever the beam, from the softmax of logits / ``temperature``.
+    ``sample`` draws that many captions, whatever the beam, from the softmax of logits / ``temperature``. ``look`` is
+    how a model of hard attention looks meanwhile, by default as it was made to.
     """
 
     beam: int = 1
@@ -31,6 +36,7 @@ class Search:
     n_best: int = 1
     sample: bool = False
     temperature: float = 1.0
+    look: str | None = None  # a Look
 
     def __post_init__(self) -> None:
         for name, least in {"beam": 1, "max_length": 1, "min_length": 0, "n_best": 1}.items():
@@ -46,6 +52,8 @@ class Search:
             raise RecipeError(f"expected temperature > 0, got {self.temperature}: for the likeliest words use a beam")
         if not math.isfinite(self.length_penalty):
             raise RecipeError(f"expected a finite length_penalty, got {self.length_penalty}: 0 ranks by probability")
+        if self.look is not None and self.look not in get_args(Look):
+            raise UnknownNameError("look", self.look, get_args(Look))
 
     def check(self, vocabulary: int) -> None:
         """Refuse, with RecipeError, a beam wider than a vocabulary of so many ids has words."""

@@ -37,7 +37,11 @@ def build_optimizer(config: OptimConfig, model: nn.Module, finetune_lr: float = 
 
 
 def _parameter_groups(config: OptimConfig, model: nn.Module) -> list[dict[str, Any]]:
-    """Parameters with how many times the base rate they learn at (`times`) and their penalty."""
+    """Parameters with how many times the base rate they learn at (`times`) and their penalty.
+
+    A parameter that two modules share is there once. The penalty is the optimiser's `weight_decay` or, where it is to
+    be clipped, the group's `penalty`, which the optimiser does not know.
+    """
     embeddings = {
         parameter
         for module in model.modules()
@@ -50,7 +54,18 @@ def _parameter_groups(config: OptimConfig, model: nn.Module) -> list[dict[str, A
         times = config.bias_lr if bias else config.embedding_lr if embedding else 1.0
         spared = (config.decay == "weights" and bias) or (config.decay == "not-embeddings" and embedding)
         groups.setdefault((times, 0.0 if spared else config.weight_decay), []).append(parameter)
-    return [{"params": params, "times": times, "weight_decay": decay} for (times, decay), params in groups.items()]
+    kind, other = ("penalty", "weight_decay") if config.decay_inside_clip else ("weight_decay", "penalty")
+    return [{"params": params, "times": times, kind: decay, other: 0.0} for (times, decay), params in groups.items()]
+
+
+def penalty(optimizer: torch.optim.Optimizer) -> Tensor | float:
+    """The L2 term of the loss: half of each group's `penalty` times the squares of its parameters; 0 without one.
+
+    A part of the loss, and so scaled, averaged over processes and clipped as that is.
+    """
+    # Groups of runs saved before there was a penalty have none.
+    rates = [(group.get("penalty", 0.0), group["params"]) for group in optimizer.param_groups]
+    return sum((rate / 2 * p.square().sum() for rate, params in rates if rate for p in params), start=0.0)
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:

@@ -71,6 +71,8 @@ class OptimConfig:
     """L2 penalty on the parameters."""
     decay: Literal["all", "weights", "not-embeddings"] = "all"
     """Which parameters the penalty is on; weights: all but biases."""
+    decay_inside_clip: bool = False
+    """Whether the penalty's gradient is clipped with that of the loss; else the optimiser adds it afterwards."""
     schedule: Literal["constant", "step", "cosine", "steps", "epochs"] = "constant"
     """How the learning rate moves after the warm-up: see `milestones`, `period` and `rates`."""
     warmup_epochs: float = 0.0

@@ -25,7 +25,7 @@ from saccade.errors import RecipeError, RunError
 from saccade.evaluate import predict
 from saccade.gathering import gather_rows
 from saccade.features.tuning import Together, Tuning
-from saccade.optim import build_average, build_optimizer, learning_rate
+from saccade.optim import build_average, build_optimizer, learning_rate, penalty
 from saccade.progress import SILENT, Report
 from saccade.recipe import Recipe
 from saccade.serial import read_json, write_json
@@ -186,7 +186,8 @@ class _Loop:
                 loss = task.loss(wrapped, batch, partial(gather_rows, fabric, kept=weight > 0))
                 loss = loss * (weight if task.separable else 1 / fabric.world_size)
                 # Processes average their gradients: each weighs its share of the loss by their number.
-                fabric.backward(loss * (self.recipe.optim.loss_weight * fabric.world_size / size))
+                share = loss * (self.recipe.optim.loss_weight * fabric.world_size / size)
+                fabric.backward(share if part else share + penalty(self.optimizer))  # which is the step's, not a part's
             total.add(loss)
         self._clip(wrapped, optimizer)
         optimizer.step()

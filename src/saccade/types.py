@@ -163,12 +163,6 @@ class DecoderState:
         """The state of chosen hypotheses, equally many of each image, those of an image side by side."""
         return DecoderState(self.images, tuple(tensor[rows] for tensor in self.rows))
 
-    def keep(self, images: Int[Tensor, " kept"]) -> DecoderState:
-        """The state of some images alone, with all their hypotheses."""
-        count = len(self.images[0])
-        kept = (tensor.view(count, -1, *tensor.shape[1:])[images].flatten(0, 1) for tensor in self.rows)
-        return DecoderState(tuple(tensor[images] for tensor in self.images), tuple(kept))
-
 
 @dataclass(eq=False)
 class Decoded:

@@ -45,14 +45,18 @@ def read_vectors(path: Path | str, words: Sequence[str]) -> tuple[Float[Tensor, 
 
 
 def related_vectors(
-    vectors: Float[Tensor, "words size"], texts: Iterable[Sequence[int]]
+    vectors: Float[Tensor, "words size"], texts: Iterable[Sequence[int]], *, weighted: bool = True
 ) -> Float[Tensor, "words size"]:
     """For each word the mean vector of the words it occurs with in a text, rare ones weighted up: R times `vectors`.
 
     R_ij is proportional to how often the words i and j are a pair of one text (a word that is there twice is a pair
-    with itself), over how often j occurs in all; each row of R sums to 1. This is the second table of BAN's authors
-    (jnhwkim/ban-vqa@ef4cc36, dataset.py, `tfidf_from_questions`). It is to be made from the training questions alone:
-    theirs came from the questions of all splits, test included, Visual Genome's, and COCO's captions.
+    with itself), over how often j occurs in all; each row of R sums to 1. This is what the second table of BAN's
+    authors was meant to be (jnhwkim/ban-vqa@ef4cc36, dataset.py, `tfidf_from_questions`). Theirs is nearly R without
+    the weights, which `weighted=False` gives: where the weight of a pair is to be divided, their loop divides that of
+    the pair whose number in the list of all is the word's id. So only the first of millions of pairs, as many as there
+    are words, are touched, and come to next to nothing; all others weigh the same. The table is to be made from the
+    training questions alone: theirs came from the questions of all splits, test included, Visual Genome's, and COCO's
+    captions.
 
     `texts` are word ids. Padding and unknown words relate to nothing; a row without a pair is zero.
     """
@@ -70,8 +74,9 @@ def related_vectors(
     first, second = torch.tensor(list(pairs)).unbind(1)
     index = torch.stack([torch.cat([first, second]), torch.cat([second, first])])
     counts = torch.tensor(list(pairs.values()), dtype=torch.float64).repeat(2)
-    total = torch.zeros(known, dtype=torch.float64)
-    total[torch.tensor(list(occurrences))] = torch.tensor(list(occurrences.values()), dtype=torch.float64)
+    total = torch.ones(known, dtype=torch.float64)
+    if weighted:
+        total[torch.tensor(list(occurrences))] = torch.tensor(list(occurrences.values()), dtype=torch.float64)
     weights = counts / total[index[1]]
     rows = torch.zeros(known, dtype=torch.float64).index_add(0, index[0], weights)
     related = torch.sparse_coo_tensor(index, weights / rows[index[0]], (known, known), check_invariants=True)

@@ -88,14 +88,12 @@ def test_a_caption_written_step_by_step_has_the_logits_of_one_that_is_told(outpu
         state, previous = step.state, words.ids[:, t]
 
 
-def test_a_chosen_part_of_the_state_writes_on_as_the_whole() -> None:
+def test_chosen_rows_of_the_state_write_on_as_they_would_have() -> None:
     model, regions = tiny(), some_regions(3)
-    state = model.start(regions)
-    first = model.step(state, torch.zeros(3, dtype=torch.long))
+    first = model.step(model.start(regions), torch.zeros(3, dtype=torch.long))
     whole = model.step(first.state, torch.tensor([3, 4, 5])).logits
-    torch.testing.assert_close(
-        model.step(first.state.keep(torch.tensor([2, 0])), torch.tensor([5, 3])).logits, whole[[2, 0]]
-    )
+    twice = first.state.gather(torch.tensor([0, 0, 1, 1, 2, 2]))
+    torch.testing.assert_close(model.step(twice, torch.tensor([3, 3, 4, 4, 5, 5])).logits, whole[[0, 0, 1, 1, 2, 2]])
 
 
 def test_regions_are_projected_once_for_all_captions_and_words() -> None:
@@ -238,10 +236,35 @@ def test_square_weights_start_orthogonal_but_w_1_and_others_narrow() -> None:
         torch.testing.assert_close(linear.weight @ linear.weight.T, identity)
     for block in model.gates_state.weight.chunk(4):
         torch.testing.assert_close(block @ block.T, torch.eye(41))
-    narrow = [model.attention.first, model.gates_word, model.gates_context, model.output_word, model.embedding]
+    narrow = [model.attention.first, model.gates_word, model.gates_context, model.embedding]
     for module in narrow:
         assert module.weight.std().item() == pytest.approx(0.01, rel=0.1)
     assert not any(p.any() for name, p in model.named_parameters() if name.endswith("bias"))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5, 0.8])
+def test_what_reads_dropped_out_states_starts_as_the_code_has_it(dropout: float) -> None:
+    """The code masks in training and scales by 1 - dropout in testing, `nn.Dropout` scales up in training alone."""
+    sizes = {"region_size": 59, "attention_size": 47, "embedding_size": 53, "hidden_size": 41}
+
+    def started(dropout: float, start: str = "code") -> SAT:
+        torch.manual_seed(2)
+        return SAT(61, **sizes, dropout=dropout, start=start)
+
+    ours, codes = started(dropout), started(0.0)  # the same draws; without dropout the code's own parameters
+    halved = ("initial_h", "initial_c", "output_state", "output_word")
+    for name, value in codes.named_parameters():
+        kept = 1 - dropout if name in [f"{each}.weight" for each in halved] else 1
+        torch.testing.assert_close(ours.get_parameter(name), kept * value)
+    mask, x = torch.rand(7, 41) >= dropout, torch.randn(7, 41)
+    doubled = x * mask / (1 - dropout)
+    torch.testing.assert_close(ours.output_state(doubled), codes.output_state(x * mask))  # training
+    torch.testing.assert_close(ours.output_state(x), codes.output_state(x * (1 - dropout)))  # testing
+    for name in halved:
+        std = getattr(ours, name).weight.std().item()
+        assert std == pytest.approx(0.01 * (1 - dropout), rel=0.1)
+    for one, other in zip(started(dropout, "scaled").parameters(), started(0.0, "scaled").parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_scaled_start_draws_each_map_by_the_size_of_what_it_reads() -> None:
@@ -273,8 +296,14 @@ def test_dropout_for_small_data_acts_in_training_alone(option: str) -> None:
 
 
 def test_soft_attention_knows_no_other_look() -> None:
-    with pytest.raises(RecipeError, match="soft attention knows the expectation alone, got 'argmax'"):
-        SAT(WORDS, look="argmax")
+    model, regions = tiny(), some_regions(3)
+    for tell in (
+        lambda: SAT(WORDS, look="argmax"),
+        lambda: model(regions, pad_words(TEXTS), look="argmax"),
+        lambda: model.step(model.start(regions), torch.zeros(3, dtype=torch.long), look="argmax"),
+    ):
+        with pytest.raises(RecipeError, match="soft attention knows the expectation alone, got 'argmax'"):
+            tell()
 
 
 @pytest.mark.parametrize("attend", ["soft", "hard"])

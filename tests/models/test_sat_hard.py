@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from tests.models.captioning_reference import END, Parameters, Written, paramete
 from tests.models.reference import some_regions
 from torch.nn.functional import cross_entropy
 
-from saccade.models import sat as sat_file
+from saccade.decoding import decode
+from saccade.hypotheses import Search
 from saccade.models.sat import SAT
-from saccade.models.sat_hard import sample
+from saccade.models.sat_hard import LOOKS, sample
 from saccade.text import pad_words
 from saccade.types import Captions, Grouping, Regions, Words
 
@@ -90,11 +92,8 @@ def exact() -> dict[str, np.ndarray]:
 def forced(monkeypatch) -> None:
     """Every four captions look in the four ways, instead of at random."""
 
-    def way(alpha: torch.Tensor) -> torch.Tensor:
-        return next(steps).to(alpha).unsqueeze(1)
-
     steps: Iterator[torch.Tensor] = itertools.cycle(SEQUENCES.unbind(1))
-    monkeypatch.setattr(sat_file, "sample", way)
+    monkeypatch.setitem(LOOKS, "sample", lambda alpha, _: next(steps).to(alpha).unsqueeze(1))
 
 
 def estimates(model: SAT) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -136,7 +135,7 @@ def test_the_mean_over_many_samples_is_the_gradient_of_the_bound(
     model, copies = tiny(), 20_000
     model.baseline.fill_(baseline)
     probabilities, each = estimates(model)
-    monkeypatch.setattr(sat_file, "sample", sample)  # from here on at random
+    monkeypatch.setitem(LOOKS, "sample", sample)  # from here on at random
     model.baseline.fill_(baseline)
     torch.manual_seed(7)
     _, losses = told(model, copies)
@@ -156,12 +155,12 @@ def test_the_mean_over_many_samples_is_the_gradient_of_the_bound(
 def test_the_moving_baseline_lowers_the_variance(forced, monkeypatch) -> None:
     model = tiny()
     without = variance(*estimates(model))
-    monkeypatch.setattr(sat_file, "sample", sample)
+    monkeypatch.setitem(LOOKS, "sample", sample)
     torch.manual_seed(8)
     for _ in range(100):
         told(model, 7)
     steps = itertools.cycle(SEQUENCES.unbind(1))
-    monkeypatch.setattr(sat_file, "sample", lambda alpha: next(steps).to(alpha).unsqueeze(1))
+    monkeypatch.setitem(LOOKS, "sample", lambda alpha, _: next(steps).to(alpha).unsqueeze(1))
     moved = model.baseline.item()
     with_it = variance(*estimates(model))
     print(f"b = {moved:.3f}: variance {with_it:.4f} instead of {without:.4f}, {without / with_it:.1f} times lower")
@@ -270,15 +269,13 @@ def test_every_parameter_gets_a_gradient_from_samples_alone() -> None:
 @pytest.mark.parametrize("look", ["expectation", "argmax", "sample"])
 def test_it_looks_as_told_when_it_does_not_train(look: str) -> None:
     model, regions, words = tiny().eval(), some_regions(2, size=SIZE), pad_words([[3, 4, END], [5, 6, END]])
-    model.look = look
-    torch.manual_seed(12)
-    out = model(regions, words)
+    out = model(regions, words, look=look, generator=torch.Generator().manual_seed(12))
     assert out.penalty is None
     weights = out.attention[0].weights.detach()
     state, previous = model.start(regions), torch.zeros(2, dtype=torch.long)
-    torch.manual_seed(12)
+    generator = torch.Generator().manual_seed(12)
     for t in range(3):
-        step = model.step(state, previous)
+        step = model.step(state, previous, look=look, generator=generator)
         torch.testing.assert_close(step.logits, out.logits[:, t], rtol=0, atol=1e-10)
         torch.testing.assert_close(step.attention[0].weights, weights[:, t].to(step.attention[0].weights))
         state, previous = step.state, words.ids[:, t]
@@ -295,3 +292,37 @@ def test_it_looks_as_told_when_it_does_not_train(look: str) -> None:
         np.testing.assert_allclose(out.logits[row].detach().numpy(), expected.logits, atol=1e-10)
         np.testing.assert_allclose(weights[row, :, :count], expected.looks, atol=1e-10)
     assert (weights % 1 == 0).all() == (look != "expectation")
+
+
+def test_without_a_generator_it_draws_from_pytorchs_own_as_a_model_made_to_sample_does() -> None:
+    model, made_to, regions = tiny().eval(), tiny(look="sample").eval(), some_regions(2, size=SIZE)
+    words = pad_words([[3, 4, END], [5, 6, END]])
+    torch.manual_seed(13)
+    told = model(regions, words, look="sample").attention[0].weights
+    torch.manual_seed(13)
+    assert torch.equal(made_to(regions, words).attention[0].weights, told)
+    drawn = model(regions, words, look="sample", generator=torch.Generator().manual_seed(13)).attention[0].weights
+    assert torch.equal(drawn, told)
+
+
+def test_threads_that_look_otherwise_do_not_disturb_each_other() -> None:
+    model, regions = tiny().eval(), some_regions(3, size=SIZE)
+    asked = [(look, seed) for look in ("sample", "argmax", "expectation", None) for seed in range(5)]
+
+    def written_as(look: str | None, seed: int) -> list[tuple]:
+        search = Search(3, 9, 4, n_best=3, look=look, sample=seed % 2 == 1)
+        found = decode(model, regions, search, torch.Generator().manual_seed(seed))
+        return [(c.ids, c.log_probability, c.attention[0].weights.tolist()) for image in found for c in image]
+
+    alone = [written_as(*each) for each in asked]
+    before = (model.look, {name: value.clone() for name, value in model.state_dict().items()}, torch.get_rng_state())
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda each: written_as(*each), 3 * asked))
+    assert together == 3 * alone
+    assert len({str(each) for each in alone[:5]}) == 5  # what is drawn differs from seed to seed
+    assert alone[5::2] != alone[10::2]
+    assert alone[10:15] == alone[15:]
+    look, state, drawn = before
+    assert model.look == look == "expectation"
+    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), drawn)

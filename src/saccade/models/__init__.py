@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from saccade.errors import RecipeError, UnknownNameError, look_up
+from saccade.errors import RecipeError, look_up
 from saccade.models.ban import BAN
 from saccade.models.dan import RDAN
 from saccade.models.dfaf import DFAF
@@ -21,7 +21,6 @@ from saccade.models.nic import NIC
 from saccade.models.question_only import QuestionOnly
 from saccade.models.san import SAN
 from saccade.models.sat import SAT
-from saccade.models.sat_hard import LOOKS
 from saccade.models.smem import SMem
 
 MODELS: Mapping[str, Callable[..., nn.Module]] = {
@@ -42,36 +41,26 @@ MODELS: Mapping[str, Callable[..., nn.Module]] = {
     "nic": NIC,
 }
 
-# What a model is told by its data, not by its recipe.
-_FROM_DATA = ("self", "num_words", "num_answers", "region_size", "num_regions")
+# What the regions decide. A model's other sizes without a default are its data's too: num_words, num_answers.
+_FROM_REGIONS = ("region_size", "num_regions")
 
 
-def create_model(
-    name: str,
-    *,
-    num_words: int,
-    region_size: int,
-    num_answers: int | None = None,
-    num_regions: int | None = None,
-    **sizes: Any,
-) -> nn.Module:
-    """A freshly initialised model; `sizes` override the paper's. An answerer needs to know how many answers there are.
+def create_model(name: str, *, region_size: int, num_regions: int | None = None, **sizes: Any) -> nn.Module:
+    """A freshly initialised model; `sizes` hold what it must know of its data, `data_sizes`, and override the paper's.
 
     `num_regions` is how many regions every image has, for the models that have parameters per location; the paper's
     number unless given. Raises UnknownNameError for a model or a size that does not exist, RecipeError for a size that
-    cannot be.
+    is missing or cannot be.
     """
-    build, known = look_up(MODELS, name, "model"), model_sizes(name)
-    answers = () if num_answers is None else (num_answers,)
-    if bool(answers) != answers_questions(name):
-        does, asked = ("writes captions", "answers") if answers else ("answers questions", "captions")
-        raise RecipeError(f"{name} {does}, the recipe is about {asked}: choose another model or recipe")
+    build, needed, known = look_up(MODELS, name, "model"), data_sizes(name), model_sizes(name)
+    if missing := [size for size in needed if size not in sizes]:
+        raise RecipeError(f"{name} needs to know {' and '.join(missing)} of its data: give a number for each")
     for size, value in sizes.items():
-        _check_size(name, size, value, look_up(known, size, f"size of {name}"))
+        _check_size(name, size, value, look_up(dict.fromkeys(needed, 1) | known, size, f"size of {name}"))
     if num_regions is not None and needs_locations(name):
         sizes["num_regions"] = num_regions
     try:
-        return build(num_words, *answers, region_size=region_size, **sizes)
+        return build(region_size=region_size, **sizes)
     except (ValueError, RuntimeError) as error:  # what torch raises for a negative width or a dropout of 3
         given = ", ".join(f"{size}={value}" for size, value in sizes.items())
         raise RecipeError(f"{name} cannot be made with the sizes {given}: {error}") from None
@@ -81,35 +70,41 @@ def model_sizes(name: str) -> dict[str, Any]:
     """The sizes and options that a recipe may override, with the paper's values."""
     build = look_up(MODELS, name, "model")
     bound = build.keywords if isinstance(build, partial) else {}  # what makes the variant of that name
-    parameters = inspect.signature(build).parameters
-    return {key: p.default for key, p in parameters.items() if key not in (*_FROM_DATA, *bound)}
+    own = {key: p.default for key, p in _parameters(name).items() if p.default is not inspect.Parameter.empty}
+    return {key: value for key, value in own.items() if key not in (*_FROM_REGIONS, *bound)}
+
+
+def data_sizes(name: str) -> tuple[str, ...]:
+    """The sizes that only the data can tell, beside those of the regions: `num_words`, of an answerer `num_answers`."""
+    empty = inspect.Parameter.empty
+    return tuple(key for key, p in _parameters(name).items() if p.default is empty and key not in _FROM_REGIONS)
 
 
 def needs_locations(name: str) -> bool:
     """Whether the model has parameters per location, so that every image must have the same grid of regions."""
-    return "num_regions" in inspect.signature(look_up(MODELS, name, "model")).parameters
+    return "num_regions" in _parameters(name)
 
 
-def answers_questions(name: str) -> bool:
-    """Whether the model answers questions; the others write captions."""
-    return "num_answers" in inspect.signature(look_up(MODELS, name, "model")).parameters
+def output_of(name: str) -> type:
+    """What the model's `forward` returns, by which a task knows its models: `Answers` or `Captions`."""
+    output: type = typing.get_type_hints(_class_of(name).forward)["return"]
+    return output
 
 
-def set_look(model: nn.Module, look: str) -> None:
-    """Let a model of hard attention decode so: "expectation", "argmax" or "sample"; raises RecipeError for others."""
-    if not getattr(model, "hard", False):
-        raise RecipeError("only a model of hard attention can be told how to look: leave out --look")
-    if look not in LOOKS:
-        raise UnknownNameError("look", look, LOOKS)
-    model.look = look  # type: ignore[assignment]
+def _parameters(name: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(look_up(MODELS, name, "model")).parameters
+
+
+def _class_of(name: str) -> Any:
+    """The class of a model, of whose variants each entry of the table is one."""
+    build: Any = look_up(MODELS, name, "model")
+    return build.func if isinstance(build, partial) else build
 
 
 def _check_size(name: str, size: str, value: Any, default: Any) -> None:
     """Refuse what is not of the kind of the paper's value, or not among the choices of an option."""
     if isinstance(default, str):
-        build: Any = MODELS[name]
-        hints = typing.get_type_hints((build.func if isinstance(build, partial) else build).__init__)
-        choices = typing.get_args(hints[size])
+        choices = typing.get_args(typing.get_type_hints(_class_of(name).__init__)[size])
         if value not in choices:
             raise RecipeError(f"size {size} of {name}: expected one of {', '.join(choices)}, got {value!r}")
         return
@@ -119,4 +114,4 @@ def _check_size(name: str, size: str, value: Any, default: Any) -> None:
         raise RecipeError(f"size {size} of {name}: expected {what}, got {value!r}")
 
 
-__all__ = ["MODELS", "answers_questions", "create_model", "model_sizes", "needs_locations", "set_look"]
+__all__ = ["MODELS", "create_model", "data_sizes", "model_sizes", "needs_locations", "output_of"]

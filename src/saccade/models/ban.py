@@ -15,7 +15,8 @@ All A_g come from X. The file follows the authors' code (jnhwkim/ban-vqa@ef4cc36
   sum of the columns, to which f_g is therefore added 14 times. `question_mask=True` leaves padding out of both, and out
   of what is counted. Maps show real words only, so they sum to less than 1 where padding is attended to.
 - The counter of Zhang et al. sees, for each region, its highest logit over the words; the count is added to f_g.
-- Words are looked up in two tables, of GloVe's vectors and of those of related words; see `saccade.word_vectors`.
+- Words are looked up in two tables, of GloVe's vectors and of those of related words: as the authors meant them, where
+  their code slips, which `saccade.word_vectors` tells and offers.
 
 How the paper's ablations were made we do not know, only parameter counts and accuracies, second-hand. Chosen here:
 `combine="sum"` adds up, "concatenation" lines up, the f_g of the initial X, and the answer comes from them without X,

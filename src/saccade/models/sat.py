@@ -14,7 +14,10 @@ training rule (4.1) is in `sat_hard.py`. What the paper leaves open is as in the
 - The word before the first is the zero vector. The gated zhat_t enters both the LSTM and the output. For hard attention
   the paper has no gate, but the code has (`gate`).
 - Dropout acts on x, on h_t before L_h, and before L_o; neither on the gates nor on what is attended to.
-- Weights start Gaussian (0.01), square ones orthogonal, all but W_1; biases start at 0.
+- Weights start Gaussian (0.01), square ones orthogonal, all but W_1; biases start at 0. The code drops out by a mask of
+  ones and zeros and halves when it tests, where `nn.Dropout` doubles when it trains: so W_h, W_c, L_h and L_o, which
+  read what dropout left, start `1 - dropout` times as large here, and training and testing begin as the code's do. From
+  then on a step of Adam, which is as long whatever the gradient's scale, moves these four twice as far as there.
   With `start="scaled"`, which is not the code's, each map starts as PyTorch draws it, by the size of what it reads, and
   word vectors Gaussian (0.1): a start within 0.01 suits the large features of VGG-19 alone.
 
@@ -35,7 +38,7 @@ two maps of P have nothing between them, so that they are applied as one, W_2 W_
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -44,7 +47,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_packed_sequence
 
 from saccade.errors import RecipeError
-from saccade.models.sat_hard import LOOKS, estimator, expected_captions, log_likelihoods, sample
+from saccade.hypotheses import Look
+from saccade.models.sat_hard import LOOKS, estimator, expected_captions, log_likelihoods
 from saccade.nn.attention import additive_logits, masked_mean, masked_softmax
 from saccade.nn.text_encoders import pack_words
 from saccade.types import AttentionMap, Captions, Decoded, DecoderState, Regions, Words
@@ -91,12 +95,12 @@ class Attention(nn.Module):
 
 
 class SAT(nn.Module):
-    """Show, Attend and Tell: a caption written word by word, with a look at the image before each.
+    """Show, Attend and Tell: a caption written word by word, with a glimpse of the image before each.
 
     Sizes default to the authors' for COCO with the 14 x 14 regions of VGG-19. `attention_size` is the width of P and of
     x, both as wide as a region in the code. `penalty` (lambda) is of soft attention only: in the code it has no effect
-    on hard attention. `expectation` to `look` are of hard attention only (`sat_hard.py`); `look`, how it looks when it
-    does not train, may be set at any time.
+    on hard attention. `expectation` to `look` are of hard attention only (`sat_hard.py`); `look` is how it looks when
+    it does not train and is not told.
     """
 
     baseline: Tensor  # b, of hard attention
@@ -122,14 +126,11 @@ class SAT(nn.Module):
         coin: Literal["image", "batch"] = "image",
         reward_weight: float = 0.5,
         entropy_weight: float = 0.13,
-        look: Literal["expectation", "argmax", "sample"] = "expectation",
+        look: Look = "expectation",
     ) -> None:
         super().__init__()
-        if attend == "soft" and look != "expectation":
-            raise RecipeError(
-                f"look: soft attention knows the expectation alone, got {look!r}: leave it out or use hard"
-            )
         self.hard, self.output, self.look = attend == "hard", output, look
+        self._looking(look)
         self.penalty, self.penalty_scale = penalty, penalty_scale
         self.expectation, self.coin = expectation, coin
         self.reward_weight, self.entropy_weight = reward_weight, entropy_weight
@@ -156,11 +157,20 @@ class SAT(nn.Module):
         else:
             nn.init.normal_(self.embedding.weight[1:], std=0.1)
 
-    def forward(self, regions: Regions, captions: Words, *, attention: bool = True) -> Captions:
+    def forward(
+        self,
+        regions: Regions,
+        captions: Words,
+        *,
+        attention: bool = True,
+        look: Look | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Captions:
         """Logits of each word given those before it; the map over regions and beta of each word.
 
-        While it trains, also the penalty: the doubly stochastic one, or hard attention's term, whose gradient alone
-        has a meaning.
+        `look` is how hard attention looks when it does not train; what it draws comes from `generator`, by default
+        PyTorch's own. While it trains, also the penalty: the doubly stochastic one, or hard attention's term, whose
+        gradient alone has a meaning. Raises RecipeError where soft attention is told to look otherwise.
         """
         image, state = self._see(regions)
         ids = nn.functional.pad(captions.ids.masked_fill(~captions.mask, 0)[:, :-1], (1, 0))
@@ -169,15 +179,16 @@ class SAT(nn.Module):
         h, c = (regions.per_text(each)[packed.sorted_indices] for each in state)
         coins = None
         if self.hard and self.training:
-            coins = expected_captions(self.expectation, self.coin, captions.mask)
+            coins = expected_captions(self.expectation, self.coin, captions.mask, generator)
         expected = None if coins is None else coins[packed.sorted_indices]
+        choose = self._looking(look if coins is None else "sample", generator)
 
         states, glimpses = [], []
         for of_word in self.gates_word(packed.data).split(packed.batch_sizes.tolist()):
             if (n := len(of_word)) < len(h):
                 h, c, image = h[:n], c[:n], tuple(each[:n] for each in image)
                 expected = None if expected is None else expected[:n]
-            h, c, glimpse = self._advance(of_word, h, c, image, expected)
+            h, c, glimpse = self._advance(of_word, h, c, image, choose, expected)
             states.append(h)
             glimpses.append(glimpse)
 
@@ -201,11 +212,18 @@ class SAT(nn.Module):
         """The state before the first word, one row for each image."""
         return DecoderState(*self._see(regions))
 
-    def step(self, state: DecoderState, words: Int[Tensor, " rows"]) -> Decoded:
-        """Logits of the words that follow the given ones; where it looked, and beta."""
+    def step(
+        self,
+        state: DecoderState,
+        words: Int[Tensor, " rows"],
+        *,
+        look: Look | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Decoded:
+        """Logits of the words that follow the given ones; where it looked, as `forward` may be told, and beta."""
         h, c = state.rows
         embedded = self._embed(words)
-        h, c, glimpse = self._advance(self.gates_word(embedded), h, c, state.images)
+        h, c, glimpse = self._advance(self.gates_word(embedded), h, c, state.images, self._looking(look, generator))
         maps = [AttentionMap(glimpse.weights, ("regions",), "attention")]
         if glimpse.beta is not None:
             maps.append(AttentionMap(glimpse.beta, (), "beta", "raw"))
@@ -220,6 +238,16 @@ class SAT(nn.Module):
         h, c = (torch.tanh(initial(x)).to(initial.weight.dtype) for initial in (self.initial_h, self.initial_c))
         return (a.to(P.dtype), P, torch.tanh(P.detach()), regions.mask), (h, c)
 
+    def _looking(self, look: Look | None, generator: torch.Generator | None = None) -> Callable[[Tensor], Tensor]:
+        """How alpha becomes the weights that regions are pooled with."""
+        look = look or self.look
+        if not self.hard and look != "expectation":
+            raise RecipeError(
+                f"look: soft attention knows the expectation alone, got {look!r}: leave it out or use hard"
+            )
+        looking = LOOKS[look]
+        return lambda alpha: looking(alpha, generator)
+
     def _embed(self, ids: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch embedding"]:
         embedded: Tensor = self.embedding_dropout(self.embedding(ids))
         return embedded
@@ -230,16 +258,18 @@ class SAT(nn.Module):
         h: Float[Tensor, "rows hidden"],
         c: Float[Tensor, "rows hidden"],
         image: tuple[Tensor, ...],
+        choose: Callable[[Tensor], Tensor],
         expected: Bool[Tensor, " rows"] | None = None,
     ) -> tuple[Tensor, Tensor, Glimpse]:
-        """h_t, c_t and the look between; `expected` are the captions that train on the expectation."""
+        """h_t, c_t and the glimpse between; `choose` makes its weights of alpha, but for captions that are `expected`.
+
+        Those train on the expectation.
+        """
         a, *offered, mask = image
         alpha = self.attention(h, *offered, mask)
-        weights = alpha
+        weights = choose(alpha)
         if expected is not None:
-            weights = torch.where(expected[:, None, None], alpha, sample(alpha))
-        elif self.hard:
-            weights = LOOKS[self.look](alpha)
+            weights = torch.where(expected[:, None, None], alpha, weights)
         context, beta = (weights @ a).flatten(0, 1), None  # Eq. 4, 8
         if self.beta is not None:
             beta = torch.sigmoid(self.beta(h))
@@ -298,6 +328,8 @@ class SAT(nn.Module):
         for weight in (self.attention.first.weight, self.embedding.weight):
             weight.normal_(std=0.01)
         self.embedding.weight[0] = 0
+        for linear in (self.initial_h, self.initial_c, self.output_state, self.output_word):
+            linear.weight.mul_(1 - self.dropout.p)
 
 
 def _start(weight: Tensor) -> None:

@@ -19,28 +19,37 @@ captions of about 12 words: 64 / (10 x 12) and 0.002 x 64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from saccade.hypotheses import Look
 from saccade.types import Words
 
 
 def expected_captions(
-    probability: float, coin: Literal["image", "batch"], mask: Bool[Tensor, "captions words"]
+    probability: float,
+    coin: Literal["image", "batch"],
+    mask: Bool[Tensor, "captions words"],
+    generator: torch.Generator | None = None,
 ) -> Bool[Tensor, " captions"]:
     """Which captions train on the expectation: each by a draw of its own, or all or none."""
-    draws = torch.rand(len(mask) if coin == "image" else 1, device=mask.device)
+    draws = torch.rand(len(mask) if coin == "image" else 1, device=mask.device, generator=generator)
     return (draws < probability).expand(len(mask))
 
 
-def sample(alpha: Float[Tensor, "*batch regions"]) -> Float[Tensor, "*batch regions"]:
-    """One location drawn from each distribution, as a one-hot row without gradient; zeros where alpha is."""
+def sample(
+    alpha: Float[Tensor, "*batch regions"], generator: torch.Generator | None = None
+) -> Float[Tensor, "*batch regions"]:
+    """One location drawn from each distribution, as a one-hot row without gradient; zeros where alpha is.
+
+    Without a generator PyTorch's own draws, whose state the whole process shares.
+    """
     # The first of exponential clocks with rates alpha. Unlike torch.multinomial it takes rows of zeros.
-    return most_probable(alpha.detach() / torch.empty_like(alpha).exponential_())
+    return most_probable(alpha.detach() / torch.empty_like(alpha).exponential_(generator=generator))
 
 
 def most_probable(alpha: Float[Tensor, "*batch regions"]) -> Float[Tensor, "*batch regions"]:
@@ -50,9 +59,9 @@ def most_probable(alpha: Float[Tensor, "*batch regions"]) -> Float[Tensor, "*bat
 
 
 # How hard attention looks when it does not train. The authors' captions were made with the expectation.
-LOOKS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "expectation": lambda alpha: alpha,
-    "argmax": most_probable,
+LOOKS: dict[Look, Callable[[Tensor, torch.Generator | None], Tensor]] = {
+    "expectation": lambda alpha, _: alpha,
+    "argmax": lambda alpha, _: most_probable(alpha),
     "sample": sample,
 }
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from saccade.data.batches import Indices, length_batches
 from saccade.data.records import Box, Caption, Corpus, JudgesCaptions
-from saccade.decoding import decode
+from saccade.decoding import check_search, decode
 from saccade.errors import DataError, RecipeError
 from saccade.hypotheses import Hypothesis, Search
 from saccade.metrics.caption import caption_metrics
@@ -255,9 +255,7 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
 
     def check_options(self, model: Any, options: CaptioningOptions) -> None:
         """Refuse now what would fail after the work: a look without hard attention, METEOR without Java."""
-        self.search(options)
-        if options.look is not None and not getattr(model, "hard", False):
-            raise RecipeError("only a model of hard attention can be told how to look: leave out --look")
+        check_search(model, self.search(options))
         if options.java:
             check_java()
 
