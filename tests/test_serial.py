@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from saccade.errors import RecipeError, RunError, UnknownNameError
+from saccade.errors import RecipeError, RunError, StoreError, UnknownNameError
 from saccade.recipe import Recipe
 from saccade.recipes import RECIPES
-from saccade.serial import from_dict, read_json, to_dict, write_json
+from saccade.serial import from_dict, locked, read_json, temporary_name, to_dict, write_json, write_text
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -60,3 +64,53 @@ def test_files_are_written_whole_and_read_back(tmp_path) -> None:
         read_json(tmp_path / "a.json")
     with pytest.raises(RunError, match="is missing"):
         read_json(tmp_path / "b.json")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_threads_that_write_one_file_leave_one_whole_text(tmp_path) -> None:
+    texts = [str(number) * 10_000 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda text: write_text(tmp_path / "a.txt", text), texts * 5))
+    assert (tmp_path / "a.txt").read_text() in texts
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_text_that_cannot_be_written_leaves_nothing(tmp_path) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "a.txt", "half an emoji: \ud83d")
+    assert names(tmp_path) == []
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from saccade.errors import StoreError
+from saccade.serial import locked
+with locked(Path(sys.argv[1]), StoreError("busy")):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such locks on Windows")
+def test_one_process_at_a_time_holds_a_folder(tmp_path) -> None:
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(StoreError, match="wait for it"), locked(tmp_path, StoreError("wait for it")):
+            pytest.fail("held twice")
+        other.kill()
+    with locked(tmp_path, StoreError("the lock outlived its process")):
+        pass
+
+
+def test_whoever_locks_a_folder_removes_what_killed_processes_left(tmp_path) -> None:
+    temporary_name(tmp_path / "a.json").write_text("{")
+    (tmp_path / "a.json").write_text("{}")
+    (tmp_path / ".step-1.tmp").mkdir()
+    with locked(tmp_path, StoreError("busy")):
+        assert names(tmp_path) == [".step-1.tmp", "a.json"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from saccade.errors import StoreError
 from saccade.features.spec import FeatureSpec
 from saccade.features.store import FORMAT, MANIFEST, PLAN, FeatureStore, hash_file, read_manifest
-from saccade.serial import read_json, to_dict, write_json
+from saccade.serial import locked, read_json, temporary_name, to_dict, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +57,8 @@ class FeatureWriter:
         }
         self._shard: _Shard | None = None
         path.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(path)
+        self._lock = ExitStack()
+        self._lock.enter_context(locked(path, StoreError(f"another process is writing to {path}: wait for it to end")))
         try:
             self._begin()
         except BaseException:
@@ -114,9 +116,7 @@ class FeatureWriter:
         if self._shard is not None:
             self._shard.discard()
             self._shard = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.close()
 
     def __enter__(self) -> FeatureWriter:
         return self
@@ -137,8 +137,6 @@ class FeatureWriter:
             raise StoreError(f"{self.path} is not empty and no feature store: write to another folder")
         else:
             write_json(self.path / PLAN, self._plan)
-        for left_over in self.path.glob(".*.tmp"):
-            left_over.unlink()
         # A shard's index is written after its features, so it says that the shard is whole.
         whole = 0
         while whole < self._shards and (self.path / f"images-{whole:05}.json").exists():
@@ -209,7 +207,7 @@ class _GrowingFile:
     """An .npy file of rows, under a temporary name until it is finished."""
 
     def __init__(self, path: Path, width: int, dtype: np.dtype[Any]) -> None:
-        self._path, self._temporary = path, path.with_name(f".{path.name}.tmp")
+        self._path, self._temporary = path, temporary_name(path)
         self._dtype, self._width, self._rows = dtype, width, 0
         self._file = self._temporary.open("wb")
         self._header()
@@ -283,20 +281,3 @@ def finished_store(path: Path, ids: Sequence[str], spec: FeatureSpec, weights_ha
     refuse_other_plan(path, there, wanted if weights_hash is None else {**wanted, "weights_hash": weights_hash})
     (path / PLAN).unlink(missing_ok=True)  # there when the process was killed between the two
     return store
-
-
-def _lock(path: Path) -> int | None:
-    """A lock on the folder that ends with the process; None where the system has no such locks."""
-    try:
-        import fcntl  # noqa: PLC0415  (not on Windows)
-    except ImportError:
-        return None
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(folder)
-        raise StoreError(f"another process is writing to {path}: wait for it to end") from None
-    except OSError:
-        return folder  # a file system without locks
-    return folder
