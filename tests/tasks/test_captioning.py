@@ -38,7 +38,7 @@ def model(task: CaptioningTask, name: str = "sat-soft", **sizes) -> torch.nn.Mod
 
 
 def test_words_are_the_metrics_tokens_of_the_training_captions() -> None:
-    assert build().vocabulary.listed()[:6] == ["<pad>", "<unk>", "<end>", "a", "cat", "dog"]
+    assert build().vocabulary.listed()[3:6] == ["a", "cat", "dog"]
     assert "'s" in build().vocabulary
     assert len(build(words=5).vocabulary) == 5
     assert "ball" not in build(min_word_count=2).vocabulary

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,7 +26,7 @@ from saccade.metrics.caption import caption_metrics
 from saccade.metrics.ptb import tokenize
 from saccade.tasks.answering import Reader
 from saccade.tasks.looking import pointing_of_words
-from saccade.text import END, Vocabulary
+from saccade.text import Vocabulary
 from saccade.types import Captions, Grouping, Regions, Words
 
 if TYPE_CHECKING:
@@ -123,9 +122,16 @@ class CaptioningTask:
     @classmethod
     def build(cls, captions: Sequence[Caption], config: CaptioningConfig) -> CaptioningTask:
         """The task whose words are those of the training captions given."""
-        texts = (_named_tokens(caption) for caption in captions)
-        vocabulary = Vocabulary.build(texts, min_count=config.min_word_count, max_words=config.words - 3, tokens=True)
-        return cls(vocabulary, config)
+        vocabulary = Vocabulary.build(
+            (caption.text for caption in captions),
+            tokeniser="ptb",
+            end=True,
+            min_count=config.min_word_count,
+            max_words=config.words - 3,
+        )
+        task = cls(vocabulary, config)
+        task.check(captions)
+        return task
 
     @property
     def num_answers(self) -> None:
@@ -134,19 +140,24 @@ class CaptioningTask:
 
     def trainable(self, captions: Sequence[Caption]) -> list[Caption]:
         """The captions that are short enough."""
-        return [caption for caption in captions if _length(caption) <= self.config.max_words]
+        lengths = self.vocabulary.lengths([caption.text for caption in captions])
+        return [c for c, length in zip(captions, lengths, strict=True) if length <= self.config.max_words]
 
     def check(self, captions: Sequence[Caption]) -> None:
         """Refuse, with DataError, a caption without words."""
-        for caption in captions:
-            _named_tokens(caption)
+        lengths = self.vocabulary.lengths([caption.text for caption in captions])
+        for caption, length in zip(captions, lengths, strict=True):
+            if not length:
+                raise DataError(
+                    f"caption {caption.id!r} of {caption.image}: expected a caption with at least one word, got "
+                    f"{caption.text!r}"
+                )
 
     def batches(self, captions: Sequence[Caption], config: TrainConfig, epoch: int) -> list[Indices]:
         """The indices of the captions in each batch of an epoch."""
         if self.config.batches == "length":
-            return length_batches(
-                [_length(caption) for caption in captions], config.batch_size, seed=config.seed, epoch=epoch
-            )
+            lengths = self.vocabulary.lengths([caption.text for caption in captions])
+            return length_batches(lengths, config.batch_size, seed=config.seed, epoch=epoch)
         images = [caption.image for caption in captions]
         return shuffled_batches(images, config.batch_size, seed=config.seed, epoch=epoch, grouped=config.group_by_image)
 
@@ -156,7 +167,7 @@ class CaptioningTask:
 
     def encode(self, captions: Sequence[Caption]) -> Words:
         """The captions' words and the end of each, right-padded."""
-        return self.vocabulary.encode([f"{tokens_of(caption.text)} {END}" for caption in captions])
+        return self.vocabulary.encode([caption.text for caption in captions], end=True)
 
     def loss(self, output: Captions, batch: Batch) -> Float[Tensor, ""]:
         """The summed loss of the batch: the negative log-likelihood of each caption, and what its paper adds."""
@@ -255,31 +266,10 @@ def object_words(caption: Caption) -> list[tuple[int, Sequence[Any]]]:
     places = [0]
     for word in caption.text.split():
         places.append(places[-1] + len(tokenize(word).split()))
-    if places[-1] != len(tokens_of(caption.text).split()):  # the tokeniser saw more than the words by themselves
+    if places[-1] != len(tokenize(caption.text).split()):  # the tokeniser saw more than the words by themselves
         return []
     ends = [(places[phrase.words[1]] - 1, phrase) for phrase in caption.phrases]
     return [(place, phrase.boxes) for place, phrase in ends if place >= places[phrase.words[0]]]
-
-
-@lru_cache(maxsize=1_000_000)
-def tokens_of(text: str) -> str:
-    """The caption's tokens, separated by spaces; raises DataError for a caption without any."""
-    tokens = tokenize(text)
-    if not tokens:
-        raise DataError(f"expected a caption with at least one word, got {text!r}")
-    return tokens
-
-
-def _named_tokens(caption: Caption) -> str:
-    """The caption's tokens; an error names the caption."""
-    try:
-        return tokens_of(caption.text)
-    except DataError as error:
-        raise DataError(f"caption {caption.id!r} of {caption.image}: {error}") from None
-
-
-def _length(caption: Caption) -> int:
-    return tokens_of(caption.text).count(" ") + 1
 
 
 def coco_results(predictions: Sequence[Prediction]) -> list[dict[str, str]]:
