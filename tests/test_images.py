@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+import io
 import re
 import struct
 import threading
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from saccade.errors import ImageError
-from saccade.images import MAX_PIXELS, open_image
+from saccade.images import MAX_PIXELS, open_image, read_image
 
 
 @pytest.fixture
@@ -155,3 +157,86 @@ def test_threads_leave_the_warning_filters_alone(tmp_path, picture):
     for thread in threads:
         thread.join()
     assert list(warnings.filters) == before
+
+
+class Pipe(io.RawIOBase):
+    """A file that can be read once, from its beginning."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self._data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        return self._data.readinto(buffer)
+
+
+def sources(path):
+    """A picture in every form that images are taken in."""
+    data = path.read_bytes()
+    opened = io.BytesIO(data)
+    opened.seek(0, io.SEEK_END)  # as it is behind whoever wrote it
+    return {
+        "path": path, "text": str(path), "bytes": data, "bytearray": bytearray(data), "view": memoryview(data),
+        "file": opened, "pipe": Pipe(data), "pillow": Image.open(path), "array": np.asarray(open_image(path)),
+    }  # fmt: skip
+
+
+def test_an_image_is_the_same_in_whatever_form_it_comes(tmp_path, picture):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "a.png", exif=exif)
+    expected = open_image(tmp_path / "a.png")
+    for form, source in sources(tmp_path / "a.png").items():
+        assert read_image(source).tobytes() == expected.tobytes(), form
+        if form != "pipe":  # what was given stays open and as it was
+            assert read_image(source).tobytes() == expected.tobytes(), form
+    rgba = np.zeros((3, 2, 4), np.uint8)
+    assert read_image(rgba).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_the_limit_and_the_errors_are_the_same_in_whatever_form_an_image_comes(tmp_path, picture):
+    (tmp_path / "huge.png").write_bytes(png(12_000, 12_000))
+    picture.resize((310, 170)).save(tmp_path / "whole.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:1500])
+    for name, message in {"huge.png": "limit of 100,000,000", "cut.jpg": "the image is damaged"}.items():
+        path = tmp_path / name
+        data = path.read_bytes()
+        for source in (path, data, io.BytesIO(data), Pipe(data)):
+            with pytest.raises(ImageError, match=message):
+                read_image(source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with path.open("rb") as file, pytest.raises(ImageError, match=rf"{name}: .*{message}"):
+                read_image(file)
+            with Image.open(path) as image, pytest.raises(ImageError, match=rf"{name}: .*{message}"):
+                read_image(image)
+        with pytest.raises(ImageError, match=f"^upload 3: .*{message}"):
+            read_image(data, name="upload 3")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (b"Dear diary", "image: not an image that Pillow can read"),
+        (b"", "image: not an image that Pillow can read"),
+        (io.StringIO("Dear diary"), "image: expected a file opened in binary mode"),
+        (np.zeros((2, 3)), r"image: expected an array of uint8 .*, got float64 of \[2, 3\]"),
+        (np.zeros((3, 2, 2), np.uint8), r"got uint8 of \[3, 2, 2\]"),
+        (np.zeros((0, 2, 3), np.uint8), r"got uint8 of \[0, 2, 3\]"),
+        (io.IOBase(), "image: expected a path, bytes, .* got IOBase"),
+    ],
+)
+def test_what_is_no_image_is_refused_saying_what_came(source, message):
+    with pytest.raises(ImageError, match=message):
+        read_image(source)
+
+
+def test_threads_may_read_one_pillow_image(tmp_path, picture):
+    picture.resize((1500, 900)).save(tmp_path / "a.png")
+    expected = open_image(tmp_path / "a.png").tobytes()
+    for _ in range(5):
+        with Image.open(tmp_path / "a.png") as image, ThreadPoolExecutor(8) as pool:
+            assert {read.tobytes() for read in pool.map(read_image, [image] * 8)} == {expected}
