@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from saccade.data.scenes_truth import is_true
 from saccade.data.vqa import Vqa
 from saccade.data.vqa_results import write_results
 from saccade.errors import DataError, RecipeError, StoreError
-from saccade.features.tuning import Tuning
+from saccade.features.extract import Extractor
 from saccade.metrics.java import check_java, java_metrics
 from saccade.models import set_look
 from saccade.progress import SILENT, Report
@@ -94,7 +95,9 @@ def evaluate(
             )
         read = store.read
     else:
-        read = Tuning(loaded.facts.spec, data.open_image, fabric.device, state=loaded.backbone).look
+        spec, state = loaded.facts.spec, loaded.backbone
+        extractor = Extractor(spec, device=fabric.device, state=state, autocast=fabric.autocast)
+        read = partial(extractor.read, open_image=data.open_image)
     examples = task.examples(texts)
     torch.manual_seed(recipe.train.seed)  # hard attention may be told to draw where it looks
     predictions = predict(fabric, loaded.model.to(fabric.device), task, examples, read, batch_size, report=report)

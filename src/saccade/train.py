@@ -96,6 +96,7 @@ def _tuning(recipe: Recipe, setup: Setup, fabric: Fabric) -> Tuning | None:
         config.augment,
         stages=config.finetune_stages,
         size=config.finetune_size,
+        autocast=fabric.autocast,
     )
 
 
@@ -209,7 +210,7 @@ class _Loop:
     def _collate(self, share: tuple[list[int], float]) -> tuple[Any, float]:
         indices, weight = share
         texts = [self.texts[i] for i in indices]
-        read = self.tuning.read if self.tuning is not None and self.tuned else self.setup.store.read
+        read = self.tuning.read_augmented if self.tuning is not None and self.tuned else self.setup.store.read
         return self.setup.task.collate(texts, read, grouped=self.recipe.train.group_by_image), weight
 
     def _sum_loss(self, total: torch.Tensor) -> None:
@@ -265,7 +266,7 @@ class _Loop:
         model, read = self.kept, setup.store.read
         if isinstance(model, Together):
             if self.tuning is not None and self.tuned:
-                read = partial(self.tuning.look, backbone=model.backbone)
+                read = partial(self.tuning.read_plain, backbone=model.backbone)
             model = model.model
         predictions = predict(self.fabric, model, setup.task, examples, read, size, attention=False)
         metrics = measure(setup.task, setup.data, predictions)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import argparse
+import os
 import re
 import warnings
 
@@ -209,6 +211,49 @@ def test_files_that_hold_no_weights_are_refused(tmp_path):
         (tmp_path / name).write_text("hello")
         with pytest.raises(RecipeError, match="is not a file of weights"):
             backbone("test_resnet", weights=str(tmp_path / name))
+
+
+class Program:
+    """What runs when it is unpickled."""
+
+    def __init__(self, folder) -> None:
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".bin", ".pt"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_program_in_a_file_of_weights_does_not_run(tmp_path, suffix, zipped):
+    file, proof = tmp_path / f"weights{suffix}", tmp_path / "ran"
+    state = timm.create_model("test_resnet").state_dict()
+    torch.save({"state_dict": state, "hook": Program(proof)}, file, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(RecipeError, match=r"is not a file of weights"):
+        backbone("test_resnet", weights=str(file))
+    assert not proof.exists()
+
+
+def test_what_more_than_tensors_a_file_asks_for_is_named(tmp_path):
+    torch.save({"model": Program(tmp_path / "ran")}, tmp_path / "a.pth")
+    with pytest.raises(RecipeError, match=r"it asks for (posix|nt)\.mkdir.*best as \.safetensors"):
+        backbone("test_resnet", weights=str(tmp_path / "a.pth"))
+
+
+@pytest.mark.parametrize("key", ["state_dict_ema", "model_ema", "state_dict", "model"])
+def test_weights_are_taken_out_of_a_checkpoint(tmp_path, key):
+    state = {name: value + 1 for name, value in timm.create_model("test_resnet").state_dict().items()}
+    held = {f"module.{name}": value for name, value in state.items()}
+    other = {"state_dict": {}, "model": {}} if key.endswith("ema") else {"state_dict_ema": None}
+    torch.save({**other, key: held, "args": argparse.Namespace(lr=0.1), "epoch": 3}, tmp_path / "a.pth")
+    loaded = backbone("test_resnet", weights=str(tmp_path / "a.pth"))._model.state_dict()
+    assert all(torch.equal(loaded[name], state[name]) for name in loaded)
+
+
+@pytest.mark.parametrize("name", ["checkpoint_path", "pretrained", "pretrained_cfg_overlay", "model_name"])
+def test_weights_come_from_nowhere_else(name):
+    with pytest.raises(RecipeError, match=f"backbone_args: {name} cannot be said there"):
+        FeatureSpec(backbone="test_resnet", backbone_args=(f"{name}=a.pth",))
 
 
 @pytest.mark.parametrize(

@@ -26,14 +26,14 @@ def opened(pictures):
 
 def test_without_augmentation_images_are_read_as_they_are_looked_at(spec, opened):
     tuning = Tuning(spec, opened, CPU)
-    read, looked = tuning.read(NAMES), tuning.look(NAMES)
+    read, looked = tuning.read_augmented(NAMES), tuning.read_plain(NAMES)
     assert torch.equal(read.features, looked.features)
     assert torch.equal(read.boxes, looked.boxes)
 
 
 def test_augmented_images_have_the_size_that_is_asked_for_and_others_the_spec_s(spec, opened):
     tuning = Tuning(spec, opened, CPU, "mirror", size=64)
-    read, looked = tuning.read(NAMES), tuning.look(NAMES)
+    read, looked = tuning.read_augmented(NAMES), tuning.read_plain(NAMES)
     assert (read.grid, looked.grid) == ((8, 8), (12, 12))
     assert read.features.shape[:2] == (2, 64)
     assert looked.features.shape[:2] == (2, 144)
@@ -41,21 +41,21 @@ def test_augmented_images_have_the_size_that_is_asked_for_and_others_the_spec_s(
 
 
 def test_smaller_images_give_what_their_own_spec_gives(spec, opened):
-    features = Tuning(spec, opened, CPU, size=64).read(NAMES).features
+    features = Tuning(spec, opened, CPU, size=64).read_augmented(NAMES).features
     expected = Extractor(replace(spec, image_size=64, dtype="float32"))([opened(name) for name in NAMES]).features
     assert torch.allclose(features, expected, atol=1e-5)
 
 
 def test_gradients_reach_the_backbone_that_is_looked_through(spec, opened):
     tuning = Tuning(spec, opened, CPU, size=64)
-    before = tuning.look(NAMES).features
+    before = tuning.read_plain(NAMES).features
     tuning.unfreeze()
-    tuning.read(NAMES).features.sum().backward()
+    tuning.read_augmented(NAMES).features.sum().backward()
     with torch.no_grad():
         for parameter in tuning.backbone.parameters():
             if parameter.grad is not None:
                 parameter.sub_(1e-2 * parameter.grad.sign())
-    assert not torch.allclose(tuning.look(NAMES).features, before)
+    assert not torch.allclose(tuning.read_plain(NAMES).features, before)
 
 
 @pytest.mark.parametrize("size", [0, -8])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import pickle
 import warnings
@@ -15,7 +16,9 @@ from typing import Any
 import timm
 import torch
 from jaxtyping import Float
-from timm.models import load_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models import clean_state_dict
 from torch import Tensor, nn
 
 from saccade.errors import RecipeError, SaccadeWarning, UnknownNameError
@@ -25,6 +28,8 @@ from saccade.features.spec import FeatureSpec
 OWN_BACKBONES: dict[str, type[ScenesCNN]] = {"scenes-cnn": ScenesCNN}
 # A classifier head lies behind the map, under one of these names; a weights file may hold one.
 HEADS = ("head.", "head_dist.", "fc.", "classifier.", "pre_logits.", "AuxLogits.")
+# Where a checkpoint keeps the weights that it recommends, as timm has it: the running mean of them first.
+CHECKPOINT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
 LOCAL = "give a local file with --features.weights FILE (of saccade extract: --weights FILE)"
 
 Colour = tuple[float, float, float]
@@ -226,16 +231,38 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise RecipeError(f"weights: expected 'pretrained', 'random' or a file, but there is no file {str(path)!r}")
     try:
-        state = load_state_dict(str(path))
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        state = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, SafetensorError) as error:
         raise RecipeError(f"{path} is not a file of weights: {str(error).partition(chr(10))[0]}") from None
-    except Exception as error:
-        if type(error).__module__.startswith("safetensors"):
-            raise RecipeError(f"{path} is not a file of weights: {error}") from None
-        raise
+    except pickle.UnpicklingError:
+        if not (asked := _asked_for(path)):
+            raise RecipeError(f"{path} is not a file of weights: it was cut short, or has another format") from None
+        raise RecipeError(
+            f"{path} is not a file of weights alone: it asks for {asked}, and to load that could run any program; save "
+            "the tensors by themselves, best as .safetensors"
+        ) from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise RecipeError(f"{path} is not a file of weights: expected tensors by name")
     return state
+
+
+def _unpickled(path: Path) -> Any:
+    """The tensors by name in a file that `torch.save` wrote, taken out of a checkpoint; code in it is never run."""
+    # What timm's own training leaves beside the weights is a namespace of its arguments, plain values.
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    if isinstance(held, dict):
+        inner = next((held[key] for key in CHECKPOINT_KEYS if held.get(key) is not None), held)
+        held = clean_state_dict(inner) if isinstance(inner, dict) else None
+    return held
+
+
+def _asked_for(path: Path) -> str:
+    """The names, other than those of tensors, that a pickle asks for; nothing where that cannot be told."""
+    try:
+        return ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except Exception:  # what reading no pickle ends in
+        return ""
 
 
 def _some(names: list[str]) -> str:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image, ImageOps
-from torch import Tensor
+from torch import Tensor, nn
 
 from saccade.errors import ImageError, RecipeError
 from saccade.features.backbones import OWN_BACKBONES, Colour, create_backbone
@@ -23,7 +23,7 @@ from saccade.features.boxes import grid_boxes, not_empty, pad_regions, window, w
 from saccade.features.spec import POSITION_SIZE, FeatureSpec
 from saccade.features.store import FeatureStore
 from saccade.features.writer import SHARD_IMAGES, FeatureWriter, check_ids, finished_store
-from saccade.images import to_rgb
+from saccade.images import read_image
 from saccade.types import Regions
 
 DECODERS = 4
@@ -35,11 +35,21 @@ class Extractor:
     """Images to regions as a spec says; the same for one photograph at prediction as for a store's thousands.
 
     ``grid`` is the backbone's (rows, columns), ``region_size`` the numbers per region with the position code.
-    `state` are the weights of a `backbone` that was trained along with a model, in place of the spec's.
+
+    Features are rounded as in a store, unless the backbone is `trained` along with a model: a gradient does not survive
+    rounding, so no such model has seen any. `state` are the weights of such a backbone, in place of the spec's.
+    `autocast` makes the context that one runs in, as Fabric's `autocast` does; a frozen one runs in full precision.
+    May be called from several threads at once.
     """
 
     def __init__(
-        self, spec: FeatureSpec, *, device: torch.device | str = "cpu", state: Mapping[str, Tensor] | None = None
+        self,
+        spec: FeatureSpec,
+        *,
+        device: torch.device | str = "cpu",
+        state: Mapping[str, Tensor] | None = None,
+        trained: bool = False,
+        autocast: Callable[[], AbstractContextManager[Any]] | None = None,
     ) -> None:
         self.spec = spec
         self.device = torch.device(device)
@@ -48,26 +58,47 @@ class Extractor:
         self.size = self.backbone.channels
         self.region_size = self.size + POSITION_SIZE * spec.positions
         self.weights_hash = self.backbone.weights_hash
+        self._trained = trained or state is not None
+        self._autocast = autocast if autocast is not None and self._trained else nullcontext
 
-    def __call__(self, images: Sequence[Image.Image]) -> Regions:
-        """The regions of images, on the extractor's device: float32, rounded as in a store.
+    def __call__(self, images: Sequence[Image.Image], backbone: nn.Module | None = None) -> Regions:
+        """The regions of images, on the extractor's device, in float32; through its backbone, or one in its place.
 
-        They equal the stored ones but for what the size of the batch changes in the backbone's last bits.
+        Those of a frozen backbone equal the stored ones but for what the size of the batch changes in its last bits.
         """
-        upright = [to_rgb(image) for image in images]
-        features = self.features(torch.stack([self.preprocess(image) for image in upright]))
-        parts = [self.regions(f, image.size) for f, image in zip(features, upright, strict=True)]
-        boxes = [b for _, b in parts]
-        rows = [with_positions(f[None], b[None])[0].float() if self.spec.positions else f.float() for f, b in parts]
-        return replace(pad_regions(rows, boxes), grid=self.grid if covers_image(self.spec) else None)
+        with torch.no_grad():  # said here, for batches are read in threads, which do not know the caller's mode
+            return self.differentiable(images, backbone)
+
+    def read(
+        self,
+        images: Sequence[str],
+        open_image: Callable[[str], Image.Image],
+        backbone: nn.Module | None = None,
+    ) -> Regions:
+        """The regions of images by their ids, as a store's `read` gives them; `open_image` is called in threads."""
+        with ThreadPoolExecutor(DECODERS) as pool:
+            loaded = list(pool.map(lambda image: self._load(open_image(image)), images))
+        with torch.no_grad():
+            return self._regions(loaded, backbone)
+
+    def differentiable(self, images: Sequence[Image.Image], backbone: nn.Module | None = None) -> Regions:
+        """The regions of images, through which gradients reach a backbone that learns."""
+        return self._regions([self._load(image) for image in images], backbone)
 
     def preprocess(self, image: Image.Image) -> Float[Tensor, "3 size size"]:
         """An upright RGB image as the backbone takes it."""
         return preprocess(image, self.spec, self.backbone.mean, self.backbone.std)
 
-    def features(self, images: Float[Tensor, "images 3 size size"]) -> Float[Tensor, "images cells channels"]:
-        """The features of all cells for preprocessed images, rounded to the spec's numbers."""
-        features: Tensor = self.backbone(images.to(self.device)).to(getattr(torch, self.spec.dtype))
+    def features(
+        self, images: Float[Tensor, "images 3 size size"], backbone: nn.Module | None = None
+    ) -> Float[Tensor, "images cells channels"]:
+        """The features of all cells for preprocessed images: rounded to the spec's numbers, in float32 if trained."""
+        run = backbone or self.backbone
+        if self._trained:
+            with self._autocast():
+                unrounded: Tensor = run(images.to(self.device))
+            return unrounded.float()
+        features: Tensor = run(images.to(self.device)).to(getattr(torch, self.spec.dtype))
         if not features.isfinite().all():
             hint = "; set --features.dtype float32" if self.spec.dtype == "float16" else ""
             raise RecipeError(f"{self.spec.backbone} gives features beyond what {self.spec.dtype} can hold{hint}")
@@ -80,6 +111,29 @@ class Extractor:
         boxes = grid_boxes(self.grid, window(size, self.spec.resize))
         seen = not_empty(boxes)
         return (features if seen.all() else features[seen.to(features.device)]), boxes[seen].to(features.device)
+
+    def _load(self, image: Image.Image) -> tuple[Tensor, tuple[int, int]]:
+        """An image as the backbone takes it, and its width and height."""
+        upright = read_image(image)
+        return self.preprocess(upright), upright.size
+
+    def _regions(self, loaded: Sequence[tuple[Tensor, tuple[int, int]]], backbone: nn.Module | None) -> Regions:
+        """The regions of loaded images; those with fewer are padded with zeros."""
+        features = self.features(torch.stack([pixels for pixels, _ in loaded]), backbone)
+        boxes = [grid_boxes(self.grid, window(size, self.spec.resize)) for _, size in loaded]
+        seen = [not_empty(each) for each in boxes]
+        if all(bool(each.all()) for each in seen):
+            mask = torch.ones(features.shape[:2], dtype=torch.bool, device=self.device)
+            found = Regions(features, mask, torch.stack(boxes).to(self.device))
+        else:
+            kept = [each[some.to(self.device)] for each, some in zip(features, seen, strict=True)]
+            places = [each[some].to(self.device) for each, some in zip(boxes, seen, strict=True)]
+            found = pad_regions(kept, places)
+        assert found.boxes is not None
+        if self.spec.positions:
+            found = replace(found, features=with_positions(found.features, found.boxes) * found.mask[..., None])
+        grid = self.grid if covers_image(self.spec) else None
+        return replace(found, features=found.features.float(), grid=grid)
 
 
 def covers_image(spec: FeatureSpec) -> bool:
@@ -144,6 +198,20 @@ def extract(
         return writer.finish()
 
 
+def unreadable(images: Sequence[str], open_image: Callable[[str], Image.Image]) -> dict[str, str]:
+    """Those of the images for which `open_image` raises ImageError, with the reason; it is called in threads."""
+
+    def reason(image: str) -> str | None:
+        try:
+            open_image(image)
+        except ImageError as error:
+            return str(error)
+        return None
+
+    found = _ahead(reason, list(dict.fromkeys(images)), 2 * DECODERS)
+    return {image: why for image, why in found if why is not None}
+
+
 def _fill(
     writer: FeatureWriter,
     extractor: Extractor,
@@ -153,7 +221,7 @@ def _fill(
 ) -> None:
     def load(image: str) -> tuple[Tensor, tuple[int, int]] | ImageError:
         try:
-            picture = to_rgb(open_image(image))
+            picture = read_image(open_image(image))
         except ImageError as error:
             return error
         return extractor.preprocess(picture), picture.size

@@ -10,6 +10,8 @@ from saccade.errors import RecipeError
 
 IMPORTED = "imported"  # the backbone of features that came from files
 POSITION_SIZE = 16  # numbers of a region's position code
+# timm's other ways to weights, which would go past `weights`, its checks, and the care that it is loaded with.
+RESERVED = frozenset({"model_name", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path"})
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,10 @@ class FeatureSpec:
 
     def arguments(self) -> dict[str, Any]:
         """`backbone_args` by name, values read as Python literals where they are some, else as text."""
-        return dict(_argument(text) for text in self.backbone_args)
+        found = dict(_argument(text) for text in self.backbone_args)
+        if reserved := sorted(RESERVED & found.keys()):
+            raise RecipeError(f"backbone_args: {reserved[0]} cannot be said there; say backbone and weights")
+        return found
 
 
 def _argument(text: str) -> tuple[str, Any]:

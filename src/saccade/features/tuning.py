@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -13,7 +14,6 @@ from torch import nn
 
 from saccade.errors import RecipeError
 from saccade.features.backbones import Backbone
-from saccade.features.boxes import grid_boxes, not_empty, window, with_positions
 from saccade.features.extract import DECODERS, Extractor
 from saccade.features.spec import IMPORTED, FeatureSpec
 from saccade.types import Regions
@@ -45,8 +45,9 @@ class Tuning:
     `augment` is "none", "crop" (a random part of at least 85 % of width and height), or "mirror" (the same, and half
     the images mirrored, which makes captions wrong that speak of left and right). `stages` of the backbone learn, the
     last ones; by default all. `size` is the side of augmented images where it is not the spec's. `state` are weights of
-    a backbone that was trained before, in place of the spec's. Raises RecipeError for imported features, which have no
-    backbone here, for a number of stages that there are not, and for a size that the backbone cannot take.
+    a backbone that was trained before, in place of the spec's; `autocast` makes the context that the backbone runs in.
+    Raises RecipeError for imported features, which have no backbone here, for a number of stages that there are not,
+    and for a size that the backbone cannot take.
     """
 
     def __init__(
@@ -59,10 +60,12 @@ class Tuning:
         stages: int | None = None,
         size: int | None = None,
         state: Mapping[str, torch.Tensor] | None = None,
+        autocast: Callable[[], AbstractContextManager[Any]] | None = None,
     ) -> None:
         if spec.backbone == IMPORTED:
             raise RecipeError("train.finetune_from: features from files have no backbone to train")
-        self._extractor, self._open, self._augment = Extractor(spec, device=device, state=state), open_image, augment
+        self._extractor = Extractor(spec, device=device, state=state, trained=True, autocast=autocast)
+        self._open, self._augment, self._autocast = open_image, augment, autocast
         self.backbone: Backbone = self._extractor.backbone
         self._learning = self.backbone.last_stages(stages)
         self._augmenting = self._extractor if size is None else self._of_size(size)
@@ -70,8 +73,8 @@ class Tuning:
     def _of_size(self, size: int) -> Extractor:
         """An extractor for images of another size, with the same backbone."""
         try:
-            spec = replace(self._extractor.spec, image_size=size)
-            extractor = Extractor(spec, device=self._extractor.device, state=self.backbone.state_dict())
+            spec, state = replace(self._extractor.spec, image_size=size), self.backbone.state_dict()
+            extractor = Extractor(spec, device=self._extractor.device, state=state, autocast=self._autocast)
         except RecipeError as error:
             raise RecipeError(f"train.finetune_size: {error}") from None
         extractor.backbone = self.backbone  # the one that learns, not a copy of its weights
@@ -82,18 +85,15 @@ class Tuning:
         for parameter in self._learning:
             parameter.requires_grad_(True)
 
-    def read(self, images: Sequence[str]) -> Regions:
+    def read_augmented(self, images: Sequence[str]) -> Regions:
         """The regions of augmented images, through which gradients reach the backbone."""
-        return self._regions([self._augmented(image) for image in self._opened(images)], self._augmenting)
-
-    @torch.no_grad()  # said here, for batches are read in another thread, which does not know the caller's mode
-    def look(self, images: Sequence[str], backbone: nn.Module | None = None) -> Regions:
-        """The regions of the images as they are, through the backbone or one that has its place."""
-        return self._regions(self._opened(images), self._extractor, backbone)
-
-    def _opened(self, images: Sequence[str]) -> list[Image.Image]:
         with ThreadPoolExecutor(DECODERS) as pool:
-            return list(pool.map(self._open, images))
+            opened = list(pool.map(self._open, images))
+        return self._augmenting.differentiable([self._augmented(image) for image in opened])
+
+    def read_plain(self, images: Sequence[str], backbone: nn.Module | None = None) -> Regions:
+        """The regions of the images as they are, through the backbone or one that has its place."""
+        return self._extractor.read(images, self._open, backbone)
 
     def _augmented(self, image: Image.Image) -> Image.Image:
         if self._augment == "none":
@@ -105,17 +105,3 @@ class Tuning:
         cropped = image.resize(image.size, Image.Resampling.BICUBIC, (left, top, left + width, top + height))
         flip = self._augment == "mirror" and mirrored < 0.5
         return cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else cropped
-
-    def _regions(
-        self, images: Sequence[Image.Image], extractor: Extractor, backbone: nn.Module | None = None
-    ) -> Regions:
-        """Not rounded as in a store, for a gradient does not survive that; cells that see no image are masked."""
-        pixels = torch.stack([extractor.preprocess(image) for image in images]).to(extractor.device)
-        features = (backbone or extractor.backbone)(pixels)
-        boxes = torch.stack(
-            [grid_boxes(extractor.grid, window(image.size, extractor.spec.resize)) for image in images]
-        ).to(extractor.device)
-        if extractor.spec.positions:
-            features = with_positions(features, boxes)
-        grid = extractor.grid if extractor.spec.resize == "squash" else None
-        return Regions(features, not_empty(boxes), boxes, grid)
