@@ -150,6 +150,47 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
+@contextmanager
+def locked(folder: Path, busy: Exception) -> Iterator[None]:
+    """Hold the folder's lock, which ends with the process at the latest; raises `busy` where another one holds it.
+
+    All that write to the folder should do so under its lock: temporary files that are there when it is taken are
+    left-overs of processes that were killed, and removed. Systems and file systems without locks refuse nobody. The
+    lock is the folder's, not its name's: one that is deleted and made anew must be locked anew.
+    """
+    descriptor = _lock(folder, busy)
+    try:
+        for left_over in folder.glob(".*.tmp"):
+            with suppress(OSError):  # a folder, or open elsewhere on Windows
+                left_over.unlink()
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _lock(folder: Path, busy: Exception) -> int | None:
+    """The locked folder, to be closed; None where the system has no such locks."""
+    try:
+        import fcntl  # noqa: PLC0415  (not on Windows)
+    except ImportError:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise busy from None
+    except OSError:
+        return descriptor  # a file system without locks
+    return descriptor
+
+
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside a file that no other process or thread writes under, for `locked` to find if it is left."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file under a temporary name, then rename it: a reader sees the old file or the whole new one."""
     temporary = temporary_name(path)

@@ -8,6 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +18,11 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from saccade.errors import RecipeError, StoreError
+from saccade.errors import ImageError, RecipeError, StoreError
 from saccade.features.boxes import grid_boxes, position_code, window
-from saccade.features.extract import Extractor, extract, preprocess
+from saccade.features.extract import Extractor, extract, preprocess, unreadable
 from saccade.features.spec import FeatureSpec
 from saccade.features.store import FeatureStore
 from saccade.images import open_image
@@ -306,3 +310,101 @@ def test_two_processes_do_not_write_to_one_folder(pictures, tmp_path, spec):
     go_on.set()
     first.join()
     FeatureStore.open(tmp_path / "store").verify()
+
+
+@pytest.fixture
+def opened(pictures):
+    return lambda name: open_image(pictures / name)
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_threads_share_an_extractor(pictures, spec, trained):
+    extractor = Extractor(spec, trained=trained)
+    alone = [extractor([open_image(pictures / name)]).features for name in IDS]
+    lazy = [Image.open(pictures / name) for name in IDS]  # decoded at the first use, by whichever thread
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda i: extractor([lazy[i % 11]]).features, range(44)))
+    assert all(torch.equal(features, alone[i % 11]) for i, features in enumerate(found))
+    for image in lazy:
+        image.close()
+
+
+def test_images_are_read_by_their_ids_as_from_a_store(opened, spec):
+    extractor = Extractor(spec)
+    read, called = extractor.read(IDS, opened), extractor([opened(name) for name in IDS])
+    assert torch.equal(read.features, called.features)
+    assert torch.equal(read.boxes, called.boxes)
+
+
+@pytest.mark.parametrize("resize", ["squash", "pad"])
+def test_a_backbone_that_was_trained_along_is_not_rounded(opened, spec, resize):
+    images = [opened(name) for name in ("0.jpg", "10.jpg")]
+    spec = dataclasses.replace(spec, resize=resize, positions=True)
+    frozen = Extractor(spec)
+    trained = Extractor(spec, state=frozen.backbone.state_dict())
+    exact = Extractor(dataclasses.replace(spec, dtype="float32"))(images)
+    found = trained(images)
+    assert torch.equal(found.features, exact.features)
+    assert torch.equal(found.mask, exact.mask)
+    assert not torch.equal(found.features, frozen(images).features)
+    torch.testing.assert_close(found.features, frozen(images).features, **STEP)
+
+
+def test_a_backbone_that_was_trained_along_runs_in_the_run_s_precision(opened, spec):
+    images, state = [opened("0.jpg")], Extractor(spec).backbone.state_dict()
+    half = partial(torch.autocast, "cpu", torch.bfloat16)
+    plain = Extractor(spec, state=state, autocast=nullcontext)(images).features
+    extractor = Extractor(spec, state=state, autocast=half)
+    with half():
+        expected = extractor.backbone(torch.stack([extractor.preprocess(image) for image in images]))
+    assert expected.dtype == torch.bfloat16
+    with ThreadPoolExecutor(1) as pool:  # where batches are read; the mode of the caller's thread is not known there
+        found = pool.submit(extractor, images).result().features
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected.float())
+    assert not torch.equal(found, plain)
+    assert torch.equal(Extractor(spec, autocast=half)(images).features, Extractor(spec)(images).features)
+
+
+def test_images_that_do_not_open_are_told_with_the_reason(pictures, tmp_path):
+    (tmp_path / "good.jpg").write_bytes((pictures / "10.jpg").read_bytes())
+    (tmp_path / "cut.jpg").write_bytes((pictures / "10.jpg").read_bytes()[:900])
+    found = unreadable(["good.jpg", "cut.jpg", "gone.jpg", "cut.jpg"], lambda name: open_image(tmp_path / name))
+    assert list(found) == ["cut.jpg", "gone.jpg"]
+    assert "the image is damaged" in found["cut.jpg"]
+    assert "no such image file" in found["gone.jpg"]
+    assert unreadable([], open_image) == {}
+
+    def broken(_name: str) -> Image.Image:
+        raise KeyError("a mistake, no image")
+
+    with pytest.raises(KeyError):
+        unreadable(["good.jpg"], broken)
+
+
+def test_an_image_that_does_not_open_is_an_image_error(opened, spec):
+    with pytest.raises(ImageError, match="no such image file"):
+        Extractor(spec).read(["0.jpg", "gone.jpg"], opened)
+
+
+def test_no_number_of_64_bits_is_computed_with(opened, spec):
+    """Apple's GPUs have none."""
+
+    class Watching(TorchDispatchMode):
+        """Notes the types of all that is computed."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: set[torch.dtype] = set()
+
+        def __torch_dispatch__(self, function, _types, arguments=(), options=None):
+            found = function(*arguments, **(options or {}))
+            self.seen.update(each.dtype for each in torch.utils._pytree.tree_leaves(found) if torch.is_tensor(each))
+            return found
+
+    for resize in ("squash", "pad"):
+        extractor = Extractor(dataclasses.replace(spec, resize=resize, positions=True))
+        with Watching() as watching:
+            extractor([opened(name) for name in IDS[:2]])
+        assert torch.float32 in watching.seen
+        assert torch.float64 not in watching.seen

@@ -14,7 +14,8 @@ import pytest
 
 from saccade.errors import DataError, RecipeError, StoreError
 from saccade.features import import_sources, importers
-from saccade.features.importers import guess_format, import_features, short_name
+from saccade.features.import_names import match_names, short_name
+from saccade.features.importers import guess_format, import_features
 from saccade.features.spec import FeatureSpec
 
 SIZE = 7
@@ -95,7 +96,20 @@ def test_short_names():
     assert short_name("val2014/COCO_val2014_000000000009") == "9"
     assert short_name("000000000009") == "9"
     assert short_name("0") == short_name("000") == "0"
-    for name in ("COCO_val2014_391895", "val2014_000000391895", "a/9", "n161313", "", "2.5", "-7", "²"):
+    for name in ("train2014/COCO_train2014_000000000009.jpg", "val2017/000000000009.jpg", "000000000009.JPG"):
+        assert short_name(name) == "9"
+    for name in (
+        "COCO_val2014_391895",
+        "val2014_000000391895",
+        "a/9",
+        "n161313",
+        "",
+        "2.5",
+        "-7",
+        "²",
+        "9.jpg",
+        "a.jpg",
+    ):
         assert short_name(name) == name
 
 
@@ -105,6 +119,110 @@ def test_names_may_be_kept_or_changed(source, tmp_path):
     assert f"COCO_val2014_{9:012}" in names
     store = import_features([source], tmp_path / "changed", rename=lambda name: name[-4:], images=["0009"])
     assert list(store.ids) == ["0009"]
+
+
+@pytest.mark.parametrize("form", ["npz", "npy", "tsv", "hdf5", "lmdb"])
+def test_names_with_the_ending_of_an_image_are_understood(source, tmp_path, form):
+    """As openvqa's files are called: COCO_train2014_000000000009.jpg.npz."""
+    names = {f"COCO_train2014_{image:012}.jpg": image for image in (9, 30)} | {
+        "val2014/COCO_val2014_000000000025.jpg": 25
+    }
+    paths = [source]
+    for name, image in names.items():
+        file = source / f"{name}.{form}"
+        file.parent.mkdir(exist_ok=True)
+        if form == "npz":
+            size = {"image_w": WIDTH, "image_h": HEIGHT, "num_bbox": COUNTS[image]}
+            np.savez(file, x=features_of(image).T, bbox=boxes_of(image), **size)
+        elif form == "npy":
+            np.save(file, features_of(image))
+            np.save(
+                file.with_name(f"{file.stem}_info.npy"),
+                {"bbox": boxes_of(image), "image_width": WIDTH, "image_height": HEIGHT},
+            )
+    if form == "tsv":
+        (source / "a.tsv").write_bytes(b"".join(line(image, id=name) for name, image in names.items()))
+        paths = [source / "a.tsv"]
+    elif form == "hdf5":
+        with h5py.File(source / "a.hdf5", "w") as file:
+            for name, image in names.items():
+                held = {"features": features_of(image), "bboxes": boxes_of(image), "image_size": [WIDTH, HEIGHT]}
+                for key, value in held.items():
+                    file[f"{name.rpartition('/')[2]}/{key}"] = value
+        paths = [source / "a.hdf5"]
+    elif form == "lmdb":
+        with lmdb.open(str(source / "a.lmdb"), map_size=1 << 24) as base, base.begin(write=True) as transaction:
+            for name, image in names.items():
+                held = {"features": features_of(image), "bbox": boxes_of(image), "image_w": WIDTH, "image_h": HEIGHT}
+                transaction.put(name.encode(), pickle.dumps(held))
+        paths = [source / "a.lmdb"]
+    store = import_features(paths, tmp_path / "store", dtype="float32", images=["25", "9", "30"])
+    assert sorted(store.ids, key=int) == ["9", "25", "30"]
+    for image in names.values():
+        assert np.array_equal(store.read([str(image)]).features[0].numpy(), features_of(image))
+
+
+@pytest.mark.parametrize(
+    ("names", "images", "expected"),
+    [
+        (["a.jpg", "b.jpg"], ["b.jpg", "a.jpg"], ["a.jpg", "b.jpg"]),
+        (["a", "b.PNG"], ["a.jpg", "b"], ["a.jpg", "b"]),
+        (["images/a.jpg", "b"], ["a", "more/b.jpg"], ["a", "more/b.jpg"]),
+        (["391895", "9"], ["COCO_val2014_000000391895.jpg", "000000000009.jpg"], None),
+        (["val2014/COCO_val2014_000000391895.jpg"], ["391895"], ["391895"]),
+        (["1000092795", "1000268201"], ["1000092795.jpg", "1000268201_693b08cb0e.jpg"], None),
+        (["flickr/1000268201_693b08cb0e.jpg", "36979"], ["1000268201", "36979.jpg"], ["1000268201", "36979.jpg"]),
+        (["9", "9.jpg"], ["9"], ["9"]),
+        (["9"], ["9", "9.jpg"], ["9"]),
+        (["a", "surplus"], ["a", "missing"], ["a"]),
+        (["a.b", "v1.5"], ["a.jpg", "v1"], []),
+    ],
+)
+def test_names_are_matched_to_the_images_of_a_data_set(names, images, expected):
+    found = match_names([short_name(name) for name in names], images)
+    assert sorted(found) == sorted(images if expected is None else expected)
+    assert len(set(found.values())) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("names", "images", "how"),
+    [
+        (["a.jpg", "a.png"], ["a"], "without the ending of an image: 'a.jpg', 'a.png' in the sources, 'a' in"),
+        (["a"], ["a.jpg", "a.png"], "without the ending of an image: 'a' in the sources, 'a.jpg', 'a.png' in"),
+        (["train/a.jpg", "val/a.jpg"], ["a.jpg"], "without folders"),
+        (["COCO_train2014_000000000009", "9"], ["000000000009.jpg"], "by COCO's number"),
+        (["1000"], ["1000_ab.jpg", "1000_cd.jpg"], "by the number that a name of Flickr's begins with"),
+    ],
+)
+def test_a_match_that_could_be_another_is_refused(names, images, how):
+    with pytest.raises(DataError, match=f"cannot tell which is which, {how}"):
+        match_names(names, images)
+
+
+def test_a_store_has_the_ids_of_the_data_set_in_the_order_of_the_source(source, tmp_path):
+    """Flickr30k's features are keyed by number, its images called by file names."""
+    rows = b"".join(line(image, id=name) for image, name in ((30, "2000"), (9, "1000092795"), (25, "77")))
+    (source / "a.tsv").write_bytes(rows)
+    wanted = ["1000092795.jpg", "2000_693b08cb0e.jpg"]
+    store = import_features([source / "a.tsv"], tmp_path / "store", dtype="float32", images=wanted)
+    assert list(store.ids) == wanted[::-1]
+    assert np.array_equal(store.read(wanted[:1]).features[0].numpy(), features_of(9))
+    again = import_features([source / "a.tsv"], tmp_path / "store", dtype="float32", images=wanted)
+    assert again.ids == store.ids
+
+
+def test_linked_folders_are_read_once(source, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for image, folder in ((9, source), (25, elsewhere)):
+        np.savez(folder / f"{image}.npz", features=features_of(image), norm_bb=boxes_of(image) / 640)
+    (source / "more").symlink_to(elsewhere, target_is_directory=True)
+    (elsewhere / "back").symlink_to(source, target_is_directory=True)
+    assert list(import_features([source], tmp_path / "s").ids) == ["9", "more/25"]
+    only = tmp_path / "only"
+    only.mkdir()
+    (only / "linked").symlink_to(elsewhere, target_is_directory=True)
+    assert guess_format([only]) == "npz"
 
 
 def fails(match: str, paths: list[Path], out: Path, **options) -> str:
@@ -118,8 +236,8 @@ def test_missing_images_are_named_ten_at_most(source, tmp_path):
     wanted = ["9", *(str(1000 + i) for i in range(12)), "25"]
     text = fails("12 of the 14 images asked for are missing: '1000', '1001', ", paths, tmp_path / "s", images=wanted)
     assert text.endswith("'1009' and 2 more; the 11 in the sources are called like '391895', '9', '25'")
-    text = fails("1 of the 1 images", paths, tmp_path / "s", images=["009"])
-    assert "missing: '009'; the 11 in" in text
+    text = fails("1 of the 1 images", paths, tmp_path / "s", images=["008"])
+    assert "missing: '008'; the 11 in" in text
     fails("expected images to import, got none", paths, tmp_path / "s", images=[])
     assert not (tmp_path / "s").exists()
 

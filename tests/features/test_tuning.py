@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -56,6 +57,24 @@ def test_gradients_reach_the_backbone_that_is_looked_through(spec, opened):
             if parameter.grad is not None:
                 parameter.sub_(1e-2 * parameter.grad.sign())
     assert not torch.allclose(tuning.read_plain(NAMES).features, before)
+
+
+def test_what_was_trained_is_what_an_extractor_of_its_weights_gives(spec, opened):
+    tuning = Tuning(spec, opened, CPU)
+    served = Extractor(spec, state=tuning.backbone.state_dict())([opened(name) for name in NAMES])
+    assert torch.equal(tuning.read_plain(NAMES).features, served.features)
+
+
+def test_gradients_reach_the_backbone_in_the_run_s_precision(spec, opened):
+    tuning = Tuning(spec, opened, CPU, size=64, autocast=partial(torch.autocast, "cpu", torch.bfloat16))
+    exact = Tuning(spec, opened, CPU, size=64)
+    tuning.unfreeze()
+    features = tuning.read_augmented(NAMES).features
+    assert features.dtype == torch.float32
+    assert not torch.equal(features, exact.read_augmented(NAMES).features)
+    assert not torch.equal(tuning.read_plain(NAMES).features, exact.read_plain(NAMES).features)
+    features.sum().backward()
+    assert any(parameter.grad is not None for parameter in tuning.backbone.parameters())
 
 
 @pytest.mark.parametrize("size", [0, -8])

@@ -24,14 +24,17 @@ class Extract:
     """How an image becomes regions."""
     batch_size: int = 32
     """Images at a time."""
+    device: str | None = None
+    """Where to compute: cpu, cuda, cuda:1, mps; by default the first GPU, or the CPU where there is none."""
 
     def run(self) -> None:
         """Extract and print what the store holds."""
         from saccade.console import ConsoleReport
+        from saccade.features.devices import find_device
         from saccade.features.extract import extract
         from saccade.images import find_images, open_image
 
-        names = find_images(self.images)
+        device, names = find_device(self.device), find_images(self.images)
         with ConsoleReport() as report:
             store = extract(
                 names,
@@ -39,6 +42,7 @@ class Extract:
                 self.out,
                 self.features,
                 batch_size=self.batch_size,
+                device=device,
                 progress=lambda done, total: report.advance(f"extract {self.features.backbone}", done, total, "images"),
             )
         for name, reason in store.failed.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -13,14 +12,14 @@ from typing import Literal
 
 from saccade.errors import DataError
 from saccade.features.import_hdf5 import MAP_SUFFIXES, Hdf5Source
+from saccade.features.import_names import match_names, short_name
 from saccade.features.import_records import Array, Grid, regions_of
-from saccade.features.import_sources import FolderSource, LmdbSource, Source, TsvSource
+from saccade.features.import_sources import FolderSource, LmdbSource, Source, TsvSource, files_below
 from saccade.features.spec import IMPORTED, FeatureSpec
 from saccade.features.store import FeatureStore
 from saccade.features.writer import SHARD_IMAGES, FeatureWriter, finished_store
 
 Format = Literal["tsv", "hdf5", "npz", "npy", "lmdb"]
-COCO = re.compile(r"(?:.*/)?COCO_.*_(\d{12})")
 SUFFIXES: dict[str, Format] = {
     ".tsv": "tsv",
     ".hdf5": "hdf5",
@@ -38,17 +37,6 @@ REPORTED = 64  # images between two reports of progress
 Places = dict[str, tuple[Source, int]]
 
 
-def short_name(name: str) -> str:
-    """An image's id in annotations: COCO's number for a file name of COCO's, numbers without leading zeros.
-
-    >>> short_name("val2014/COCO_val2014_000000391895"), short_name("000000391895"), short_name("a/b")
-    ('391895', '391895', 'a/b')
-    """
-    coco = COCO.fullmatch(name)
-    name = coco[1] if coco else name
-    return (name.lstrip("0") or "0") if name.isascii() and name.isdigit() else name
-
-
 def import_features(
     sources: Sequence[Path],
     out: Path,
@@ -64,8 +52,9 @@ def import_features(
     """The store of the features in files or folders, made unless it is there; docs/import_features.md has the layouts.
 
     The images are in the sources' order, under the ids that `rename` makes of the sources' names: all of them, or only
-    `images`, which must all be there. Boxes become fractions of width and height. `grid` (rows, columns) is for
-    features that have no boxes as they are cells of a grid. The format is told by the first source's name unless given.
+    `images`, which must all be there, and which are found under those ids or as `match_names` says. Boxes become
+    fractions of width and height. `grid` (rows, columns) is for features that have no boxes as they are cells of a
+    grid. The format is told by the first source's name unless given.
 
     An import that was killed goes on after its last whole shard. The store's `weights_hash` is the SHA-256 of the
     files' names, sizes, and first and last mebibyte (in folders of a file per image: of the first and last file).
@@ -114,7 +103,7 @@ def guess_format(sources: Sequence[Path]) -> Format:
     if path.is_dir():
         if (path / "data.mdb").exists():
             return "lmdb"
-        held: list[Format] = [kind for kind in ("npz", "npy") if next(path.rglob(f"*.{kind}"), None)]
+        held: list[Format] = [kind for kind in ("npz", "npy") if next(files_below(path, f".{kind}"), None)]
         if len(held) == 1:
             return held[0]
         got = " and ".join(held) or "none of them"
@@ -179,14 +168,16 @@ def _choose(places: Places, images: Sequence[str] | None) -> Places:
     if images is None:
         return places
     wanted = dict.fromkeys(images)
-    if missing := [image for image in wanted if image not in places]:
+    found = match_names(list(places), list(wanted))
+    if missing := [image for image in wanted if image not in found]:
         named, held = (", ".join(map(repr, each)) for each in (missing[:10], list(places)[:3]))
         more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
         raise DataError(
             f"{len(missing)} of the {len(wanted)} images asked for are missing: {named}{more}; the {len(places)} in "
             f"the sources are called like {held or 'nothing'}"
         )
-    return {image: place for image, place in places.items() if image in wanted}
+    called = {name: image for image, name in found.items()}
+    return {called[name]: place for name, place in places.items() if name in called}
 
 
 def _fill(
