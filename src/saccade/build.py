@@ -14,10 +14,8 @@ import torch
 from torch import nn
 
 from saccade.data import create_dataset
-from saccade.data.own import OwnData
-from saccade.data.records import SPLITS, AnsweringData, Caption, Corpus, Question, images_of
+from saccade.data.records import Caption, ChecksImages, Corpus, Question, images_of
 from saccade.data.visual_genome import genome_questions
-from saccade.data.vqa import Vqa
 from saccade.errors import DataError, RecipeError, StoreError
 from saccade.features.extract import extract
 from saccade.features.spec import IMPORTED, POSITION_SIZE, FeatureSpec
@@ -116,10 +114,10 @@ def load_vectors(model: nn.Module, recipe: Recipe, setup: Setup, report: Report)
 
 def build_store(recipe: Recipe, data: Corpus, report: Report, device: torch.device) -> FeatureStore:
     """The features of every image of every split; extracted, or the extraction resumed, where that is not done."""
-    images = images_at_hand(data, recipe.data.limit, task_of(recipe))
+    images = images_at_hand(data, recipe.data.limit)
     if recipe.features.backbone == IMPORTED:
         return _imported_store(recipe, images)
-    if isinstance(data, Vqa):
+    if isinstance(data, ChecksImages):
         for split in data.splits:
             data.require_images(split)
     store = extract(
@@ -134,16 +132,9 @@ def build_store(recipe: Recipe, data: Corpus, report: Report, device: torch.devi
     return store
 
 
-def images_at_hand(data: Corpus, limit: int | None = None, task: TaskType | None = None) -> list[str]:
-    """The images of every split whose files are there, each once, or the first `limit` of each split.
-
-    By default those with questions, or with captions where the data has no questions.
-    """
-    if task is None:
-        questions = isinstance(data, AnsweringData) and not (isinstance(data, OwnData) and data.holds == "captions")
-        task = AnsweringTask if questions else CaptioningTask
-    splits = data.splits if isinstance(data, Vqa) else SPLITS
-    return list(dict.fromkeys(image for split in splits for image in images_of(limited(data, split, limit, task))))
+def images_at_hand(data: Corpus, limit: int | None = None) -> list[str]:
+    """The images of every split that is here, each once, or the first `limit` of each split; no texts are made."""
+    return list(dict.fromkeys(image for split in data.splits for image in data.images(split)[:limit]))
 
 
 def _imported_store(recipe: Recipe, images: Sequence[str]) -> FeatureStore:

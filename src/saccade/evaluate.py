@@ -18,11 +18,7 @@ from saccade import checkpoint
 from saccade.build import build_store, limited, readable, task_of
 from saccade.data import create_dataset
 from saccade.data.batches import deal, ordered_batches, prefetch
-from saccade.data.records import Corpus
-from saccade.data.scenes import Scenes
-from saccade.data.scenes_truth import is_true
-from saccade.data.vqa import Vqa
-from saccade.data.vqa_results import write_results
+from saccade.data.records import Corpus, ExportsAnswers, JudgesCaptions
 from saccade.errors import DataError, RecipeError, StoreError
 from saccade.features.tuning import Tuning
 from saccade.metrics.java import check_java, java_metrics
@@ -104,8 +100,9 @@ def evaluate(
         results = {prediction.image: prediction.caption for prediction in predictions}
         metrics |= java_metrics(results, {prediction.image: prediction.references for prediction in predictions})
     out.mkdir(parents=True, exist_ok=True)
-    if isinstance(data, Vqa):
-        write_results(out / RESULTS, {p.question.id: p.answers[0][0] for p in predictions})
+    if isinstance(data, ExportsAnswers):
+        results = data.results({p.question.id: p.answers[0][0] for p in predictions})
+        write_text(out / RESULTS, json.dumps(results, ensure_ascii=False) + "\n")
     if isinstance(task, CaptioningTask):
         write_json(out / RESULTS, coco_results(predictions))
         write_json(out / "references.json", coco_references(predictions))
@@ -133,8 +130,8 @@ def _as_asked(loaded: checkpoint.LoadedRun, captioning: Captioning) -> Task:
 def measure(task: Task, data: Corpus, predictions: Sequence[Any]) -> dict[str, float]:
     """The task's metrics, and whether captions of generated scenes are true of them."""
     found = dict(task.metrics(predictions))
-    if isinstance(task, CaptioningTask) and isinstance(data, Scenes):
-        found["truth"] = sum(is_true(p.caption, data.scene(p.image)) for p in predictions) / len(predictions)
+    if isinstance(task, CaptioningTask) and isinstance(data, JudgesCaptions):
+        found["truth"] = sum(data.is_true(p.image, p.caption) for p in predictions) / len(predictions)
     return found
 
 

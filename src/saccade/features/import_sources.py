@@ -16,6 +16,7 @@ from typing import Any, Literal
 from saccade.errors import DataError
 from saccade.features.import_records import KNOWN, Record, decode, record_of
 from saccade.features.restricted import load_array, load_pickle
+from saccade.images import files_below
 
 # The pages of a mapped file count as memory of the process: an LMDB is mapped anew when so much of it was read.
 REMAP = 64 << 20
@@ -113,7 +114,8 @@ class FolderSource(Source):
     """
 
     def __init__(self, path: Path, suffix: Literal[".npz", ".npy"]) -> None:
-        self.files = sorted(file for file in path.rglob(f"*{suffix}") if not file.name.endswith("_info.npy"))
+        ours = (file for file in files_below(path) if file.suffix == suffix)
+        self.files = [file for file in ours if not file.name.endswith("_info.npy")]
         self.names = [file.relative_to(path).with_suffix("").as_posix() for file in self.files]
 
     def read(self, position: int) -> Record:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from saccade.data.batches import Batch as Indices
 from saccade.data.batches import shuffled_batches
-from saccade.data.records import AnsweringData, Question
+from saccade.data.records import Corpus, Question
 from saccade.data.split import count_questions
 from saccade.errors import DataError
 from saccade.metrics.vqa import answer_list, best_choice, normalize_answer
@@ -96,11 +96,9 @@ class AnsweringTask:
         return cls(vocabulary, answers, config)
 
     @staticmethod
-    def texts(data: object, split: str) -> Sequence[Question]:
+    def texts(data: Corpus, split: str) -> Sequence[Question]:
         """The questions of a split; raises DataError for a data set without any."""
-        if not isinstance(data, AnsweringData):
-            raise DataError("the data set has no questions: choose another data set, or a recipe that writes captions")
-        return data.questions(split)
+        return data.records(Question, split)
 
     @property
     def num_answers(self) -> int:

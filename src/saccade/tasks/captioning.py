@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from saccade.data.batches import Batch as Indices
 from saccade.data.batches import length_batches, shuffled_batches
-from saccade.data.records import Caption, CaptioningData, images_of
+from saccade.data.records import Caption, Corpus, images_of
 from saccade.decoding import decode
 from saccade.errors import DataError
 from saccade.hypotheses import Hypothesis, Search
@@ -114,11 +114,9 @@ class CaptioningTask:
         return search
 
     @staticmethod
-    def texts(data: object, split: str) -> Sequence[Caption]:
+    def texts(data: Corpus, split: str) -> Sequence[Caption]:
         """The captions of a split; raises DataError for a data set without any."""
-        if not isinstance(data, CaptioningData):
-            raise DataError("the data set has no captions: choose another data set, or a recipe that answers questions")
-        return data.captions(split)
+        return data.records(Caption, split)
 
     @classmethod
     def build(cls, captions: Sequence[Caption], config: CaptioningConfig) -> CaptioningTask:
