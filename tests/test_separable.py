@@ -68,9 +68,7 @@ def test_two_processes_take_the_steps_of_one(scenes_store, tmp_path) -> None:
     root = str(Path(__file__).parent.parent)
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     environment = os.environ | {"MASTER_ADDR": "127.0.0.1", "PYTHONPATH": path}
-    subprocess.run(
-        [sys.executable, script, scenes_store, tmp_path / "two"], check=True, env=environment, timeout=300
-    )
+    subprocess.run([sys.executable, script, scenes_store, tmp_path / "two"], check=True, env=environment, timeout=300)
     ours, theirs = (load_file(tmp_path / run / "model.safetensors") for run in ("one", "two"))
     for name, value in ours.items():
         torch.testing.assert_close(value, theirs[name], atol=1e-5, rtol=1e-4)
@@ -79,5 +77,7 @@ def test_two_processes_take_the_steps_of_one(scenes_store, tmp_path) -> None:
 
 
 def test_it_is_not_computed_in_parts(scenes_store, tmp_path) -> None:
-    with pytest.raises(RecipeError, match=r"train\.accumulate: the loss of answering compares the questions of a batch"):
+    with pytest.raises(
+        RecipeError, match=r"train\.accumulate: the loss of answering compares the questions of a batch"
+    ):
         train(recipe(scenes_store, accumulate=2), tmp_path / "run")

@@ -16,7 +16,7 @@ import pytest
 import saccade.recipes
 from saccade.cli import COMMANDS
 from saccade.data import DATASETS, GENERATED, READ, create_dataset
-from saccade.data.records import SPLITS, AnsweringData, images_of
+from saccade.data.records import SPLITS, Corpus, Question, images_of
 from saccade.features.backbones import known_backbones
 from saccade.features.spec import IMPORTED, FeatureSpec
 from saccade.models import MODELS, create_model, data_sizes
@@ -94,8 +94,8 @@ def test_every_model_has_a_recipe_and_every_recipe_a_model() -> None:
 @pytest.mark.parametrize("name", GENERATED)
 def test_data_sets_without_files_can_be_read(name: str) -> None:
     data = create_dataset(name)
-    assert isinstance(data, AnsweringData)
-    questions = data.questions("val")
+    assert isinstance(data, Corpus)
+    questions = data.records(Question, "val")
     assert len(questions) >= 1000
     assert data.open_image(images_of(questions)[0]).mode == "RGB"
 

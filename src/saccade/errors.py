@@ -1,10 +1,11 @@
-"""The exceptions Saccade raises, and the look-up that answers a wrong name with the known ones.
+"""The exceptions Saccade raises, the look-up that answers a wrong name with the known ones, and what errors quote.
 
 Every message says what was expected, what came, and what to do.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 LISTED = 40  # name all the known ones up to so many
+FEW = 5  # of many, name so many
+WIDTH = 80  # characters of a value, at most
 
 
 class SaccadeError(Exception):
@@ -76,3 +79,24 @@ def look_up(table: Mapping[str, T], name: str, kind: str) -> T:
         return table[name]
     except KeyError:
         raise UnknownNameError(kind, name, table) from None
+
+
+def first(names: Iterable[object], most: int = FEW) -> str:
+    """The first few names, by commas.
+
+    >>> first(range(9))
+    '0, 1, 2, 3, 4, ...'
+    """
+    shown = list(map(str, names))
+    return ", ".join(shown[:most]) + (", ..." if len(shown) > most else "")
+
+
+def show(value: object) -> str:
+    """A value as it stands in a JSON file, cut short; what could not be printed is escaped.
+
+    >>> show(["rouge", None])
+    '["rouge", null]'
+    """
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = text if len(text) <= WIDTH else text[: WIDTH - 3] + "..."
+    return text.encode("utf-8", "backslashreplace").decode()

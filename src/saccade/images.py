@@ -1,12 +1,16 @@
-"""Opening image files: any photograph, icon or scan becomes one upright RGB picture, or a clear error."""
+"""Finding and opening image files: any photograph, icon or scan becomes one upright RGB picture, or a clear error."""
 
 from __future__ import annotations
 
 import io
+import os
 import threading
+import unicodedata
 import warnings
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +18,38 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from saccade.errors import ImageError
+from saccade.errors import ImageError, SaccadeWarning, first, show
 
 MAX_PIXELS = 100_000_000
 _FILTERS, _LOADING = threading.Lock(), threading.Lock()
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+# Formats that Pillow names but does not decode by itself: it wants a plugin, Ghostscript or Windows.
+NOT_DECODED = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
+# Endings of pictures that Pillow here may not decode: told apart from other files, so that they are not passed over.
+OTHER_PICTURES = frozenset(
+    [
+        ".heic",
+        ".heif",
+        ".jxl",
+        ".svg",
+        ".eps",
+        ".ps",
+        ".pdf",
+        ".wmf",
+        ".emf",
+        ".exr",
+        ".hdr",
+        ".dng",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+        ".orf",
+        ".rw2",
+        ".raf",
+    ]
+)
+SAMPLE_FORMAT = 339  # the tag of TIFF that says whether whole numbers have a sign
+UNSIGNED = 1
 
 
 # A file by its path, or as its bytes, or opened; or an image in memory.
@@ -115,23 +146,143 @@ def _name_of(source: object, attribute: str) -> str:
     return str(name) if isinstance(name, str | Path) and str(name) else "image"
 
 
+@cache
+def image_suffixes() -> frozenset[str]:
+    """The endings, in lower case, of the raster images that Pillow here can decode, its plugins included."""
+    Image.init()
+    known = Image.registered_extensions().items()
+    # MPO, which several cameras write, is opened as the JPEG that it begins with.
+    return frozenset(
+        suffix for suffix, kind in known if kind == "MPO" or (kind in Image.OPEN and kind not in NOT_DECODED)
+    )
+
+
 def find_images(folder: Path) -> list[str]:
-    """The image files below a folder, as sorted relative paths with forward slashes; raises ImageError for none."""
+    """The image files below a folder and the folders it links to, as sorted relative paths with forward slashes.
+
+    Images are known by their endings. A SaccadeWarning says what was left out: pictures in formats that cannot be read
+    here and files without an ending, counted, and what `files_below` leaves out. Raises ImageError where there are none.
+    """
     if not folder.is_dir():
         raise ImageError(f"{folder}: no such folder of images")
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    names = sorted(path.relative_to(folder).as_posix() for path in found)
+    names, others = [], Counter[str]()
+    for path in files_below(folder):
+        if path.suffix.lower() in image_suffixes():
+            names.append(path.relative_to(folder).as_posix())
+        elif path.suffix.lower() in OTHER_PICTURES or not (path.suffix or path.name.startswith(".")):
+            others[path.suffix or "without an ending"] += 1
     if not names:
-        raise ImageError(f"{folder}: no image files in it; known endings are {', '.join(sorted(SUFFIXES))}")
-    return names
+        raise ImageError(f"{folder}: no image files in it; known endings are {', '.join(sorted(image_suffixes()))}")
+    if others:
+        counts = ", ".join(f"{count:,} {suffix}" for suffix, count in others.most_common())
+        _warn(f"{folder}: left out files that cannot be read as images: {counts}; save them as .png or .jpg")
+    return sorted(names)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The files below a folder and the folders it links to, sorted.
+
+    A folder that can be reached in several ways counts once, under its own name rather than a link's, so that no loop
+    of links is endless. A SaccadeWarning names what is left out: names that are not UTF-8, which no other file could
+    hold, links to nothing or to a folder that this one lies in, and folders that cannot be read.
+    """
+    files: list[Path] = []
+    left_out: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    above = {str(parent) for parent in Path(os.path.realpath(folder)).parents}
+    folders, links = deque([folder]), deque[Path]()
+    while folders or links:
+        current = folders.popleft() if folders else links.popleft()
+        real = os.path.realpath(current)
+        if real in above:
+            left_out.setdefault("links to a folder that this one lies in", []).append(current.name)
+            continue
+        if real in seen:
+            continue
+        seen.add(real)
+        try:
+            entries = sorted(os.scandir(current), key=lambda entry: entry.name)
+        except OSError as error:
+            left_out.setdefault(f"folders that cannot be read ({error.strerror})", []).append(current.name)
+            continue
+        for entry in entries:
+            path = current / entry.name
+            if not is_portable(entry.name):
+                left_out.setdefault("names that are not UTF-8", []).append(entry.name)
+            elif path.is_dir():
+                (links if entry.is_symlink() else folders).append(path)
+            elif path.is_file():
+                files.append(path)
+            elif entry.is_symlink():
+                left_out.setdefault("links to nothing", []).append(entry.name)
+    for reason, names in left_out.items():
+        _warn(f"{folder}: left out {len(names):,} {reason}: {first(map(show, names))}")
+    return sorted(files)
+
+
+def find_file(folders: Iterable[Path], name: str) -> Path | None:
+    """The first file of that name in the folders, else of its letters composed or decomposed; None for none.
+
+    Systems differ in how they write "é" in the name of a file: as one character or as two.
+    """
+    folders = list(folders)
+    for form in dict.fromkeys((name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))):
+        for folder in folders:
+            try:
+                if (folder / form).is_file():
+                    return folder / form
+            except OSError:  # a name longer than any can be
+                continue
+    return None
+
+
+def is_portable(name: str) -> bool:
+    """Whether the name of a file is UTF-8, so that a text file can hold it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The image in RGB whatever its mode, turned upright by its EXIF orientation, transparency laid over white."""
+    """The image in RGB whatever its mode, turned upright by its EXIF orientation, transparency laid over white.
+
+    Greys of 16 bits are scaled to 8. So are those of 32 bits: whole numbers are taken for 8 bits where none is above
+    255, for 16 where none is above 65,535; fractions for shares where all lie from 0 to 1. Anything else is scaled so
+    that the largest is white, and 0 (or the smallest, if that is below) black.
+    """
+    # TIFF's whole numbers without a sign come from Pillow as if they had one.
+    unsigned = image.format == "TIFF" and getattr(image, "tag_v2", {}).get(SAMPLE_FORMAT, (UNSIGNED,)) == (UNSIGNED,)
+    sixteen = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits of grey
+    if image.mode in ("I", "F") and not sixteen:
+        numbers = np.asarray(image)
+        image = Image.fromarray(_grey(numbers.view(np.uint32) if unsigned and image.mode == "I" else numbers))
+    if image.mode.startswith("I"):
         image = image.convert("I").point(lambda value: value / 257).convert("L")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image.convert("RGB")
+
+
+def _grey(numbers: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Numbers of 32 bits as bytes of grey, as `to_rgb` says; what is no number is black."""
+    values = numbers.astype(np.float64)
+    finite = values[np.isfinite(values)]
+    low, high = finite.min(initial=0.0), finite.max(initial=0.0)
+    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+    if low < 0:
+        scale = 255 / (high - low)
+    elif numbers.dtype.kind == "f" and high <= 1:
+        scale = 255.0
+    elif high <= 65535 and np.array_equal(values, np.rint(values)):
+        scale = 1.0 if high <= 255 else 1 / 257
+    else:
+        scale = 255 / high
+    return np.asarray(np.rint((values - low) * scale), np.uint8)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, SaccadeWarning, stacklevel=3)

@@ -23,8 +23,8 @@ from saccade.data.batches import deal, prefetch
 from saccade.devices import RunningSum, launch, make_fabric
 from saccade.errors import RecipeError, RunError
 from saccade.evaluate import predict
-from saccade.gathering import gather_rows
 from saccade.features.tuning import Together, Tuning
+from saccade.gathering import gather_rows
 from saccade.optim import build_average, build_optimizer, learning_rate, penalty
 from saccade.progress import SILENT, Report
 from saccade.recipe import Recipe

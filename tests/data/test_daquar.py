@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from saccade.data.daquar import Daquar
-from saccade.data.records import SPLITS, images_of
+from saccade.data.records import SPLITS, Question, images_of
 from saccade.errors import DataError, ImageError, UnknownNameError
 
 
@@ -46,29 +46,29 @@ def test_the_image_is_taken_out_of_the_question(tmp_path: Path, line: str, image
 def test_a_set_of_answers_is_one_answer(tmp_path: Path) -> None:
     write(tmp_path, "qa.894.raw.train.txt", *many(1))
     write(tmp_path, "qa.894.raw.test.txt", ("what is in the image9 ?", " Book ,tape_dispenser,  night  stand"))
-    assert Daquar(tmp_path).questions("test")[0].answers == ("book, tape_dispenser, night stand",)
+    assert Daquar(tmp_path).records(Question, "test")[0].answers == ("book, tape_dispenser, night stand",)
 
 
 def test_splits_are_disjoint_by_image(tmp_path: Path) -> None:
     write(tmp_path, "qa.894.raw.train.txt", *many(80), *many(80))
     data = Daquar(tmp_path)
     assert not data.official_test
-    images = {split: set(images_of(data.questions(split))) for split in SPLITS}
+    images = {split: set(images_of(data.records(Question, split))) for split in SPLITS}
     assert sum(map(len, images.values())) == len(set.union(*images.values())) == 80
     assert sum(data.counts(split)["questions"] for split in SPLITS) == 160
 
     write(tmp_path, "qa.894.raw.test.txt", ("what is in the image900 ?", "bed"))
     official = Daquar(tmp_path)
     assert official.official_test
-    assert images_of(official.questions("test")) == ["image900"]
-    assert set(images_of(official.questions("val"))) == images["val"]
-    assert set(images_of(official.questions("train"))) == images["train"] | images["test"]
+    assert images_of(official.records(Question, "test")) == ["image900"]
+    assert set(images_of(official.records(Question, "val"))) == images["val"]
+    assert set(images_of(official.records(Question, "train"))) == images["train"] | images["test"]
 
 
 def test_the_reduced_classes_and_the_official_folder(tmp_path: Path) -> None:
     write(tmp_path, "qa.37.raw.train.txt", *many(30), images="nyu_depth_images", suffix=".jpg")
     data = Daquar(tmp_path, classes=37)
-    assert data.open_image(data.questions("train")[0].image).size == (5, 3)
+    assert data.open_image(data.records(Question, "train")[0].image).size == (5, 3)
     with pytest.raises(DataError, match=r"no qa\.894\.raw\.train\.txt here"):
         Daquar(tmp_path)
 
@@ -82,7 +82,7 @@ def test_missing_images_are_counted_and_named(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"1\d of the [23]\d images of split train are missing \(image\d+, .*, \.\.\.\)"
     ):
-        data.questions("train")
+        data.require_images("train")
     with pytest.raises(ImageError, match="has no image 'image1'"):
         data.open_image("image1")
     with pytest.raises(ImageError, match="has no image ''"):
@@ -106,7 +106,7 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, message: str) -> Non
 
 def test_an_unknown_split(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="no split named 'dev'"):
-        Daquar(write(tmp_path, "qa.894.raw.train.txt", *many(3))).questions("dev")
+        Daquar(write(tmp_path, "qa.894.raw.train.txt", *many(3))).records(Question, "dev")
 
 
 @pytest.mark.data
@@ -119,7 +119,7 @@ def test_the_real_daquar(real_data: Path) -> None:
         "val": {"questions": 731, "images": 83, "answers": 238},
         "test": {"questions": 686, "images": 79, "answers": 218},
     }
-    questions = [question for split in SPLITS for question in data.questions(split)]
+    questions = [question for split in SPLITS for question in data.records(Question, split)]
     assert len({question.answers for question in questions}) == 968
     assert sum("," in question.answers[0] for question in questions) == 646
     assert not any("image1" in question.text for question in questions)

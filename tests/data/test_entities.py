@@ -8,7 +8,7 @@ from tests.data.caption_files import draw, entity_xml, write_entities
 
 from saccade.data.entities import FlickrEntities, read_sentences
 from saccade.data.flickr import Flickr8k
-from saccade.data.records import SPLITS, CaptioningData, images_of
+from saccade.data.records import SPLITS, Caption, Corpus, images_of
 from saccade.errors import DataError
 
 SPLIT = {"train": ["11", "13", "17"], "val": ["19"], "test": ["23"]}
@@ -16,10 +16,10 @@ SPLIT = {"train": ["11", "13", "17"], "val": ["19"], "test": ["23"]}
 
 def test_sentences_lose_their_brackets_and_phrases_get_boxes(tmp_path: Path) -> None:
     data = FlickrEntities(write_entities(tmp_path, SPLIT))
-    assert isinstance(data, CaptioningData)
+    assert isinstance(data, Corpus)
     assert data.official_test
     assert data.counts("train") == {"captions": 15, "images": 3}
-    dress, girl, pink, day, whose = data.captions("val")
+    dress, girl, pink, day, whose = data.records(Caption, "val")
     assert (dress.id, dress.image, dress.text) == ("19.jpg#0", "19.jpg", "A child in a pink dress .")
     child, clothing = (0.0, 0.0, 0.25, 1.0), ((0.1, 0.1, 0.2, 0.3), (0.5, 0.0, 1.0, 0.5))
     assert [(phrase.words, phrase.boxes) for phrase in dress.phrases] == [((0, 2), (child,)), ((3, 6), clothing)]
@@ -38,7 +38,7 @@ def test_images_have_either_name_in_several_places(tmp_path: Path, folder: str) 
     for numbers in SPLIT.values():
         for number in numbers:
             draw(tmp_path / folder / f"{number}_0123456789.jpg")
-    assert images_of(FlickrEntities(tmp_path / "e").captions("train")) == [
+    assert images_of(FlickrEntities(tmp_path / "e").records(Caption, "train")) == [
         f"{number}_0123456789.jpg" for number in SPLIT["train"]
     ]
 
@@ -47,7 +47,7 @@ def test_without_test_images_validation_is_the_test(tmp_path: Path) -> None:
     numbers = [str(number) for number in range(100, 131)]
     data = FlickrEntities(write_entities(tmp_path, {"train": numbers, "val": ["7"]}))
     assert not data.official_test
-    images = {split: images_of(data.captions(split)) for split in SPLITS}
+    images = {split: images_of(data.records(Caption, split)) for split in SPLITS}
     assert images["test"] == ["7.jpg"]
     assert len(images["val"]) == 3
     assert sorted(images["train"] + images["val"]) == [f"{number}.jpg" for number in numbers]
@@ -58,10 +58,10 @@ def test_what_is_missing(tmp_path: Path) -> None:
     for number in SPLIT["train"][:2]:
         (tmp_path / "images" / f"{number}.jpg").unlink()
     with pytest.raises(DataError, match=r"2 of the 3 images of split train are not there \(11, 13\)"):
-        FlickrEntities(tmp_path).captions("train")
+        FlickrEntities(tmp_path).require_images("train")
     (tmp_path / "Sentences" / "13.txt").unlink()
     with pytest.raises(DataError, match=r"Sentences/13\.txt: image 13 has no captions"):
-        FlickrEntities(tmp_path).captions("train")
+        FlickrEntities(tmp_path).records(Caption, "train")
     (tmp_path / "val.txt").unlink()
     with pytest.raises(DataError, match=r"no val\.txt here"):
         FlickrEntities(tmp_path)
@@ -84,7 +84,7 @@ def test_a_wrong_sentence_is_named(tmp_path: Path, text: str, message: str) -> N
     path = write_entities(tmp_path, SPLIT) / "Sentences" / "19.txt"
     path.write_text(text)
     with pytest.raises(DataError, match=f"^{re.escape(str(path))}:{message}"):
-        FlickrEntities(tmp_path).captions("val")
+        FlickrEntities(tmp_path).records(Caption, "val")
 
 
 ANNOTATIONS = [
@@ -104,7 +104,7 @@ def test_a_wrong_annotation_is_named(tmp_path: Path, xml: str | None, message: s
     if xml is not None:
         path.write_text(xml)
     with pytest.raises(DataError, match=f"^{re.escape(str(path))}: .*{message}"):
-        FlickrEntities(tmp_path).captions("val")
+        FlickrEntities(tmp_path).records(Caption, "val")
 
 
 def test_a_box_that_reaches_beyond_the_edge_is_cut_there(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_box_that_reaches_beyond_the_edge_is_cut_there(tmp_path: Path) -> None
 def test_the_real_entities(real_data: Path) -> None:
     data = FlickrEntities(real_data / "flickr30k_entities")
     assert {split: data.counts(split)["images"] for split in SPLITS} == {"train": 6_028, "val": 500, "test": 225}
-    captions = [caption for split in SPLITS for caption in data.captions(split)]
+    captions = [caption for split in SPLITS for caption in data.records(Caption, split)]
     assert len(captions) == 5 * (6_528 + 225)
     boxes = [box for caption in captions for phrase in caption.phrases for box in phrase.boxes]
     assert all(0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1 for x1, y1, x2, y2 in boxes)
@@ -129,7 +129,7 @@ def test_the_real_entities(real_data: Path) -> None:
     assert not any("[" in caption.text or "]" in caption.text for caption in captions)
     # All are photographs of Flickr8k, under the same ids; its development images are among both parts here.
     flickr = Flickr8k(real_data / "flickr8k")
-    development = set(images_of(flickr.captions("test")))
-    official = {split: set(images_of(data.captions(split))) for split in SPLITS}
+    development = set(images_of(flickr.records(Caption, "test")))
+    official = {split: set(images_of(data.records(Caption, split))) for split in SPLITS}
     assert len((official["train"] | official["val"]) & development) == 940
     assert len(official["test"] & development) == 26

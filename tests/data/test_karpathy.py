@@ -8,7 +8,7 @@ import pytest
 from tests.data.caption_files import captions_about, coco_entry, karpathy_entry, write_karpathy
 
 from saccade.data.karpathy import Karpathy
-from saccade.data.records import CaptioningData, images_of
+from saccade.data.records import SPLITS, Caption, Corpus, images_of
 from saccade.errors import DataError, ImageError
 
 FLICKR = [karpathy_entry(2, "train"), karpathy_entry(3, "val"), karpathy_entry(5, "train"), karpathy_entry(7, "test")]
@@ -19,11 +19,11 @@ COCO = [coco_entry(9, "train"), coco_entry(42, "restval"), coco_entry(73, "val")
 @pytest.mark.parametrize("corpus", ["flickr8k", "flickr30k"])
 def test_flickr_in_karpathys_splits(tmp_path: Path, corpus: Any, folder: str) -> None:
     data = Karpathy(write_karpathy(tmp_path, corpus, FLICKR, folder), corpus)
-    assert isinstance(data, CaptioningData)
+    assert isinstance(data, Corpus)
     assert data.official_test
-    assert images_of(data.captions("train")) == ["2.jpg", "5.jpg"]
+    assert images_of(data.records(Caption, "train")) == ["2.jpg", "5.jpg"]
     assert data.counts("test") == {"captions": 5, "images": 1}
-    first, *_, last = data.captions("val")
+    first, *_, last = data.records(Caption, "val")
     assert (first.id, first.image, first.text) == ("3.jpg#0", "3.jpg", "A yellow picture .")
     assert last.id == "3.jpg#4"
     assert data.open_image("3.jpg").getpixel((0, 0))[2] < 30
@@ -33,9 +33,10 @@ def test_flickr_in_karpathys_splits(tmp_path: Path, corpus: Any, folder: str) ->
 def test_cocos_restval_is_trained_on_or_left_out(tmp_path: Path, folder: str) -> None:
     write_karpathy(tmp_path, "coco", COCO, folder)
     data = Karpathy(tmp_path, "coco")
-    assert [images_of(data.captions(split)) for split in ("train", "val", "test")] == [["9", "42"], ["73"], ["74"]]
+    assert [list(data.images(split)) for split in SPLITS] == [["9", "42"], ["73"], ["74"]]
+    assert images_of(data.records(Caption, "train")) == ["9", "42"]
     assert data.open_image("42").size == (7, 5)
-    assert images_of(Karpathy(tmp_path, "coco", restval=False).captions("train")) == ["9"]
+    assert images_of(Karpathy(tmp_path, "coco", restval=False).records(Caption, "train")) == ["9"]
 
 
 def test_captions_beyond_five_are_discarded(tmp_path: Path) -> None:
@@ -44,15 +45,16 @@ def test_captions_beyond_five_are_discarded(tmp_path: Path) -> None:
     write_karpathy(tmp_path, "flickr8k", entries)
     texts = [" ".join(text.split()) for text in said]
     for most, count in ((5, 5), (3, 3), (None, 7)):
-        of_image = [c for c in Karpathy(tmp_path, "flickr8k", most=most).captions("train") if c.image == "2.jpg"]
+        captions = Karpathy(tmp_path, "flickr8k", most=most).records(Caption, "train")
+        of_image = [caption for caption in captions if caption.image == "2.jpg"]
         assert [caption.text for caption in of_image] == texts[:count]
 
 
 WRONG = [
     (3, 'expected an object with a "filename", got 3'),
     ({"split": "train"}, 'expected an object with a "filename"'),
-    (karpathy_entry(11, "dev"), r"expected \"split\" to be train, val, test or restval, got 'dev'"),
-    ({"filename": "a.jpg", "split": "val"}, 'a.jpg: expected a list "sentences", got None'),
+    (karpathy_entry(11, "dev"), 'expected "split" to be train, val, test or restval, got "dev"'),
+    ({"filename": "a.jpg", "split": "val"}, 'a.jpg: expected a list "sentences", got null'),
     (karpathy_entry(11, "val", ["fine", " "]), 'expected sentence 1 to have a "raw" that is not empty'),
     ({**karpathy_entry(11, "val"), "sentences": [{"tokens": ["a"]}]}, "expected sentence 0 to have"),
     ({**karpathy_entry(11, "val"), "filepath": 3}, 'expected "filepath" to be a folder, got 3'),
@@ -85,9 +87,9 @@ def test_images_without_captions_or_files_are_named(tmp_path: Path) -> None:
         Karpathy(tmp_path, "flickr8k")
     data = Karpathy(write_karpathy(tmp_path, "flickr8k", FLICKR, None), "flickr8k")
     with pytest.raises(DataError, match=r"2 of the 2 images of split train are not there \(2\.jpg, 5\.jpg\)"):
-        data.captions("train")
+        data.require_images("train")
     with pytest.raises(ImageError, match=r"has no image '99\.jpg'"):
         data.open_image("99.jpg")
     only_train = Karpathy(write_karpathy(tmp_path, "flickr8k", FLICKR[:1]), "flickr8k")
     with pytest.raises(DataError, match="split test has no images"):
-        only_train.captions("test")
+        only_train.records(Caption, "test")

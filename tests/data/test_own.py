@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from saccade.data.own import OwnData
-from saccade.data.records import SPLITS, AnsweringData, CaptioningData, images_of
+from saccade.data.records import SPLITS, Caption, Corpus, Question, images_of
 from saccade.errors import DataError, ImageError, UnknownNameError
 
 GOOD = {"image": "a.png", "question": "what color", "answers": ["red"]}
@@ -49,12 +49,12 @@ def test_a_line_becomes_a_question(tmp_path: Path) -> None:
         tmp_path, type="color", boxes=[[0, 0.5, 0.25, 1]], id=7, answers=[" red", "dark red"], question="what color ? "
     )
     data = OwnData(tmp_path)
-    (question,) = data.questions("train")
+    (question,) = data.records(Question, "train")
     assert (question.id, question.image, question.text) == ("7", "train.png", "what color ?")
     assert question.answers == ("red", "dark red")
     assert question.kind == "color"
     assert question.boxes == ((0.0, 0.5, 0.25, 1.0),)
-    assert data.questions("val")[0].id == "val-1"
+    assert data.records(Question, "val")[0].id == "val-1"
     assert data.open_image("train.png").size == (5, 3)
     assert data.counts("train") == {"questions": 1, "images": 1, "answers": 2}
 
@@ -64,7 +64,7 @@ def test_byte_order_mark_windows_lines_and_blank_lines(tmp_path: Path) -> None:
     line = json.dumps(ask("é.png", "quelle couleur?"), ensure_ascii=False).encode()
     Image.new("RGB", (5, 3)).save(tmp_path / "é.png")
     (tmp_path / "train.jsonl").write_bytes(b"\xef\xbb\xbf" + line + b"\r\n\r\n" + line + b"\r\n\n\n")
-    assert [(q.id, q.image) for q in OwnData(tmp_path).questions("train")] == [
+    assert [(q.id, q.image) for q in OwnData(tmp_path).records(Question, "train")] == [
         ("train-1", "é.png"),
         ("train-3", "é.png"),
     ]
@@ -77,7 +77,7 @@ def test_images_beside_the_files_or_in_images(tmp_path: Path) -> None:
         "\n".join(json.dumps(ask(name)) for name in ("deep/a.png", "images/deep/a.png", "./x/../b.png"))
     )
     data = OwnData(tmp_path)
-    assert images_of(data.questions("train")) == ["deep/a.png", "images/deep/a.png", "b.png"]
+    assert images_of(data.records(Question, "train")) == ["deep/a.png", "images/deep/a.png", "b.png"]
     assert data.open_image("deep/a.png").size == (5, 3)
     with pytest.raises(ImageError, match=r"about an image 'c\.png'"):
         data.open_image("c.png")
@@ -154,10 +154,10 @@ def test_a_line_becomes_captions(tmp_path: Path) -> None:
     for split in ("val", "test"):
         write(tmp_path, split, caption(f"{split}.png"))
     data = OwnData(tmp_path)
-    assert isinstance(data, AnsweringData)
-    assert isinstance(data, CaptioningData)
+    assert isinstance(data, Corpus)
+    assert isinstance(data, Corpus)
     assert data.holds == "captions"
-    assert [(said.id, said.image, said.text) for said in data.captions("train")] == [
+    assert [(said.id, said.image, said.text) for said in data.records(Caption, "train")] == [
         ("a.png#0", "a.png", "a red cup"),
         ("a.png#1", "a.png", "a cup"),
         ("b.png#0", "b.png", "a cup"),
@@ -170,7 +170,7 @@ def test_a_line_becomes_captions(tmp_path: Path) -> None:
 def test_captions_are_held_out_by_image(tmp_path: Path) -> None:
     write(tmp_path, "train", *[caption(f"{n}.png", "one", "two", "three") for n in range(60)])
     data = OwnData(tmp_path)
-    images = {split: set(images_of(data.captions(split))) for split in SPLITS}
+    images = {split: set(images_of(data.records(Caption, split))) for split in SPLITS}
     assert sum(map(len, images.values())) == len(set.union(*images.values())) == 60
     assert sum(data.counts(split)["captions"] for split in SPLITS) == 180
 
@@ -182,11 +182,11 @@ def test_a_folder_of_one_kind_asked_for_the_other(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r'captions": .*; this folder holds questions: train a recipe that answers, such as'
     ):
-        OwnData(questions).captions("train")
+        OwnData(questions).records(Caption, "train")
     with pytest.raises(
         DataError, match=r'question": .*; this folder holds captions: train a recipe that captions, such'
     ):
-        OwnData(captions).questions("test")
+        OwnData(captions).records(Question, "test")
     write(captions, "val", ask("val.png"))
     with pytest.raises(
         DataError, match=r"val\.jsonl:1: expected captions, as the lines before have them, got questions"
@@ -212,14 +212,14 @@ def test_missing_splits_are_held_out_by_image(tmp_path: Path) -> None:
     records = [ask(f"{n}.png", f"question {k}") for n in range(60) for k in range(3)]
     write(tmp_path, "train", *records)
     data = OwnData(tmp_path)
-    images = {split: set(images_of(data.questions(split))) for split in SPLITS}
+    images = {split: set(images_of(data.records(Question, split))) for split in SPLITS}
     assert sum(map(len, images.values())) == len(set.union(*images.values())) == 60
     assert all(images.values())
     assert sum(data.counts(split)["questions"] for split in SPLITS) == 180
     write(tmp_path, "test", ask("other.png"))
     with_test = OwnData(tmp_path)
-    assert images_of(with_test.questions("test")) == ["other.png"]
-    assert set(images_of(with_test.questions("val"))) == images["val"]
+    assert images_of(with_test.records(Question, "test")) == ["other.png"]
+    assert set(images_of(with_test.records(Question, "val"))) == images["val"]
 
 
 def test_two_names_of_one_image_are_held_out_together(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_two_names_of_one_image_are_held_out_together(tmp_path: Path) -> None:
         file.writelines(json.dumps(ask(f"{n}.png")) + "\n" for n in range(40))
     data = OwnData(tmp_path)
     for split in SPLITS:
-        images = images_of(data.questions(split))
+        images = images_of(data.records(Question, split))
         assert {f"images/{image}" for image in images if "/" not in image} == {i for i in images if "/" in i}
 
 
@@ -238,7 +238,7 @@ def test_too_few_images_to_hold_out(tmp_path: Path) -> None:
     empty = [split for split in SPLITS if data.counts(split)["questions"] == 0]
     assert len(empty) == 2
     with pytest.raises(DataError, match=f"left none for {empty[0]}"):
-        data.questions(empty[0])
+        data.records(Question, empty[0])
 
 
 def test_an_image_in_two_splits_is_a_leak(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_an_image_in_two_splits_is_a_leak(tmp_path: Path) -> None:
 def test_an_unknown_split(tmp_path: Path) -> None:
     data = OwnData(three(tmp_path))
     with pytest.raises(UnknownNameError, match="no split named 'tset'; did you mean 'test'"):
-        data.questions("tset")
+        data.records(Question, "tset")
 
 
 def test_the_written_scenes_are_own_data(tmp_path: Path) -> None:

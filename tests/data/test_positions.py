@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from saccade.data.positions import SIDES, WORDINGS, Positions
-from saccade.data.records import SPLITS, AnsweringData, images_of
+from saccade.data.records import SPLITS, Corpus, Question, images_of
 from saccade.data.scenes import split_of
 from saccade.errors import DataError, ImageError, UnknownNameError
 
@@ -49,12 +49,12 @@ def test_the_bytes_of_a_seed_are_pinned(kind, pixels, questions):
 @KINDS
 def test_splits_have_their_sizes_and_questions_their_ids(kind):
     data = Positions(kind)
-    assert isinstance(data, AnsweringData)
+    assert isinstance(data, Corpus)
     assert [len(data.images(split)) for split in SPLITS] == [2000, 250, 500]
-    questions = data.questions("val")
+    questions = data.records(Question, "val")
     assert images_of(questions) == data.images("val")
     assert len({question.id for question in questions}) == len(questions) == 4 * 250
-    assert data.questions("val") is questions
+    assert data.records(Question, "val") is questions
 
 
 @KINDS
@@ -144,10 +144,10 @@ def test_all_but_the_things_is_white(kind):
 def test_no_is_the_answer_to_three_of_four_questions_whatever_is_asked(kind):
     data = Positions(kind, train=600, val=20, test=50)
     for split in SPLITS:
-        answers = Counter(question.answers[0] for question in data.questions(split))
+        answers = Counter(question.answers[0] for question in data.records(Question, split))
         assert answers["no"] / answers.total() == 0.75
     for side in SIDES:
-        yes = [question.answers[0] == "yes" for question in data.questions("train") if question.kind == side]
+        yes = [question.answers[0] == "yes" for question in data.records(Question, "train") if question.kind == side]
         assert np.mean(yes) == pytest.approx(0.25, abs=0.05)
 
 
@@ -187,7 +187,7 @@ def test_an_unknown_image_is_refused(kind, image):
 
 def test_an_unknown_split_or_kind_and_a_negative_size_are_refused():
     with pytest.raises(UnknownNameError, match="did you mean 'train'"):
-        Positions("absolute").questions("trian")
+        Positions("absolute").records(Question, "trian")
     with pytest.raises(DataError, match="expected val of positions to be 0 or more, got -1"):
         Positions("absolute", val=-1)
     code = "from saccade.data.positions import Positions; Positions('absolut')"  # without the checks of annotations

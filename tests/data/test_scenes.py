@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from saccade.data.records import SPLITS, CaptioningData, images_of
+from saccade.data.records import SPLITS, Caption, Corpus, Question, images_of
 from saccade.data.scenes import SHARES, Scenes, split_of, write_scenes
 from saccade.data.scenes_drawing import COLORS, FULL, GAP, IMAGE_SIZE, RADII, SHAPES, coverage
 from saccade.errors import DataError, ImageError, UnknownNameError
@@ -46,7 +46,7 @@ def test_the_bytes_of_a_seed_are_pinned():
 def test_a_record_is_the_same_in_any_order_and_any_amount():
     few, many = Scenes(seed=3, train=4, val=1, test=1), Scenes(seed=3)
     many.open_image("train/00007")
-    assert few.questions("train")[-1] == many.questions_of("train/00003")[-1]
+    assert few.records(Question, "train")[-1] == many.questions_of("train/00003")[-1]
     assert few.scene("test/00000") == many.scene("test/00000")
     assert few.open_image("val/00000").tobytes() == many.open_image("val/00000").tobytes()
     assert few.open_image("val/00000").tobytes() != Scenes(seed=4).open_image("val/00000").tobytes()
@@ -62,22 +62,22 @@ def test_images_are_rgb_of_the_size_promised():
 def test_splits_have_their_sizes_and_questions_their_ids():
     assert [len(Scenes().images(split)) for split in SPLITS] == [8000, 1000, 1000]
     scenes = Scenes(val=50)
-    questions = scenes.questions("val")
+    questions = scenes.records(Question, "val")
     assert images_of(questions) == scenes.images("val")
     assert len({question.id for question in questions}) == len(questions)
-    assert scenes.questions("val") is questions
+    assert scenes.records(Question, "val") is questions
 
 
 def test_captions_come_by_split():
     scenes = Scenes(test=7)
-    captions = scenes.captions("test")
-    assert isinstance(scenes, CaptioningData)
-    assert scenes.captions("test") is captions
+    captions = scenes.records(Caption, "test")
+    assert isinstance(scenes, Corpus)
+    assert scenes.records(Caption, "test") is captions
     assert images_of(captions) == scenes.images("test")
     assert [caption.id for caption in captions[5:8]] == ["test/00001#0", "test/00001#1", "test/00001#2"]
     assert len({caption.id for caption in captions}) == len(captions) == 35
     with pytest.raises(UnknownNameError, match="did you mean 'test'"):
-        scenes.captions("tets")
+        scenes.records(Caption, "tets")
 
 
 def test_an_arrangement_belongs_to_one_split_only():
@@ -137,7 +137,7 @@ def test_shapes_fill_their_boxes_and_are_symmetric(shape):
 @pytest.fixture(scope="module")
 def questions():
     scenes = Scenes(train=2000, test=300)
-    return {split: scenes.questions(split) for split in ("train", "test")}
+    return {split: scenes.records(Question, split) for split in ("train", "test")}
 
 
 @pytest.mark.parametrize("key", [lambda q: q.kind, lambda q: q.text], ids=["kind", "text"])
@@ -195,7 +195,7 @@ def test_an_unknown_image_is_refused(image):
 
 def test_an_unknown_split_and_a_negative_size_are_refused():
     with pytest.raises(UnknownNameError, match="did you mean 'train'"):
-        Scenes().questions("trian")
+        Scenes().records(Question, "trian")
     with pytest.raises(DataError, match="expected val of scenes to be 0 or more, got -1"):
         Scenes(val=-1)
 
@@ -223,7 +223,7 @@ def test_written_scenes_are_own_data(tmp_path):
     names = {split: dict.fromkeys(line["image"] for line in lines(out / f"{split}.jsonl")) for split in SPLITS}
     assert {split: len(names[split]) for split in SPLITS} == {"train": 16, "val": 2, "test": 2}
     for split in SPLITS:
-        for line, question in zip(lines(out / f"{split}.jsonl"), scenes.questions(split), strict=True):
+        for line, question in zip(lines(out / f"{split}.jsonl"), scenes.records(Question, split), strict=True):
             assert set(line) == {"image", "question", "answers", "type", "boxes"}
             assert (line["question"], tuple(line["answers"]), line["type"]) == (
                 question.text,

@@ -84,7 +84,7 @@ def test_every_answer_and_box_is_right():
 
 
 def test_a_question_about_an_attribute_does_not_name_it():
-    for question in SCENES.questions("train"):
+    for question in SCENES.records(Question, "train"):
         if question.kind in ("color", "shape", "size"):
             named_kinds = {
                 LOOKS[word] for word in re.findall(r"\w+", question.text.split(" small or")[0]) if word in LOOKS
@@ -99,7 +99,7 @@ def test_questions_of_an_image_differ_and_number_seven_to_nine():
 
 
 def test_articles_fit():
-    texts = [q.text for q in SCENES.questions("train")] + [
+    texts = [q.text for q in SCENES.records(Question, "train")] + [
         c.text for image in IMAGES for c in SCENES.captions_of(image)
     ]
     assert not [text for text in texts if re.search(r"\ba [aeiou]|\ban [^aeiou]", text)]

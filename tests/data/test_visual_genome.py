@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.data import vqa_files as files
 
-from saccade.data.records import images_of
+from saccade.data.records import Question, images_of
 from saccade.data.visual_genome import genome_questions
 from saccade.data.vqa import Vqa
 from saccade.errors import DataError
@@ -51,7 +51,7 @@ def test_the_answer_earns_all_there_is(genome: Path) -> None:
 def test_beside_a_split_of_vqa(tmp_path: Path, genome: Path) -> None:
     data = Vqa(files.write_vqa(tmp_path, images_per_split=2, with_images=False), 2)
     for split, images in {"train": ["9", "25"], "val": ["42"], "train+val": ["9", "42", "25"]}.items():
-        questions = genome_questions(genome, images_of(data.questions(split)), ANSWERS, preprocess_answer)
+        questions = genome_questions(genome, images_of(data.records(Question, split)), ANSWERS, preprocess_answer)
         assert images_of(questions) == images
     with pytest.raises(DataError, match=r"image_data\.json: no such file"):
         genome_questions(tmp_path, ["9"], ANSWERS, preprocess_answer)
@@ -82,7 +82,7 @@ def test_the_first_versions_names_of_the_keys(tmp_path: Path) -> None:
         (
             "question_answers.json",
             [{"id": 2, "qas": [{"qa_id": 7, "question": "What?"}]}],
-            r'question_answers\.json: question 7: expected "answer" to be a string, got None',
+            r'question_answers\.json: question 7: expected "answer" to be a string, got null',
         ),
         (
             "question_answers.json",

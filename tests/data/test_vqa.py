@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import doctest
 import json
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,7 @@ from typing import Any
 import pytest
 from tests.data import vqa_files as files
 
-from saccade.data import vqa_json
-from saccade.data.records import AnsweringData, images_of
+from saccade.data.records import ChecksImages, Corpus, Question, images_of
 from saccade.data.vqa import Vqa
 from saccade.errors import DataError, ImageError, UnknownNameError
 
@@ -53,13 +51,14 @@ def altered(number: int, **fields: Any) -> Any:
 def test_every_question_comes_with_what_its_files_say(tmp_path: Path, version: int, abstract: bool, task: str) -> None:
     files.write_vqa(tmp_path, version, images_per_split=5, questions_per_image=3, abstract=abstract)
     data = Vqa(tmp_path, version, abstract=abstract, task=task)
-    assert isinstance(data, AnsweringData)
+    assert isinstance(data, Corpus)
+    assert isinstance(data, ChecksImages)
     corpus, subset = ("abstract_v002", "train2015") if abstract else ("mscoco", "train2014")
     prefix = "v2_" if version == 2 else ""
     name = f"{'MultipleChoice' if task == 'multiple-choice' else 'OpenEnded'}_{corpus}_{subset}_questions.json"
     asked = entries(tmp_path / f"{prefix}{name}")
     told = {entry["question_id"]: entry for entry in entries(tmp_path / f"{prefix}{corpus}_{subset}_annotations.json")}
-    questions = data.questions("train")
+    questions = data.records(Question, "train")
     assert len(questions) == len(asked) == 15
     for question, entry in zip(questions, asked, strict=True):
         annotation = told[entry["question_id"]]
@@ -78,7 +77,7 @@ def test_every_question_comes_with_what_its_files_say(tmp_path: Path, version: i
 @pytest.mark.parametrize("task", ["open-ended", "multiple-choice"])
 def test_test_splits_have_no_answers(tmp_path: Path, task: str) -> None:
     data = Vqa(files.write_vqa(tmp_path, 1, images_per_split=4), 1, task=task)
-    test, dev = data.questions("test"), data.questions("test-dev")
+    test, dev = data.records(Question, "test"), data.records(Question, "test-dev")
     assert [len(test), len(dev)] == [12, 6]
     assert list(test[:6]) == list(dev)
     assert {(q.answers, q.answer, q.kind, q.question_type) for q in test} == {((), None, "", "")}
@@ -88,8 +87,8 @@ def test_test_splits_have_no_answers(tmp_path: Path, task: str) -> None:
 
 def test_both_splits_together(tmp_path: Path) -> None:
     data = Vqa(files.write_vqa(tmp_path), 2)
-    together = data.questions("train+val")
-    assert list(together) == [*data.questions("train"), *data.questions("val")]
+    together = data.records(Question, "train+val")
+    assert list(together) == [*data.records(Question, "train"), *data.records(Question, "val")]
     assert len(together) == 24
     assert len(images_of(together)) == 8
 
@@ -99,7 +98,7 @@ def test_a_copy_under_another_name_is_noticed(tmp_path: Path) -> None:
     for name in (V2_QUESTIONS, V2_ANNOTATIONS):
         (tmp_path / name.replace("train2014", "val2014")).write_text((tmp_path / name).read_text())
     with pytest.raises(DataError, match="the files of train and val share questions"):
-        Vqa(tmp_path, 2).questions("train+val")
+        Vqa(tmp_path, 2).records(Question, "train+val")
 
 
 def test_splits_that_are_not(tmp_path: Path) -> None:
@@ -107,9 +106,9 @@ def test_splits_that_are_not(tmp_path: Path) -> None:
     assert Vqa(tmp_path, 1, abstract=True).splits == ("train", "val", "test")
     assert Vqa(tmp_path, 2).splits == ()
     with pytest.raises(UnknownNameError, match="no split named 'test-dev'"):
-        Vqa(tmp_path, 1, abstract=True).questions("test-dev")
+        Vqa(tmp_path, 1, abstract=True).records(Question, "test-dev")
     with pytest.raises(UnknownNameError, match=r"no split named 'dev'.*test, test-dev, train, train\+val, val"):
-        Vqa(tmp_path, 2).questions("dev")
+        Vqa(tmp_path, 2).records(Question, "dev")
     with pytest.raises(DataError, match="expected VQA v1, as v2 has no abstract scenes"):
         Vqa(tmp_path, 2, abstract=True)
     with pytest.raises(DataError, match="expected VQA v1, as v2 has no multiple-choice questions"):
@@ -123,23 +122,23 @@ def test_a_split_needs_its_own_files_only(tmp_path: Path) -> None:
     for path in tmp_path.glob("*val2014*"):
         path.unlink()
     assert data.splits == ("train", "test-dev", "test")
-    assert len(data.questions("train")) == 12
+    assert len(data.records(Question, "train")) == 12
     with pytest.raises(DataError, match=r"no v2_OpenEnded_mscoco_val2014_questions\.json here.*split val needs it"):
-        data.questions("train+val")
+        data.records(Question, "train+val")
     (tmp_path / V2_ANNOTATIONS).unlink()
     with pytest.raises(DataError, match=r"no v2_mscoco_train2014_annotations\.json here or in a folder"):
-        Vqa(tmp_path, 2).questions("train")
+        Vqa(tmp_path, 2).records(Question, "train")
 
 
 @pytest.mark.parametrize("folders", [("questions", "annotations"), ("Questions", "Annotations"), ("v2_zip", "other")])
 def test_files_may_lie_in_folders(tmp_path: Path, folders: tuple[str, str]) -> None:
     files.write_vqa(tmp_path)
-    expected = Vqa(tmp_path, 2).questions("train")
+    expected = Vqa(tmp_path, 2).records(Question, "train")
     for folder, kind in zip(folders, ("questions", "annotations"), strict=True):
         (tmp_path / folder).mkdir()
         for path in tmp_path.glob(f"*_{kind}.json"):
             path.rename(tmp_path / folder / path.name)
-    assert Vqa(tmp_path, 2).questions("train") == expected
+    assert Vqa(tmp_path, 2).records(Question, "train") == expected
 
 
 @pytest.mark.parametrize(("abstract", "outer"), [(False, "images"), (False, "Images/mscoco"), (True, "images")])
@@ -155,7 +154,7 @@ def test_images_are_found_where_they_usually_lie(tmp_path: Path, abstract: bool,
         folder.rename(tmp_path / outer / folder.name)
     splits = ("train", "val", "test") if abstract else ("train", "val", "test", "test-dev")
     for split in splits:
-        for image in images_of(data.questions(split)):
+        for image in images_of(data.records(Question, split)):
             assert data.open_image(image).mode == "RGB"
         assert data.missing_images(split) == []
         data.require_images(split)
@@ -173,7 +172,7 @@ def test_images_are_needed_when_they_are_opened_only(tmp_path: Path) -> None:
     for number in range(9, 9 + 6 * 16, 16):
         (tmp_path / "train2014" / f"COCO_train2014_{number:012d}.jpg").unlink()
     data = Vqa(tmp_path, 2)
-    assert len(data.questions("train")) == 21
+    assert len(data.records(Question, "train")) == 21
     assert data.missing_images("train") == ["9", "25", "41", "57", "73", "89"]
     with pytest.raises(
         DataError,
@@ -199,18 +198,18 @@ def test_images_are_needed_when_they_are_opened_only(tmp_path: Path) -> None:
         (lambda items: [*items, *items], r"got 12 more than once \(9000, 9001, 9002, 25000, 25001, \.\.\.\)"),
         (altered(0, image_id=10), r"about another image than their annotation: 1 \(9000\)"),
         (altered(0, image_id="9"), r"questions\.json: question 9000: expected \"image_id\" to be a whole number"),
-        (altered(0, question_id="9"), r"question '9': expected \"question_id\" to be a whole number, got '9'"),
-        (altered(0, question_id=True), r"expected \"question_id\" to be a whole number, got True"),
+        (altered(0, question_id="9"), r'question "9": expected "question_id" to be a whole number, got "9"'),
+        (altered(0, question_id=True), r"expected \"question_id\" to be a whole number, got true"),
         (altered(0, question_id=...), r'expected each of "questions" to have a "question_id", got \{.* at 0'),
         (altered(0, question=...), r'question 9000: expected "question" to be a string, got nothing'),
-        (altered(0, question=["what"]), r"question 9000: expected \"question\" to be a string, got \['what'\]"),
+        (altered(0, question=["what"]), r'question 9000: expected "question" to be a string, got \["what"\]'),
     ],
 )
 def test_questions_that_are_not_as_expected(tmp_path: Path, change: Any, message: str) -> None:
     files.write_vqa(tmp_path, with_images=False)
     rewrite(tmp_path / V2_QUESTIONS, change)
     with pytest.raises(DataError, match=message):
-        Vqa(tmp_path, 2).questions("train")
+        Vqa(tmp_path, 2).records(Question, "train")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +225,7 @@ def test_questions_that_are_not_as_expected(tmp_path: Path, change: Any, message
         (altered(0, question_type=...), r'expected "question_type" to be a string, got nothing'),
         (altered(0, multiple_choice_answer=3), r'expected "multiple_choice_answer" to be a string, got 3'),
         (altered(0, answers=[]), r'expected "answers" to be a list of objects with an "answer" each'),
-        (altered(0, answers=[{"answer": 3}]), r"at least one, got \[\{'answer': 3\}\]"),
+        (altered(0, answers=[{"answer": 3}]), r'at least one, got \[\{"answer": 3\}\]'),
         (altered(0, answers=...), r'annotations\.json: question \d+: expected "answers" .* got nothing'),
     ],
 )
@@ -234,7 +233,7 @@ def test_annotations_that_are_not_as_expected(tmp_path: Path, change: Any, messa
     files.write_vqa(tmp_path, with_images=False)
     rewrite(tmp_path / V2_ANNOTATIONS, change)
     with pytest.raises(DataError, match=message):
-        Vqa(tmp_path, 2).questions("train")
+        Vqa(tmp_path, 2).records(Question, "train")
 
 
 def test_many_without_an_annotation_are_counted_and_the_first_named(tmp_path: Path) -> None:
@@ -245,7 +244,7 @@ def test_many_without_an_annotation_are_counted_and_the_first_named(tmp_path: Pa
         match=r"annotations\.json for each question, got questions without an annotation: 6 "
         r"\(9000, 9001, 9002, 25000, 25001, \.\.\.\); take both files from the same release",
     ):
-        Vqa(tmp_path, 2).questions("train")
+        Vqa(tmp_path, 2).records(Question, "train")
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2", "\xff", "[" * 100_000])
@@ -253,7 +252,7 @@ def test_what_is_no_json(tmp_path: Path, text: str) -> None:
     files.write_vqa(tmp_path, with_images=False)
     (tmp_path / V2_QUESTIONS).write_bytes(text.encode("latin-1"))
     with pytest.raises(DataError, match=r"train2014_questions\.json: expected a JSON file"):
-        Vqa(tmp_path, 2).questions("train")
+        Vqa(tmp_path, 2).records(Question, "train")
 
 
 @pytest.mark.parametrize("choices", [..., [], "red", [1]])
@@ -261,7 +260,7 @@ def test_multiple_choice_questions_without_choices(tmp_path: Path, choices: Any)
     files.write_vqa(tmp_path, 1, with_images=False)
     rewrite(tmp_path / "MultipleChoice_mscoco_val2014_questions.json", altered(1, multiple_choices=choices))
     with pytest.raises(DataError, match=r'question 421: expected "multiple_choices" to be a list of strings'):
-        Vqa(tmp_path, 1, task="multiple-choice").questions("val")
+        Vqa(tmp_path, 1, task="multiple-choice").records(Question, "val")
 
 
 def test_empty_answers_are_answers(tmp_path: Path) -> None:
@@ -269,21 +268,16 @@ def test_empty_answers_are_answers(tmp_path: Path) -> None:
     given = [{"answer_id": i, "answer": "" if i < 7 else "a"} for i in range(1, 11)]
     changed = {"answers": given, "multiple_choice_answer": ""}
     rewrite(tmp_path / V2_ANNOTATIONS, lambda items: [item | changed for item in items])
-    question = Vqa(tmp_path, 2).questions("train")[0]
+    question = Vqa(tmp_path, 2).records(Question, "train")[0]
     assert question.answers == ("",) * 6 + ("a",) * 4
     assert question.answer == ""
 
 
 def test_equal_strings_are_one_string(tmp_path: Path) -> None:
     files.write_vqa(tmp_path, images_per_split=30, with_images=False)
-    answers = [answer for question in Vqa(tmp_path, 2).questions("train") for answer in question.answers]
+    answers = [answer for question in Vqa(tmp_path, 2).records(Question, "train") for answer in question.answers]
     assert len(answers) == 900
     assert len({id(answer) for answer in answers}) == len(set(answers))
-
-
-def test_the_examples_in_the_docstrings_run() -> None:
-    failed, attempted = doctest.testmod(vqa_json)
-    assert (failed, attempted > 0) == (0, True)
 
 
 @pytest.mark.data
@@ -291,6 +285,6 @@ def test_the_real_vqa_2(real_data: Path) -> None:
     if not (real_data / "vqa2").is_dir():
         pytest.skip("no folder vqa2 in SACCADE_DATA")
     data = Vqa(real_data / "vqa2", 2)
-    assert len(data.questions("train")) == 443_757
-    assert len(data.questions("val")) == 214_354
-    assert {len(question.answers) for question in data.questions("train+val")} == {10}
+    assert len(data.records(Question, "train")) == 443_757
+    assert len(data.records(Question, "val")) == 214_354
+    assert {len(question.answers) for question in data.records(Question, "train+val")} == {10}

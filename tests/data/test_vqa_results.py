@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from tests.data import vqa_files as files
 
+from saccade.data.records import ExportsAnswers, Question
 from saccade.data.vqa import Vqa
-from saccade.data.vqa_results import check_results, write_results
+from saccade.data.vqa_results import check_results
 from saccade.errors import DataError
 from saccade.metrics.vqa import best_choice
+from saccade.serial import write_json
 
 OPEN = "OpenEnded_mscoco_test2015_questions.json"
 CHOICES = "MultipleChoice_mscoco_test2015_questions.json"
@@ -29,8 +31,10 @@ def write(folder: Path, change: Any = lambda entries: entries, answer: str = "re
 
 
 def test_what_is_written_is_what_the_official_format_says(corpus: Path) -> None:
-    answers = {question.id: f"naïve “{question.id}”" for question in Vqa(corpus, 1).questions("test")}
-    write_results(corpus / "results.json", answers)
+    data = Vqa(corpus, 1)
+    assert isinstance(data, ExportsAnswers)
+    answers = {question.id: f"naïve “{question.id}”" for question in data.records(Question, "test")}
+    write_json(corpus / "results.json", data.results(answers))
     entries = json.loads((corpus / "results.json").read_text(encoding="utf-8"))
     assert entries == [{"question_id": int(name), "answer": answer} for name, answer in answers.items()]
     assert {type(entry["question_id"]) for entry in entries} == {int}
@@ -39,19 +43,19 @@ def test_what_is_written_is_what_the_official_format_says(corpus: Path) -> None:
 
 
 def test_only_questions_of_vqa_can_be_written(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"results\.json: expected the ids of VQA's questions.*got 'train-1'"):
-        write_results(tmp_path / "results.json", {"42": "red", "train-1": "red"})
-    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(DataError, match=r"expected the ids of VQA's questions.*got 'train-1'"):
+        Vqa(tmp_path, 1).results({"42": "red", "train-1": "red"})
 
 
 def test_multiple_choice_answers_are_among_the_choices(corpus: Path) -> None:
-    questions = Vqa(corpus, 1, task="multiple-choice").questions("test")
+    data = Vqa(corpus, 1, task="multiple-choice")
+    questions = data.records(Question, "test")
     classes = {answer: i for i, answer in enumerate(("no class", *files.WRONG))}
     scores = [1.0, *(0.5 / (i + 1) for i in range(len(files.WRONG)))]
     best = {question.id: best_choice(question.choices, classes, scores) for question in questions}
     for question in questions:
         assert best[question.id] == min(question.choices, key=files.WRONG.index)
-    write_results(corpus / "results.json", best)
+    write_json(corpus / "results.json", data.results(best))
     assert check_results(corpus / "results.json", corpus / CHOICES) == {int(n): a for n, a in best.items()}
 
 
@@ -76,14 +80,14 @@ def test_an_answer_that_was_not_offered(corpus: Path) -> None:
             r"without an answer: 1 \(10\); answers to .* no such id: 1 \(3\); answers that are no string: 1 \(3\)$",
         ),
         (lambda items: items[0], r'expected a list like \[\{"question_id".*got \{'),
-        (lambda items: [*items, "red"], r"got 'red' at 12"),
+        (lambda items: [*items, "red"], r'got "red" at 12'),
         (
             lambda items: [{"question_id": "10", "answer": "no"}],
             r'expected "question_id" to be a whole number, .* at 0',
         ),
         (
             lambda items: [{"answer": "no"}],
-            r"results\.json: expected \"question_id\" to be a whole number, got \{'answer'",
+            r'results\.json: expected "question_id" to be a whole number, got \{"answer"',
         ),
     ],
 )

@@ -92,7 +92,9 @@ def test_captions_of_an_image_share_it_when_grouped() -> None:
     torch.testing.assert_close(net(grouped.regions, grouped.words).logits, net(apart.regions, apart.words).logits)
 
 
-def predictions(task: CaptioningTask, net: torch.nn.Module, captions=CAPTIONS, *, attention=True) -> list[CaptionPrediction]:
+def predictions(
+    task: CaptioningTask, net: torch.nn.Module, captions=CAPTIONS, *, attention=True
+) -> list[CaptionPrediction]:
     return task.predict(
         net.eval(),
         task.stack(task.examples(captions), read),

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 from PIL.Image import Image
 
-from saccade.data.records import Caption, images_of
-from saccade.errors import DataError, ImageError, look_up
-from saccade.images import open_image
+from saccade.data.records import Caption, R, images_of, records_of
+from saccade.data.texts import warn_of_unspaced
+from saccade.errors import DataError, ImageError, first, look_up
+from saccade.images import find_file, is_portable, open_image
 
-HELD_OUT = 500  # training images to choose on, where a corpus comes without its test images
+HELD_OUT_COUNT = 500  # training images to choose on, where a corpus comes without its test images
 NAMED = 10  # an error names so many images
+
+
+@dataclass(frozen=True)
+class SplitReader:
+    """How a split is read when it is first asked for: its images, and the captions of images, in their order."""
+
+    images: Callable[[], Sequence[str]]
+    captions: Callable[[Sequence[str]], Iterable[Caption]]
 
 
 class CaptionCorpus:
@@ -27,7 +37,7 @@ class CaptionCorpus:
     def __init__(
         self,
         root: Path,
-        readers: Mapping[str, Callable[[], Sequence[Caption]]],
+        readers: Mapping[str, SplitReader],
         find: Callable[[str], Path | None],
         *,
         official_test: bool = True,
@@ -36,29 +46,44 @@ class CaptionCorpus:
         self._root = root
         self._readers = readers
         self._find = find
+        self._images: dict[str, tuple[str, ...]] = {}
         self._captions: dict[str, tuple[Caption, ...]] = {}
-        self._complete: set[str] = set()
 
-    def captions(self, split: str) -> Sequence[Caption]:
-        """The captions of a split, image by image.
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits of the corpus."""
+        return tuple(self._readers)
 
-        Raises UnknownNameError, and DataError when images of the split are missing, saying how many and which.
+    def images(self, split: str) -> Sequence[str]:
+        """The ids of a split's images, in the corpus's order; raises UnknownNameError, and DataError for none."""
+        reader = look_up(self._readers, split, "split")
+        if split not in self._images:
+            images = tuple(reader.images())
+            if not images:
+                raise DataError(f"split {split} has no images; expected one at least", self._root)
+            self._images[split] = images
+        return self._images[split]
+
+    def records(self, kind: type[R], split: str) -> Sequence[R]:
+        """The captions of a split, image by image, be its images there or not.
+
+        Raises UnknownNameError, and DataError for a split without images and for other records.
         """
-        captions = self._read(split)
-        if split not in self._complete:
-            images = images_of(captions)
-            if missing := [image for image in images if self._find(image) is None]:
-                raise DataError(
-                    f"{len(missing):,} of the {len(images):,} images of split {split} are not there "
-                    f"({first(missing)}); put their files where the corpus has them",
-                    self._root,
-                )
-            self._complete.add(split)
-        return captions
+        return records_of(kind, split, {Caption: self._captions_of})
+
+    def require_images(self, split: str) -> None:
+        """Raises DataError when images of the split are missing, saying how many and which."""
+        images = self.images(split)
+        if missing := [image for image in images if self._find(image) is None]:
+            raise DataError(
+                f"{len(missing):,} of the {len(images):,} images of split {split} are not there "
+                f"({first(missing, NAMED)}); put their files where the corpus has them",
+                self._root,
+            )
 
     def counts(self, split: str) -> dict[str, int]:
         """How many `captions` and `images` the split has, be its images there or not."""
-        return count_captions(self._read(split))
+        return count_captions(self._captions_of(split))
 
     def open_image(self, image: str) -> Image:
         """The upright RGB image of that id; raises ImageError."""
@@ -67,18 +92,17 @@ class CaptionCorpus:
             raise ImageError(f"{self._root} has no image {image!r}")
         return open_image(path)
 
-    def _read(self, split: str) -> tuple[Caption, ...]:
-        reader = look_up(self._readers, split, "split")
+    def _captions_of(self, split: str) -> tuple[Caption, ...]:
+        images = self.images(split)
         if split not in self._captions:
-            captions = tuple(reader())
-            if not captions:
-                raise DataError(f"split {split} has no images; expected one at least", self._root)
+            captions = tuple(self._readers[split].captions(images))
+            warn_of_unspaced([caption.text for caption in captions], f"captions of split {split}", self._root)
             self._captions[split] = captions
         return self._captions[split]
 
 
 class ImageFolders:
-    """Image files by their name, looked for in several folders in turn; folders that do not exist are left out."""
+    """Image files by their name, in one of several folders; folders that do not exist are left out."""
 
     def __init__(self, root: Path, folders: Sequence[str]) -> None:
         self._folders = [root / folder for folder in folders if (root / folder).is_dir()]
@@ -87,16 +111,22 @@ class ImageFolders:
         """The first file of that name, which may begin with folders; None where there is none."""
         if not name or Path(name).is_absolute() or ".." in Path(name).parts:
             return None
-        return next((path for folder in self._folders if (path := folder / name).is_file()), None)
+        return find_file(self._folders, name)
 
     def names(self) -> Iterable[str]:
         """The names in all the folders, in order within each."""
-        return (path.name for folder in self._folders for path in sorted(folder.iterdir()))
+        paths = (path for folder in self._folders for path in sorted(folder.iterdir()))
+        return (path.name for path in paths if is_portable(path.name))
 
 
 def count_captions(captions: Sequence[Caption]) -> dict[str, int]:
     """How many `captions` and `images` there are."""
     return {"captions": len(captions), "images": len(images_of(captions))}
+
+
+def captions_about(by_image: Mapping[str, Sequence[Caption]], images: Iterable[str]) -> Iterator[Caption]:
+    """The captions of the images, image by image."""
+    return (caption for image in images for caption in by_image[image])
 
 
 def caption_records(image: str, texts: Iterable[str], most: int | None = None) -> list[Caption]:
@@ -108,7 +138,7 @@ def caption_records(image: str, texts: Iterable[str], most: int | None = None) -
 def refuse_without_captions(images: Iterable[str], captioned: Mapping[str, object], path: Path) -> None:
     """Raises DataError, naming the file, when some of the images have no captions, saying how many and which."""
     if bare := [image for image in images if not captioned.get(image)]:
-        raise DataError(f"expected captions for every image, {len(bare):,} have none ({first(bare)})", path)
+        raise DataError(f"expected captions for every image, {len(bare):,} have none ({first(bare, NAMED)})", path)
 
 
 def held_out(images: Iterable[str]) -> set[str]:
@@ -117,14 +147,4 @@ def held_out(images: Iterable[str]) -> set[str]:
     They are those whose names hash lowest, so the choice is the same everywhere and no other image moves it much.
     """
     ordered = sorted(set(images), key=lambda image: blake2b(image.encode(), digest_size=8).digest())
-    return set(ordered[: min(HELD_OUT, max(1, len(ordered) // 10))])
-
-
-def first(names: Iterable[str]) -> str:
-    """The first ten names, by commas.
-
-    >>> first(str(number) for number in range(12))
-    '0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...'
-    """
-    shown = list(names)
-    return ", ".join(shown[:NAMED]) + (", ..." if len(shown) > NAMED else "")
+    return set(ordered[: min(HELD_OUT_COUNT, max(1, len(ordered) // 10))])

@@ -10,14 +10,23 @@ The captions of the official test images are not public. A file is read when a s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from saccade.data.captioned import CaptionCorpus, ImageFolders, caption_records, held_out, refuse_without_captions
+from saccade.data.captioned import (
+    CaptionCorpus,
+    ImageFolders,
+    SplitReader,
+    caption_records,
+    captions_about,
+    held_out,
+    refuse_without_captions,
+)
 from saccade.data.records import Caption
-from saccade.data.vqa_json import read_json, show, whole
-from saccade.errors import DataError
+from saccade.data.vqa_json import read_json, whole
+from saccade.errors import DataError, show
 
 YEARS: tuple[Literal[2014, 2017], ...] = (2014, 2017)
 FOLDERS = ("annotations", "")
@@ -46,16 +55,19 @@ class CocoCaptions(CaptionCorpus):
             for subset in [path.stem.removeprefix("captions_")]
         }
         readers = {
-            "train": lambda: self._training(held=False),
-            "val": lambda: self._training(held=True),
-            "test": lambda: [caption for captions in self._load("val")[0].values() for caption in captions],
+            "train": SplitReader(partial(self._training, held=False), partial(self._captions_about, "train")),
+            "val": SplitReader(partial(self._training, held=True), partial(self._captions_about, "train")),
+            "test": SplitReader(lambda: tuple(self._load("val")[0]), partial(self._captions_about, "val")),
         }
         super().__init__(root, readers, self._file, official_test=False)
 
-    def _training(self, *, held: bool) -> Sequence[Caption]:
+    def _training(self, *, held: bool) -> Sequence[str]:
         by_image, _ = self._load("train")
         chosen = held_out(by_image)
-        return [caption for image, captions in by_image.items() if (image in chosen) == held for caption in captions]
+        return [image for image in by_image if (image in chosen) == held]
+
+    def _captions_about(self, file: str, images: Sequence[str]) -> Iterator[Caption]:
+        return captions_about(self._load(file)[0], images)
 
     def _load(self, split: str) -> tuple[dict[str, list[Caption]], dict[str, str]]:
         if split not in self._read_files:

@@ -19,9 +19,10 @@ from typing import Literal
 
 from PIL.Image import Image
 
-from saccade.data.records import Question, images_of
+from saccade.data.records import SPLITS, Question, R, images_of, records_of
 from saccade.data.split import count_questions, hold_out
-from saccade.errors import DataError, ImageError, look_up
+from saccade.data.texts import refuse_wordless
+from saccade.errors import DataError, ImageError, first, look_up
 from saccade.images import open_image
 
 FOLDERS = ("images", "nyu_depth_images", "")
@@ -47,30 +48,37 @@ class Daquar:
         everything = tuple(_read(train, "train"))
         splits = hold_out(images_of(everything), ("val",) if self.official_test else ("val", "test"), seed)
         self._questions = {
-            split: tuple(question for question in everything if splits[question.image] == split)
-            for split in ("train", "val", "test")
+            split: tuple(question for question in everything if splits[question.image] == split) for split in SPLITS
         }
         if self.official_test:
             self._questions["test"] = tuple(_read(test, "test"))
 
-    def questions(self, split: str) -> Sequence[Question]:
-        """The questions of a split, in the file's order.
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """All three."""
+        return SPLITS
 
-        Raises UnknownNameError, and DataError when images of the split are missing, saying how many and which.
-        """
-        questions = look_up(self._questions, split, "split")
-        images = images_of(questions)
+    def images(self, split: str) -> Sequence[str]:
+        """The ids of the images that a split's questions are about; raises UnknownNameError."""
+        return images_of(self._of(split))
+
+    def records(self, kind: type[R], split: str) -> Sequence[R]:
+        """The questions of a split, in the file's order; raises UnknownNameError, and DataError for other records."""
+        return records_of(kind, split, {Question: self._of})
+
+    def require_images(self, split: str) -> None:
+        """Raises DataError when images of the split are missing, saying how many and which."""
+        images = self.images(split)
         if missing := [image for image in images if self._find(image) is None]:
             raise DataError(
-                f"{len(missing)} of the {len(images)} images of split {split} are missing ({', '.join(missing[:5])}"
-                f"{', ...' if len(missing) > 5 else ''}); put them into images/ as .png or .jpg",
+                f"{len(missing)} of the {len(images)} images of split {split} are missing ({first(missing)}); put them "
+                "into images/ as .png or .jpg",
                 self._root,
             )
-        return questions
 
     def counts(self, split: str) -> dict[str, int]:
         """How many `questions`, `images` and distinct `answers` the split has, be its images there or not."""
-        return count_questions(look_up(self._questions, split, "split"))
+        return count_questions(self._of(split))
 
     def open_image(self, image: str) -> Image:
         """The upright RGB image of that id; raises ImageError."""
@@ -78,6 +86,9 @@ class Daquar:
         if path is None:
             raise ImageError(f"{self._root} has no image {image!r} in images/ or nyu_depth_images/, as .png or .jpg")
         return open_image(path)
+
+    def _of(self, split: str) -> tuple[Question, ...]:
+        return look_up(self._questions, split, "split")
 
     def _find(self, image: str) -> Path | None:
         candidates = (self._root / folder / f"{image}{suffix}" for folder in FOLDERS for suffix in SUFFIXES)
@@ -100,6 +111,10 @@ def _read(path: Path, name: str) -> Iterator[Question]:
             raise DataError(f"expected a question that names its image, as in image3, got {text!r}", path, number + 1)
         if not answer:
             raise DataError("expected an answer, got an empty line", path, number + 2)
+        try:
+            refuse_wordless(_question(text), "a question", symbols=False)
+        except DataError as error:
+            raise DataError(str(error), path, number + 1) from None
         yield Question(f"{name}-{number // 2 + 1}", images[-1], _question(text), (_answer(answer),))
 
 

@@ -12,16 +12,17 @@ A photograph may have been resized since: boxes are kept as fractions of the siz
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from saccade.data.captioned import CaptionCorpus, ImageFolders, held_out
+from saccade.data.captioned import CaptionCorpus, ImageFolders, SplitReader, held_out
 from saccade.data.lines import read_lines
 from saccade.data.records import SPLITS, Box, Caption, Phrase, images_of
+from saccade.data.texts import composed
 from saccade.errors import DataError
 
 FOLDERS = ("images", "flickr30k-images", "../flickr8k/Flicker8k_Dataset", "../Flicker8k_Dataset")
@@ -61,8 +62,9 @@ class FlickrEntities(CaptionCorpus):
                 "val": [number for number in train if number in chosen],
                 "test": test,
             }
-        readers: dict[str, Callable[[], Sequence[Caption]]] = {
-            split: partial(self._captions_about, numbers) for split, numbers in splits.items()
+        readers = {
+            split: SplitReader(partial(self._images_of, numbers), self._captions_about)
+            for split, numbers in splits.items()
         }
         super().__init__(root, readers, self._folders.find, official_test=official)
 
@@ -72,13 +74,13 @@ class FlickrEntities(CaptionCorpus):
         names = [name for name in self._folders.names() if name.endswith(".jpg")]
         return {number_of(name): name for name in reversed(names)}
 
-    def _captions_about(self, numbers: Iterable[str]) -> list[Caption]:
-        captions = []
-        for number in numbers:
-            image = self._names.get(number, number)
-            for place, sentence in enumerate(read_sentences(self._entities, number)):
-                captions.append(Caption(f"{image}#{place}", image, sentence.text, sentence.phrases))
-        return captions
+    def _images_of(self, numbers: Iterable[str]) -> list[str]:
+        return [self._names.get(number, number) for number in numbers]
+
+    def _captions_about(self, images: Iterable[str]) -> Iterator[Caption]:
+        for image in images:
+            for place, sentence in enumerate(read_sentences(self._entities, number_of(image))):
+                yield Caption(f"{image}#{place}", image, sentence.text, sentence.phrases)
 
 
 def add_phrases(captions: Sequence[Caption], root: Path) -> list[Caption]:
@@ -136,7 +138,7 @@ def _sentence(line: str, boxes: dict[str, tuple[Box, ...]]) -> Sentence:
         raise DataError(f"expected phrases as in [/EN#18/people A child], got {line[end : end + 40]!r}")
     if not text.strip():
         raise DataError(f"expected a caption, got an empty one: {line!r}")
-    return Sentence(" ".join(text.split()), tuple(phrases))
+    return Sentence(composed(" ".join(text.split())), tuple(phrases))
 
 
 def _boxes(path: Path) -> dict[str, tuple[Box, ...]]:

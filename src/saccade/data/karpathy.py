@@ -10,15 +10,21 @@ COCO's 30,504 validation images that are neither in Karpathy's val nor in his te
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from saccade.data.captioned import CaptionCorpus, ImageFolders, caption_records, refuse_without_captions
+from saccade.data.captioned import (
+    CaptionCorpus,
+    ImageFolders,
+    SplitReader,
+    caption_records,
+    captions_about,
+    refuse_without_captions,
+)
 from saccade.data.records import SPLITS, Caption
-from saccade.data.vqa_json import read_json, show
-from saccade.errors import DataError
+from saccade.data.vqa_json import read_json
+from saccade.errors import DataError, show
 
 FOLDERS = ("", "images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images", "flickr30k_images")
 RESTVAL = "restval"
@@ -55,16 +61,12 @@ class Karpathy(CaptionCorpus):
             self._files[image] = file
             if split != RESTVAL or restval:
                 by_split["train" if split == RESTVAL else split][image] = caption_records(image, texts, most)
-        readers: dict[str, Callable[[], Sequence[Caption]]] = {}
+        readers: dict[str, SplitReader] = {}
         for split, captioned in by_split.items():
             refuse_without_captions(captioned, captioned, path)
-            readers[split] = partial(_together, captioned.values())
+            readers[split] = SplitReader(partial(tuple, captioned), partial(captions_about, captioned))
         folders = ImageFolders(root, FOLDERS)
         super().__init__(root, readers, lambda image: folders.find(self._files.get(image, "")))
-
-
-def _together(captions: Iterable[Sequence[Caption]]) -> list[Caption]:
-    return [caption for of_image in captions for caption in of_image]
 
 
 def _entries(path: Path) -> list[Any]:

@@ -17,7 +17,7 @@ import posixpath
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, cast
 
 from PIL.Image import Image
 
@@ -29,19 +29,21 @@ from saccade.data.own_lines import (
     KEYS,
     QUESTION_LINE,
     read_boxes,
+    read_captions,
     read_id,
+    read_question,
     read_record,
     read_strings,
     read_text,
 )
-from saccade.data.records import SPLITS, Caption, Question
+from saccade.data.records import SPLITS, Caption, Question, R, images_of
 from saccade.data.split import count_questions, hold_out
+from saccade.data.texts import warn_of_unspaced
 from saccade.errors import DataError, ImageError, SaccadeError, look_up
-from saccade.images import open_image
+from saccade.images import find_file, open_image
 
 __all__ = ["KEYS", "OwnData"]
 
-T = TypeVar("T", Question, Caption)
 FITTING = {
     "questions": "a recipe that answers, such as r-dan-own",
     "captions": "a recipe that captions, such as sat-soft-own",
@@ -71,19 +73,28 @@ class OwnData:
         self._refuse_leaks()
         self._hold_out([split for split in SPLITS if split not in self._records], seed)
 
-    def questions(self, split: str) -> Sequence[Question]:
-        """The questions of a split, in the file's order.
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """All three: what has no file is held out."""
+        return SPLITS
 
-        Raises UnknownNameError, and DataError for a split without any and for a folder of captions.
+    def images(self, split: str) -> Sequence[str]:
+        """The ids of a split's images, in the file's order; raises UnknownNameError, and DataError for none."""
+        return images_of(self._of(split))
+
+    def records(self, kind: type[R], split: str) -> Sequence[R]:
+        """The questions or captions of a split, in the file's order.
+
+        Raises UnknownNameError, and DataError for a split without any and for records that the folder does not hold.
         """
-        return self._of(split, Question, "questions")
-
-    def captions(self, split: str) -> Sequence[Caption]:
-        """The captions of a split, in the file's order.
-
-        Raises UnknownNameError, and DataError for a split without any and for a folder of questions.
-        """
-        return self._of(split, Caption, "captions")
+        if kind.noun != self.holds:
+            example = f", with lines like {EXAMPLES[kind.noun]}" if kind.noun in EXAMPLES else ""
+            raise DataError(
+                f"expected {kind.noun}{example}; this folder holds {self.holds}: train {FITTING[self.holds]}, or name "
+                "another folder",
+                self._root,
+            )
+        return cast("Sequence[R]", self._of(split))
 
     def counts(self, split: str) -> dict[str, int]:
         """How many `questions`, `images` and distinct `answers`, or `captions` and `images`, the split has."""
@@ -98,21 +109,15 @@ class OwnData:
             raise ImageError(f"no line of the files in {self._root} is about an image {image!r}")
         return open_image(self._files[image])
 
-    def _of(self, split: str, record_type: type[T], wanted: str) -> tuple[T, ...]:
+    def _of(self, split: str) -> tuple[Question | Caption, ...]:
         records = look_up(self._records, split, "split")
-        if self.holds != wanted:
-            raise DataError(
-                f"expected {wanted}, with lines like {EXAMPLES[wanted]}; this folder holds {self.holds}: train "
-                f"{FITTING[self.holds]}, or name another folder",
-                self._root,
-            )
         if not records:
             raise DataError(
                 f"holding out a tenth of the images of train.jsonl left none for {split}; "
                 f"write {split}.jsonl yourself, or give more images",
                 self._root,
             )
-        return tuple(record for record in records if isinstance(record, record_type))
+        return records
 
     def _read(self, path: Path) -> tuple[Question | Caption, ...]:
         records: dict[str, Question | Caption] = {}
@@ -137,6 +142,7 @@ class OwnData:
                 f"holds no {self.holds or 'questions and no captions'}; expected lines like {' or '.join(examples)}",
                 path,
             )
+        warn_of_unspaced([record.text for record in records.values()], self.holds, path)
         return tuple(records.values())
 
     def _refuse_mixture(self, kind: str) -> None:
@@ -151,7 +157,7 @@ class OwnData:
         return Question(
             id=read_id(record, default_id),
             image=self._image(read_text(record, "image")),
-            text=read_text(record, "question"),
+            text=read_question(record),
             answers=read_strings(record, "answers"),
             kind=read_text(record, "type") if record.get("type", "") != "" else "",
             boxes=read_boxes(record.get("boxes", [])),
@@ -160,10 +166,10 @@ class OwnData:
     def _captions(self, record: dict[str, Any], captioned: Counter[str]) -> list[Caption]:
         """The captions of a line; they are numbered on where the image has had a line before."""
         image = self._image(read_text(record, "image"))
-        texts = read_strings(record, "captions")
+        texts = read_captions(record)
         start = captioned[image]
         captioned[image] += len(texts)
-        return [Caption(f"{image}#{n}", image, " ".join(text.split())) for n, text in enumerate(texts, start)]
+        return [Caption(f"{image}#{n}", image, text) for n, text in enumerate(texts, start)]
 
     def _image(self, written: str) -> str:
         """The image's id, once its file is found."""
@@ -171,10 +177,11 @@ class OwnData:
         if image not in self._files:
             if image.startswith(("/", "../")) or image == ".." or Path(image).is_absolute():
                 raise DataError(f'expected "image" to be a path inside the folder, got {written!r}')
-            candidates = [self._root / image, self._root / "images" / image]
-            found = next((path for path in candidates if path.is_file()), None)
+            folders = [self._root, self._root / "images"]
+            found = find_file(folders, image)
             if found is None:
-                raise DataError(f"no such image file: {written!r}; looked for {' and '.join(map(str, candidates))}")
+                candidates = " and ".join(str(folder / image) for folder in folders)
+                raise DataError(f"no such image file: {written!r}; looked for {candidates}")
             self._files[image] = found
         return image
 

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from saccade.data.records import Box
-from saccade.errors import DataError, look_up
+from saccade.data.texts import refuse_half_characters, refuse_wordless
+from saccade.errors import DataError, look_up, show
 
 QUESTION_LINE = '{"image": "a.jpg", "question": "what color is the cup", "answers": ["red"]}'
 CAPTION_LINE = '{"image": "a.jpg", "captions": ["a red cup on a table"]}'
@@ -20,11 +21,12 @@ SINGULAR = {"answer": "annotator", "caption": "caption"}  # keys written for the
 def read_record(line: str) -> tuple[str, dict[str, Any]]:
     """What the line holds, "questions" or "captions", and its keys: all that are required, none that is not known."""
     try:
-        record = json.loads(line)
+        record = json.loads(line, object_pairs_hook=_once_each)
     except (json.JSONDecodeError, RecursionError) as error:
         raise DataError(
             f"expected one JSON object on the line, like {QUESTION_LINE} or {CAPTION_LINE}; it is no JSON ({error})"
         ) from None
+    refuse_half_characters(record)
     if not isinstance(record, dict):
         raise DataError(f"expected a JSON object like {QUESTION_LINE} or {CAPTION_LINE}, got {show(record)}")
     for key, each in SINGULAR.items():
@@ -52,6 +54,21 @@ def read_text(record: dict[str, Any], key: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise DataError(f'expected "{key}" to be a string that is not empty, got {show(value)}')
     return value.strip()
+
+
+def read_question(record: dict[str, Any]) -> str:
+    """The question, which must have a word."""
+    text = read_text(record, "question")
+    refuse_wordless(text, '"question"', symbols=False)
+    return text
+
+
+def read_captions(record: dict[str, Any]) -> list[str]:
+    """The captions, each of which must have a word, with one blank between words."""
+    texts = [" ".join(text.split()) for text in read_strings(record, "captions")]
+    for text in texts:
+        refuse_wordless(text, 'each of "captions"', symbols=True)
+    return texts
 
 
 def read_id(record: dict[str, Any], default: str) -> str:
@@ -95,7 +112,11 @@ def _box(value: Any) -> Box:
     return float(x1), float(y1), float(x2), float(y2)
 
 
-def show(value: Any) -> str:
-    """The value as JSON, cut short."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else text[:77] + "..."
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's keys and values; of a key that is there twice JSON would keep the last value alone."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise DataError(f"expected every key once on a line, got {show(twice)} again; keep one of them")
+    return record

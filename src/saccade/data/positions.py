@@ -21,7 +21,7 @@ from typing import Literal
 
 from PIL.Image import Image
 
-from saccade.data.records import SPLITS, Question
+from saccade.data.records import SPLITS, Question, R, records_of
 from saccade.data.scenes import split_of
 from saccade.data.scenes_drawing import COLORS, IMAGE_SIZE, RGB, Background, Draws, Scene, Thing, render
 from saccade.errors import DataError, ImageError, UnknownNameError
@@ -77,20 +77,22 @@ class Positions:
             for split, images in self._images.items()
             for index, image in enumerate(images)
         }
-        self._questions: dict[str, tuple[Question, ...]] = {}
+        self._asked: dict[str, tuple[Question, ...]] = {}
 
-    def images(self, split: str) -> list[str]:
-        """The ids of a split's images; raises UnknownNameError."""
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """All three."""
+        return SPLITS
+
+    def images(self, split: str) -> Sequence[str]:
+        """The ids of a split's images; makes no texts. Raises UnknownNameError."""
         if split not in self._images:
             raise UnknownNameError("split", split, self._images)
         return self._images[split]
 
-    def questions(self, split: str) -> Sequence[Question]:
-        """The split's questions, image by image; raises UnknownNameError."""
-        if split not in self._questions:
-            images = self.images(split)
-            self._questions[split] = tuple(question for image in images for question in self.questions_of(image))
-        return self._questions[split]
+    def records(self, kind: type[R], split: str) -> Sequence[R]:
+        """The split's questions, image by image; raises UnknownNameError, and DataError for other records."""
+        return records_of(kind, split, {Question: self._questions})
 
     def questions_of(self, image: str) -> list[Question]:
         """The questions about one image, one for each side, which is the question's kind; raises ImageError.
@@ -116,6 +118,12 @@ class Positions:
         while split_of((arrangement := arrange(draws)).scene()) != split:
             pass
         return arrangement
+
+    def _questions(self, split: str) -> tuple[Question, ...]:
+        images = self.images(split)
+        if split not in self._asked:
+            self._asked[split] = tuple(question for image in images for question in self.questions_of(image))
+        return self._asked[split]
 
     def _draws(self, image: str, purpose: int) -> Draws:
         if image not in self._keys:

@@ -1,12 +1,15 @@
-"""What a reader gives: typed records, the images they speak of, and what was counted while reading."""
+"""What a reader gives: typed records, the images they speak of, and the interface that every corpus has."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 from PIL.Image import Image
+
+from saccade.data.texts import composed
+from saccade.errors import DataError
 
 Box = tuple[float, float, float, float]
 
@@ -14,7 +17,29 @@ SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Record:
+    """What somebody wrote about an image; every kind of record has a name for many of it, its ``noun``.
+
+    What was written has its letters composed (Unicode's normal form C), so that equal texts are equal strings; names of
+    images are as they are.
+    """
+
+    noun: ClassVar[str] = "records"
+
+    id: str
+    image: str
+    text: str
+
+    def __post_init__(self) -> None:
+        """Compose the letters of what was written."""
+        _compose(self, "text")
+
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Record):
     """A question about an image.
 
     ``answers`` holds what each annotator said, repeated where they agree; none at all where the answers are kept
@@ -25,15 +50,18 @@ class Question:
     ``question_type`` is VQA's other type, the question's first words, where ``kind`` is its answer_type.
     """
 
-    id: str
-    image: str
-    text: str
+    noun: ClassVar[str] = "questions"
+
     answers: tuple[str, ...]
     kind: str = ""
     boxes: tuple[Box, ...] = ()
     answer: str | None = None
     choices: tuple[str, ...] = ()
     question_type: str = ""
+
+    def __post_init__(self) -> None:
+        """Compose the letters of what was asked and answered."""
+        _compose(self, "text", "answers", "kind", "answer", "choices", "question_type")
 
 
 @dataclass(frozen=True)
@@ -45,47 +73,86 @@ class Phrase:
 
 
 @dataclass(frozen=True, slots=True)
-class Caption:
+class Caption(Record):
     """A sentence that somebody wrote about an image.
 
     ``phrases`` count the words that spaces separate in ``text``; there are none where the corpus has no boxes.
     """
 
-    id: str
-    image: str
-    text: str
+    noun: ClassVar[str] = "captions"
+
     phrases: tuple[Phrase, ...] = ()
 
 
 @runtime_checkable
-class AnsweringData(Protocol):
-    """A corpus of questions about images, split by image."""
+class Corpus(Protocol):
+    """Images and what was written about them, split by image."""
 
-    def questions(self, split: str) -> Sequence[Question]:
-        """The questions of a split, in the corpus's order; raises UnknownNameError for a split it lacks."""
-        ...
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that are here."""
+
+    def images(self, split: str) -> Sequence[str]:
+        """The ids of a split's images, each once and in the order of its records; reads no texts if that can be.
+
+        Raises UnknownNameError for a split that the corpus never has, DataError for one whose files are not here.
+        """
+
+    def records(self, kind: type[R], split: str) -> Sequence[R]:
+        """The records of one kind, as Question, of a split, in the corpus's order.
+
+        Raises as `images` does, and DataError, naming what the corpus has, where it has none of that kind.
+        """
 
     def open_image(self, image: str) -> Image:
         """The upright RGB image of that id; raises ImageError."""
-        ...
 
 
 @runtime_checkable
-class CaptioningData(Protocol):
-    """A corpus of images with captions, split by image."""
+class ChecksImages(Protocol):
+    """A corpus whose images may be missing while its texts are there."""
 
-    def captions(self, split: str) -> Sequence[Caption]:
-        """The captions of a split, in the corpus's order; raises UnknownNameError for a split it lacks."""
-        ...
-
-    def open_image(self, image: str) -> Image:
-        """The upright RGB image of that id; raises ImageError."""
-        ...
+    def require_images(self, split: str) -> None:
+        """Raises DataError when images of the split are missing, saying how many and which."""
 
 
-Corpus = AnsweringData | CaptioningData
+@runtime_checkable
+class JudgesCaptions(Protocol):
+    """A corpus that knows what is true of its images."""
+
+    def is_true(self, image: str, caption: str) -> bool:
+        """Whether the caption is whole and all that it says holds of the image."""
 
 
-def images_of(texts: Sequence[Question] | Sequence[Caption]) -> list[str]:
-    """The ids of the images that the texts are about, each once, in order of appearance."""
-    return list(dict.fromkeys(text.image for text in texts))
+@runtime_checkable
+class ExportsAnswers(Protocol):
+    """A corpus with a format of its own for files of answers."""
+
+    def results(self, answers: Mapping[str, str]) -> Any:
+        """The answers by the questions' ids, as the JSON value of such a file."""
+
+
+def records_of(
+    kind: type[R], split: str, readers: Mapping[type[Record], Callable[[str], Sequence[Record]]]
+) -> Sequence[R]:
+    """The split's records of that kind, by the reader that a corpus has for it; raises DataError where it has none."""
+    if kind not in readers:
+        nouns = " and ".join(each.noun for each in readers)
+        raise DataError(
+            f"the data set has no {kind.noun}; it has {nouns}: choose another data set, or a recipe for {nouns}"
+        )
+    return cast("Sequence[R]", readers[kind](split))
+
+
+def images_of(records: Iterable[Record]) -> list[str]:
+    """The ids of the images that the records are about, each once, in order of appearance."""
+    return list(dict.fromkeys(record.image for record in records))
+
+
+def _compose(record: Record, *names: str) -> None:
+    for name in names:
+        value = getattr(record, name)
+        if isinstance(value, str) and not value.isascii():
+            object.__setattr__(record, name, composed(value))
+        elif isinstance(value, tuple) and not all(map(str.isascii, value)):
+            object.__setattr__(record, name, tuple(map(composed, value)))

@@ -15,10 +15,11 @@ from typing import Any
 
 from PIL.Image import Image
 
-from saccade.data.records import SPLITS, Caption, Question
+from saccade.data.records import SPLITS, Caption, Question, R, records_of
 from saccade.data.scenes_drawing import Draws, Scene, draw_scene, render
 from saccade.data.scenes_language import PhrasedSentence, captions, phrased_sentence
 from saccade.data.scenes_questions import ask
+from saccade.data.scenes_truth import is_true
 from saccade.errors import DataError, ImageError, UnknownNameError
 
 SHARES = {"train": 8, "val": 1, "test": 1}  # tenths
@@ -32,24 +33,26 @@ class Scenes:
     def __init__(self, *, seed: int = 0, train: int = 8000, val: int = 1000, test: int = 1000) -> None:
         self._seed = seed
         self._sizes = dict(zip(SPLITS, (train, val, test), strict=True))
-        self._questions: dict[str, tuple[Question, ...]] = {}
-        self._captions: dict[str, tuple[Caption, ...]] = {}
+        self._asked: dict[str, tuple[Question, ...]] = {}
+        self._captioned: dict[str, tuple[Caption, ...]] = {}
         for name, value in {"seed": seed, **self._sizes}.items():
             if value < 0:
                 raise DataError(f"expected {name} of scenes to be 0 or more, got {value}")
 
-    def images(self, split: str) -> list[str]:
-        """The ids of a split's images; raises UnknownNameError."""
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """All three."""
+        return SPLITS
+
+    def images(self, split: str) -> Sequence[str]:
+        """The ids of a split's images; makes no texts. Raises UnknownNameError."""
         if split not in self._sizes:
             raise UnknownNameError("split", split, self._sizes)
         return [f"{split}/{index:05d}" for index in range(self._sizes[split])]
 
-    def questions(self, split: str) -> Sequence[Question]:
-        """The split's questions, image by image; raises UnknownNameError."""
-        if split not in self._questions:
-            images = self.images(split)
-            self._questions[split] = tuple(question for image in images for question in self.questions_of(image))
-        return self._questions[split]
+    def records(self, kind: type[R], split: str) -> Sequence[R]:
+        """The split's questions or captions, image by image; raises UnknownNameError, and DataError for others."""
+        return records_of(kind, split, {Question: self._questions, Caption: self._captions})
 
     def questions_of(self, image: str) -> list[Question]:
         """The questions about one image."""
@@ -67,13 +70,6 @@ class Scenes:
             pass
         return scene
 
-    def captions(self, split: str) -> Sequence[Caption]:
-        """The split's captions, image by image; raises UnknownNameError."""
-        if split not in self._captions:
-            images = self.images(split)
-            self._captions[split] = tuple(caption for image in images for caption in self.captions_of(image))
-        return self._captions[split]
-
     def captions_of(self, image: str) -> list[Caption]:
         """Five captions of one image; phrases about things have their boxes."""
         sentences = captions(self.scene(image), self._draws(image, CAPTIONS))
@@ -82,6 +78,22 @@ class Scenes:
     def phrases(self, image: str) -> PhrasedSentence:
         """A sentence about the image whose phrases have boxes."""
         return phrased_sentence(self.scene(image), self._draws(image, PHRASES))
+
+    def is_true(self, image: str, caption: str) -> bool:
+        """Whether the caption is whole and all that it says holds in the image's scene; raises ImageError."""
+        return is_true(caption, self.scene(image))
+
+    def _questions(self, split: str) -> tuple[Question, ...]:
+        images = self.images(split)
+        if split not in self._asked:
+            self._asked[split] = tuple(question for image in images for question in self.questions_of(image))
+        return self._asked[split]
+
+    def _captions(self, split: str) -> tuple[Caption, ...]:
+        images = self.images(split)
+        if split not in self._captioned:
+            self._captioned[split] = tuple(caption for image in images for caption in self.captions_of(image))
+        return self._captioned[split]
 
     def _draws(self, image: str, purpose: int) -> Draws:
         split, _, number = image.partition("/")

@@ -113,11 +113,11 @@ def draw_scene(draws: Draws) -> Scene:
     count = draws.between(FEWEST, MOST)
     colors = draws.sample(tuple(COLORS), draws.choice((2, 3, 4, 8)))
     shapes = draws.sample(SHAPES, draws.choice((2, 3, 5)))
-    looks = _looks(draws, count, (shapes, colors, tuple(RADII)))
-    radii = [draws.choice(RADII[size]) for _, _, size in looks]
+    appearances = _appearances(draws, count, (shapes, colors, tuple(RADII)))
+    radii = [draws.choice(RADII[size]) for _, _, size in appearances]
     things = [
         Thing(shape, color, size, x, y, radius, _jittered(draws, COLORS[color], COLOR_JITTER))
-        for (shape, color, size), radius, (x, y) in zip(looks, radii, _centres(draws, radii), strict=True)
+        for (shape, color, size), radius, (x, y) in zip(appearances, radii, _centres(draws, radii), strict=True)
     ]
     return Scene(tuple(things), _background(draws))
 
@@ -154,13 +154,13 @@ def coverage(shape: str, radius: int) -> NDArray[np.int32]:
     return np.asarray(samples.sum(axis=(1, 3)), np.int32)
 
 
-def _looks(draws: Draws, count: int, options: Sequence[Sequence[str]]) -> list[tuple[str, str, str]]:
+def _appearances(draws: Draws, count: int, options: Sequence[Sequence[str]]) -> list[tuple[str, str, str]]:
     """Shape, colour and size of each thing, no two alike."""
     while True:
-        looks = [(draws.choice(options[0]), draws.choice(options[1]), draws.choice(options[2])) for _ in range(count)]
-        sizes = [size for _, _, size in looks]
-        if len(set(looks)) == count and max(sizes.count(size) for size in RADII) <= MOST_OF_A_SIZE:
-            return looks
+        found = [(draws.choice(options[0]), draws.choice(options[1]), draws.choice(options[2])) for _ in range(count)]
+        sizes = [size for _, _, size in found]
+        if len(set(found)) == count and max(sizes.count(size) for size in RADII) <= MOST_OF_A_SIZE:
+            return found
 
 
 def _centres(draws: Draws, radii: Sequence[int]) -> list[tuple[int, int]]:

@@ -24,10 +24,10 @@ def _any(words: Sequence[str]) -> str:
 
 ONE_NOUN = (*SHAPES, *NOUNS)
 MANY_NOUNS = {Description(shape=noun).words("", 2): noun for noun in ONE_NOUN}
-LOOKS = f"(?:{_any(tuple(RADII))} )?(?:{_any(tuple(COLORS))} )?"
+APPEARANCE = f"(?:{_any(tuple(RADII))} )?(?:{_any(tuple(COLORS))} )?"
 # The plural first: with the singular first, "crosses" would be read as "cross".
-NOUN_PHRASE = rf"{LOOKS}{_any((*MANY_NOUNS, *ONE_NOUN))}\b"
-THING = rf"an? {LOOKS}{_any(ONE_NOUN)}\b"
+NOUN_PHRASE = rf"{APPEARANCE}{_any((*MANY_NOUNS, *ONE_NOUN))}\b"
+THING = rf"an? {APPEARANCE}{_any(ONE_NOUN)}\b"
 NUMBER = _any(NUMBERS[1:])
 GROUP = rf"{NUMBER} {NOUN_PHRASE}"
 PLACE = r"(?:in the (?:top|bottom) (?:left|right)|at the (?:top|bottom)|on the (?:left|right)|in the middle)"
@@ -86,10 +86,10 @@ def _groups(text: str, scene: Scene) -> bool:
     for group in re.findall(GROUP, match[1]):
         number, _, phrase = group.partition(" ")
         count = NUMBERS.index(number)
-        *looks, noun = phrase.split()
+        *said, noun = phrase.split()
         if (noun in MANY_NOUNS) != (count > 1):
             return False
-        things = _fitting([*looks, MANY_NOUNS.get(noun, noun)], scene)
+        things = _fitting([*said, MANY_NOUNS.get(noun, noun)], scene)
         if len(things) != count:
             return False
         counted += things

@@ -8,13 +8,13 @@ from hashlib import blake2b
 from saccade.data.records import Question, images_of
 from saccade.errors import DataError
 
-HELD_OUT = 0.1  # of the training images, for each split that a corpus lacks
+HELD_OUT_SHARE = 0.1  # of the training images, for each split that a corpus lacks
 
 
 def hold_out(images: Iterable[str], splits: Sequence[str], seed: int = 0) -> dict[str, str]:
     """Each image's split: a tenth of the images for each of `splits`, the others "train"."""
-    shares = dict.fromkeys(splits, HELD_OUT)
-    return split_by_image(images, {**shares, "train": 1 - HELD_OUT * len(splits)}, seed)
+    shares = dict.fromkeys(splits, HELD_OUT_SHARE)
+    return split_by_image(images, {**shares, "train": 1 - HELD_OUT_SHARE * len(splits)}, seed)
 
 
 def count_questions(questions: Sequence[Question]) -> dict[str, int]:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from saccade.data.records import Question
-from saccade.data.vqa_json import doubles, first, read_json, show, whole
-from saccade.errors import DataError
+from saccade.data.texts import composed
+from saccade.data.vqa_json import doubles, read_json, whole
+from saccade.errors import DataError, first, show
 
 ANNOTATORS = 10  # a pair's one answer counts as if all the annotators of a VQA question had given it: score 1
 
@@ -75,4 +76,4 @@ def _pair(entry: Any) -> tuple[int, str, str]:
     for key in ("question", "answer"):
         if not isinstance(entry.get(key), str):
             raise DataError(f'question {number}: expected "{key}" to be a string, got {show(entry.get(key))}')
-    return number, entry["question"], entry["answer"]
+    return number, entry["question"], composed(entry["answer"])

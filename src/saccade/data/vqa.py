@@ -14,16 +14,17 @@ for; an image, which may be missing where features come from elsewhere, when it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from PIL.Image import Image
 
-from saccade.data.records import Question, images_of
+from saccade.data.records import Question, R, images_of, records_of
 from saccade.data.split import count_questions
-from saccade.data.vqa_json import Annotation, AskedQuestion, first, match, read_annotations, read_questions
-from saccade.errors import DataError, ImageError, look_up
+from saccade.data.vqa_json import Annotation, AskedQuestion, match, read_annotations, read_questions
+from saccade.data.vqa_results import results_of
+from saccade.errors import DataError, ImageError, first, look_up
 from saccade.images import open_image
 
 # The official names of the subsets, in those of files and folders; the abstract scenes have no smaller test split.
@@ -65,25 +66,20 @@ class Vqa:
         """The splits whose question file is here, each once: "train+val" is not among them."""
         return tuple(split for split in self._subsets if self._find(self._question_file(split)) is not None)
 
-    def questions(self, split: str) -> Sequence[Question]:
+    def images(self, split: str) -> Sequence[str]:
+        """The ids of the images that a split's questions are about; raises as `records` does."""
+        return images_of(self._of(split))
+
+    def records(self, kind: type[R], split: str) -> Sequence[R]:
         """The questions of a split, in the file's order; those of "train+val" are train's and then val's.
 
-        Raises UnknownNameError, and DataError for a file that is missing or not as expected.
+        Raises UnknownNameError, and DataError for a file that is missing or not as expected, and for other records.
         """
-        parts = look_up(self._parts, split, "split")
-        if split not in self._questions:
-            if len(parts) == 1:
-                self._questions[split] = self._read(split)
-            else:
-                questions = tuple(question for part in parts for question in self.questions(part))
-                if len({question.id for question in questions}) < len(questions):
-                    raise DataError(f"the files of {' and '.join(parts)} share questions: is one a copy?", self._root)
-                self._questions[split] = questions
-        return self._questions[split]
+        return records_of(kind, split, {Question: self._of})
 
     def counts(self, split: str) -> dict[str, int]:
         """How many `questions`, `images` and distinct `answers` the split has, be its images there or not."""
-        return count_questions(self.questions(split))
+        return count_questions(self._of(split))
 
     def open_image(self, image: str) -> Image:
         """The upright RGB image of that id; raises ImageError."""
@@ -95,18 +91,33 @@ class Vqa:
 
     def missing_images(self, split: str) -> list[str]:
         """The ids of the split's images that have no file, in order of appearance."""
-        images = images_of(self.questions(split))
-        return [image for image in images if not any(path.is_file() for path in self._paths(image))]
+        return [image for image in self.images(split) if not any(path.is_file() for path in self._paths(image))]
 
     def require_images(self, split: str) -> None:
         """Raises DataError when images of the split are missing, saying how many and which."""
         if missing := self.missing_images(split):
             path = next(self._paths(missing[0]))
             raise DataError(
-                f"{len(missing):,} of the {len(images_of(self.questions(split))):,} images of split {split} are "
+                f"{len(missing):,} of the {len(self.images(split)):,} images of split {split} are "
                 f"missing ({first(missing)}); expected the first as {path}",
                 self._root,
             )
+
+    def results(self, answers: Mapping[str, str]) -> Any:
+        """The answers by the questions' ids as the official server takes them, in the mapping's order."""
+        return results_of(answers)
+
+    def _of(self, split: str) -> tuple[Question, ...]:
+        parts = look_up(self._parts, split, "split")
+        if split not in self._questions:
+            if len(parts) == 1:
+                self._questions[split] = self._read(split)
+            else:
+                questions = tuple(question for part in parts for question in self._of(part))
+                if len({question.id for question in questions}) < len(questions):
+                    raise DataError(f"the files of {' and '.join(parts)} share questions: is one a copy?", self._root)
+                self._questions[split] = questions
+        return self._questions[split]
 
     def _read(self, split: str) -> tuple[Question, ...]:
         subset = self._subsets[split]

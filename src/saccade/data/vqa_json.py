@@ -12,15 +12,18 @@ A train file has millions of answers, so each object becomes a record as soon as
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from saccade.errors import DataError
+from saccade.data.texts import refuse_half_characters
+from saccade.errors import DataError, first, show
 
 ANSWER_TYPES = ("yes/no", "number", "other")
-NAMED = 5  # an error names so many ids
+# How JSON writes half of a surrogate pair, or a whole one; and what UTF-8 would have for half of one.
+SURROGATES = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
 
 
 class AskedQuestion(NamedTuple):
@@ -104,47 +107,39 @@ def match(
     }
     if any(problems.values()):
         raise DataError(
-            f"expected one annotation in {annotations_path} for each question, got {listed(problems)}; take both "
+            f"expected one annotation in {annotations_path} for each question, got {tally(problems)}; take both "
             "files from the same release",
             questions_path,
         )
     return [answers[question.id] for question in questions]
 
 
-def listed(problems: dict[str, list[int]]) -> str:
+def tally(problems: dict[str, list[int]]) -> str:
     """What is wrong, how often, and with which ids, the first few of them."""
     return "; ".join(f"{what}: {len(ids):,} ({first(ids)})" for what, ids in problems.items() if ids)
-
-
-def first(ids: Iterable[object]) -> str:
-    """The first few ids, by commas.
-
-    >>> first(range(9))
-    '0, 1, 2, 3, 4, ...'
-    """
-    shown = list(map(str, ids))
-    return ", ".join(shown[:NAMED]) + (", ..." if len(shown) > NAMED else "")
 
 
 def read_json(path: Path, convert: Callable[[dict[str, Any]], Any] | None = None) -> Any:
     """The value of a JSON file, each object in it replaced by what `convert` makes of it, inner objects first.
 
-    Raises DataError for a file that cannot be read or is no JSON, and names the file in those of `convert`.
+    Raises DataError for a file that cannot be read or is no JSON, for a text with half a character in it, and names the
+    file in those of `convert`.
     """
+
+    def whole_characters(entry: dict[str, Any]) -> Any:
+        refuse_half_characters(entry)
+        return entry if convert is None else convert(entry)
+
     try:
-        return json.loads(path.read_bytes(), object_hook=convert)
+        content = path.read_bytes()
+        # Hardly any file has such an escape, and looking at every string would take long.
+        return json.loads(content, object_hook=whole_characters if SURROGATES.search(content) else convert)
     except FileNotFoundError:
         raise DataError("no such file", path) from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"expected a JSON file, whole and in UTF-8; it is none ({error})", path) from None
     except DataError as error:
         raise DataError(str(error), path) from None
-
-
-def show(value: object) -> str:
-    """The value as it stands in an error, cut short."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def whole(entry: dict[str, Any], *keys: str) -> int:

@@ -5,26 +5,23 @@ One entry for every question of the question file, in open-ended and multiple-ch
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from saccade.data.vqa_json import AskedQuestion, doubles, listed, read_json, read_questions, show
-from saccade.errors import DataError
-from saccade.serial import write_text
+from saccade.data.vqa_json import AskedQuestion, doubles, read_json, read_questions, tally
+from saccade.errors import DataError, show
 
 ENTRY = '[{"question_id": 458752000, "answer": "net"}, ...]'
 
 
-def write_results(path: Path | str, answers: Mapping[str, str]) -> None:
-    """Write each question's answer, by the question's id, in the mapping's order; the file is whole or not at all.
+def results_of(answers: Mapping[str, str]) -> list[dict[str, int | str]]:
+    """Each question's answer, by the question's id, in the mapping's order: the value of a result file.
 
     Raises DataError for an id that is no number, as those of VQA are.
     """
     if wrong := next((name for name in answers if not (name.isascii() and name.isdecimal())), None):
-        raise DataError(f"expected the ids of VQA's questions, whole numbers as in '458752000', got {wrong!r}", path)
-    entries = [{"question_id": int(name), "answer": answer} for name, answer in answers.items()]
-    write_text(Path(path), json.dumps(entries, ensure_ascii=False) + "\n")
+        raise DataError(f"expected the ids of VQA's questions, whole numbers as in '458752000', got {wrong!r}")
+    return [{"question_id": int(name), "answer": answer} for name, answer in answers.items()]
 
 
 def check_results(results: Path | str, questions: Path | str) -> dict[int, str]:
@@ -54,7 +51,7 @@ def answers_to(asked: Sequence[AskedQuestion], results: Path | str) -> dict[int,
         ],
     }
     if any(problems.values()):
-        raise DataError(f"expected one answer to each of {len(asked):,} questions, got {listed(problems)}", path)
+        raise DataError(f"expected one answer to each of {len(asked):,} questions, got {tally(problems)}", path)
     return {number: strings[number] for number in choices}
 
 

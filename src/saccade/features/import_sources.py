@@ -7,16 +7,16 @@ take no more memory than small ones. HDF5 is in `saccade.features.import_hdf5`.
 from __future__ import annotations
 
 import importlib
-import os
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from saccade.errors import DataError
 from saccade.features.import_records import KNOWN, Record, decode, record_of
 from saccade.features.restricted import load_array, load_pickle
+from saccade.images import files_below
 
 # The pages of a mapped file count as memory of the process: an LMDB is mapped anew when so much of it was read.
 REMAP = 64 << 20
@@ -114,7 +114,8 @@ class FolderSource(Source):
     """
 
     def __init__(self, path: Path, suffix: Literal[".npz", ".npy"]) -> None:
-        self.files = sorted(file for file in files_below(path, suffix) if not file.name.endswith("_info.npy"))
+        ours = (file for file in files_below(path) if file.suffix == suffix)
+        self.files = [file for file in ours if not file.name.endswith("_info.npy")]
         self.names = [file.relative_to(path).with_suffix("").as_posix() for file in self.files]
 
     def read(self, position: int) -> Record:
@@ -189,17 +190,6 @@ class LmdbSource(Source):
         if not isinstance(keys, list) or not all(isinstance(key, str | bytes) for key in keys):
             raise DataError("expected a list of ids under the key 'keys'", self._path)
         return [key.encode() if isinstance(key, str) else key for key in keys]
-
-
-def files_below(folder: Path, suffix: str) -> Iterator[Path]:
-    """The files of that ending in a folder and below it, linked folders included, each folder once."""
-    seen = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        folders[:] = [] if real in seen else sorted(folders)
-        if real not in seen:
-            yield from (Path(place, name) for name in files if name.endswith(suffix))
-        seen.add(real)
 
 
 def package(name: str, path: Path) -> Any:

@@ -14,10 +14,11 @@ from saccade.errors import DataError
 from saccade.features.import_hdf5 import MAP_SUFFIXES, Hdf5Source
 from saccade.features.import_names import match_names, short_name
 from saccade.features.import_records import Array, Grid, regions_of
-from saccade.features.import_sources import FolderSource, LmdbSource, Source, TsvSource, files_below
+from saccade.features.import_sources import FolderSource, LmdbSource, Source, TsvSource
 from saccade.features.spec import IMPORTED, FeatureSpec
 from saccade.features.store import FeatureStore
 from saccade.features.writer import SHARD_IMAGES, FeatureWriter, finished_store
+from saccade.images import files_below
 
 Format = Literal["tsv", "hdf5", "npz", "npy", "lmdb"]
 SUFFIXES: dict[str, Format] = {
@@ -103,7 +104,8 @@ def guess_format(sources: Sequence[Path]) -> Format:
     if path.is_dir():
         if (path / "data.mdb").exists():
             return "lmdb"
-        held: list[Format] = [kind for kind in ("npz", "npy") if next(files_below(path, f".{kind}"), None)]
+        endings = {file.suffix for file in files_below(path)}
+        held: list[Format] = [kind for kind in ("npz", "npy") if f".{kind}" in endings]
         if len(held) == 1:
             return held[0]
         got = " and ".join(held) or "none of them"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
-from saccade.tasks import AnsweringConfig
 from saccade.recipes.shared import BOTTOM_UP, NOT_MEASURED, on_daquar, on_scenes
+from saccade.tasks import AnsweringConfig
 
 ATTENDS = {"ban": "BAN", "ban-unitary": "BAN's unitary attention", "ban-co": "BAN's co-attention"}
 # What the published ablation was measured with; the released model has 1280, two tables and the counter.

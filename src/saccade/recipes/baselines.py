@@ -6,8 +6,8 @@ from typing import Any
 
 from saccade.features.spec import FeatureSpec
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
-from saccade.tasks import AnsweringConfig
 from saccade.recipes.shared import NOT_MEASURED, on_daquar, on_scenes
+from saccade.tasks import AnsweringConfig
 
 ABOUT = {
     "ibowimg": "iBOWIMG, a bag of words beside the mean region: what no attention can do",

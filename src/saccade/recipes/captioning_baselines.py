@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from saccade.features.spec import FeatureSpec
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
-from saccade.tasks import CaptioningConfig
 from saccade.recipes.shared import NOT_MEASURED, captions_of_flickr8k, captions_of_scenes
+from saccade.tasks import CaptioningConfig
 
 PUBLISHED = {
     "flickr8k": "BLEU-1 to 3 63 / 41 / 27 (Table 1 of Xu et al. 2015): an ensemble, on another split",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
-from saccade.tasks import AnsweringConfig
 from saccade.recipes.shared import BOTTOM_UP, NOT_MEASURED, on_daquar, on_scenes
+from saccade.tasks import AnsweringConfig
 
 SMALL = {
     "hidden_size": 128,

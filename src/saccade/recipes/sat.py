@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from saccade.features.spec import FeatureSpec
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
-from saccade.tasks import CaptioningConfig
 from saccade.recipes.shared import NOT_MEASURED, captions_of_flickr8k, captions_of_scenes
+from saccade.tasks import CaptioningConfig
 
 # conv5_4 of VGG-19 before the last pooling, 14 x 14 x 512, from the centre of the image.
 VGG = FeatureSpec(backbone="vgg19", layer=4, resize="crop")

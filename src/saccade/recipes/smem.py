@@ -6,8 +6,8 @@ import dataclasses
 
 from saccade.features.spec import FeatureSpec
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
-from saccade.tasks import AnsweringConfig
 from saccade.recipes.shared import NOT_MEASURED, on_daquar, on_scenes
+from saccade.tasks import AnsweringConfig
 
 # timm has no GoogLeNet. Its Inception of a later version gives 8 x 8 regions; the authors fine-tuned theirs (7 x 7).
 INCEPTION = FeatureSpec(backbone="inception_v3", image_size=299)

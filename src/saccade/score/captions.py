@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from saccade.data.vqa_json import doubles, first, read_json, show
-from saccade.errors import DataError
+from saccade.data.vqa_json import doubles, read_json
+from saccade.errors import DataError, first, show
 from saccade.metrics.caption import caption_metrics, check_images
 from saccade.metrics.java import java_metrics
 

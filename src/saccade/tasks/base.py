@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from saccade.data.batches import shuffled_batches
-from saccade.data.records import images_of
+from saccade.data.records import Record, images_of
 from saccade.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from saccade.recipe import Recipe, TrainConfig
     from saccade.types import Regions
 
-AnyRecord = TypeVar("AnyRecord", bound="HasImage")
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 AnyExample = TypeVar("AnyExample", bound="HasImage")
 AnyPrediction = TypeVar("AnyPrediction", bound="PlainValues")
 
@@ -39,7 +39,7 @@ Gather = Callable[["Tensor"], "Tensor"]
 
 
 class HasImage(Protocol):
-    """What is about an image: a record, an example."""
+    """What is about an image."""
 
     @property
     def image(self) -> str:
@@ -141,7 +141,7 @@ class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):
     """
 
     Config: ClassVar[type[TaskConfig]]
-    Record: ClassVar[type]
+    Record: ClassVar[type[Record]]
     Output: ClassVar[type]
     noun: ClassVar[str]
     usage: ClassVar[str]

@@ -82,7 +82,7 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
     """Classification over the answers of the training split; words and answers are kept with the run."""
 
     Config, Record, Output = AnsweringConfig, Question, Answers
-    noun, metric = "questions", "accuracy"
+    noun, metric = Question.noun, "accuracy"
     usage = "saccade ask, or Predictor.ask"
 
     def __init__(self, vocabulary: Vocabulary, answers: tuple[str, ...], config: AnsweringConfig) -> None:
@@ -174,7 +174,9 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
     def collate(self, records: Sequence[Question], read: Reader, *, grouped: bool) -> QuestionBatch:
         """The questions as a batch, their images' regions read from the store: once an image when grouped."""
         words = self.vocabulary.encode([q.text for q in records], max_words=self.config.max_words)
-        return QuestionBatch(read_regions(records, read, grouped=grouped), words, self._targets(records), tuple(records))
+        return QuestionBatch(
+            read_regions(records, read, grouped=grouped), words, self._targets(records), tuple(records)
+        )
 
     def loss(self, model: Any, batch: QuestionBatch, gather: Gather) -> Float[Tensor, ""]:  # noqa: ARG002
         """The summed loss of the batch: cross-entropy, or binary cross-entropy over all classes."""

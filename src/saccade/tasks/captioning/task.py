@@ -95,7 +95,7 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
     """Writing captions with the words of the training split; the words are kept with the run."""
 
     Config, Record, Output = CaptioningConfig, Caption, Captions
-    noun, metric = "captions", "bleu_4"
+    noun, metric = Caption.noun, "bleu_4"
     usage = "saccade caption, or Predictor.caption"
 
     def __init__(self, vocabulary: Vocabulary, config: CaptioningConfig) -> None:
@@ -236,7 +236,8 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
         options: CaptioningOptions = CaptioningOptions(),
     ) -> dict[str, float]:
         """The captions' metrics; the share that is true of its image, where the corpus can tell; and of object words
-        that look at their boxes, where boxes are known."""
+        that look at their boxes, where boxes are known.
+        """
         if not predictions:
             raise DataError("there is nothing to score: no captions")
         results, references = _by_image(predictions)
@@ -315,7 +316,9 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
         places = [0]
         for word in caption.text.split():
             places.append(places[-1] + len(self.vocabulary.words(word)))
-        if places[-1] != len(self.vocabulary.words(caption.text)):  # the tokeniser saw more than the words by themselves
+        if places[-1] != len(
+            self.vocabulary.words(caption.text)
+        ):  # the tokeniser saw more than the words by themselves
             return []
         ends = [(places[phrase.words[1]] - 1, phrase) for phrase in caption.phrases]
         return [(place, phrase.boxes) for place, phrase in ends if place >= places[phrase.words[0]]]
