@@ -1,4 +1,4 @@
-"""Shape checks on models, their blocks and what travels between the parts while testing, and where the real data lies."""
+"""Shape checks on models, their blocks and the types while testing, and where the real data lies."""
 
 from __future__ import annotations
 

@@ -325,7 +325,7 @@ def test_a_folder_is_a_folder_and_the_hub_is_asked_by_its_name_alone(hub, traine
     (tmp_path / "someone" / "mine").symlink_to(trained_run)
     Predictor.from_pretrained("someone/mine", device="cpu")
     for name in ("someone/r-dan", "runs/demo"):
-        with pytest.raises(RunError, match=f"no such run directory.* asked for as hub:{name}"):
+        with pytest.raises(RunError, match=f"no such run directory.* hub is asked for as hub:{name}"):
             Predictor.from_pretrained(name)
     with pytest.raises(RunError, match="expected a repository of the Hugging Face hub as hub:OWNER/NAME"):
         Predictor.from_pretrained("hub:r-dan")

@@ -1,4 +1,4 @@
-"""A loss that compares the texts of a batch with each other: the same on two processes as on one, and never in parts."""
+"""A loss that compares the texts of a batch with each other: the same on two processes as on one, never in parts."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def test_two_processes_take_the_steps_of_one(scenes_store, tmp_path) -> None:
     # Spawned workers import the main module, so that must not be pytest.
     script = tmp_path / "two.py"
     script.write_text(
-        "import sys\nfrom pathlib import Path\nfrom tests.test_separable import recipe\nfrom saccade.train import train\n"
+        "import sys\nfrom pathlib import Path\n"
+        "from tests.test_separable import recipe\nfrom saccade.train import train\n"
         "if __name__ == '__main__':\n"
         "    train(recipe(sys.argv[1], devices=2, strategy='ddp_spawn'), Path(sys.argv[2]))\n"
     )
@@ -78,6 +79,6 @@ def test_two_processes_take_the_steps_of_one(scenes_store, tmp_path) -> None:
 
 def test_it_is_not_computed_in_parts(scenes_store, tmp_path) -> None:
     with pytest.raises(
-        RecipeError, match=r"train\.accumulate: the loss of answering compares the questions of a batch"
+        RecipeError, match=r"train\.accumulate: the loss of answering compares the questions"
     ):
         train(recipe(scenes_store, accumulate=2), tmp_path / "run")

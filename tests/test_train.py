@@ -78,7 +78,8 @@ def test_a_run_killed_at_random_and_resumed_ends_with_the_same_bits(store, tmp_p
     train(recipe, tmp_path / "whole")
     checkpoint.write_json(tmp_path / "recipe.json", recipe_to_dict(recipe))
     script = (
-        "import sys; from pathlib import Path; from saccade.recipe import recipe_from_dict; from saccade.serial import *\n"
+        "import sys; from pathlib import Path; from saccade.recipe import recipe_from_dict\n"
+        "from saccade.serial import *\n"
         "from saccade.train import train; folder = Path(sys.argv[1]); run = folder / 'killed'\n"
         "train(recipe_from_dict(read_json(folder / 'recipe.json')), run, resume=(run / 'recipe.json').exists())"
     )
@@ -124,7 +125,8 @@ def _train_in_a_process_of_its_own(recipe: Recipe, out: Path) -> None:
     checkpoint.write_json(out.with_suffix(".json"), recipe_to_dict(recipe))
     script = out.with_suffix(".py")
     script.write_text(
-        "import sys\nfrom pathlib import Path\nfrom saccade.recipe import recipe_from_dict\nfrom saccade.serial import *\n"
+        "import sys\nfrom pathlib import Path\nfrom saccade.recipe import recipe_from_dict\n"
+        "from saccade.serial import *\n"
         "from saccade.train import train\nif __name__ == '__main__':\n"
         "    train(recipe_from_dict(read_json(Path(sys.argv[1]))), Path(sys.argv[2]))\n"
     )

@@ -153,8 +153,8 @@ def _local(run: str | Path) -> Path:
     if not name.startswith(("hub:", "hf:")):
         if not path.exists() and re.fullmatch(r"[\w-]+/[\w.-]+", name):
             raise RunError(
-                f"{path}: no such run directory; `saccade train RECIPE --out {path}` makes one. Of the Hugging Face hub "
-                f"it is asked for as hub:{name}"
+                f"{path}: no such run directory; `saccade train RECIPE --out {path}` makes one. The Hugging Face hub "
+                f"is asked for as hub:{name}"
             )
         return path
     match = HUB.fullmatch(name)

@@ -150,7 +150,7 @@ class Recipe:
     """Model, one of `saccade list models`."""
     data: DataConfig
     features: FeatureSpec
-    task: TaskConfig = AnsweringConfig()
+    task: TaskConfig = field(default_factory=AnsweringConfig)
     """What the texts are, and how they become batches and predictions."""
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()

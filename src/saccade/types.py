@@ -116,7 +116,7 @@ class AttentionMap:
     kind: Literal["joint", "rows", "raw"] = "joint"
 
     def of(self, text: int, masks: Mapping[str, Bool[Tensor, " places"]]) -> AttentionMap:
-        """The map of one text in a batch of 1, without padding, in float32 on the CPU; masks are the text's, by axis."""
+        """The map of one text in a batch of 1, without padding, in float32 on the CPU; `masks` are its own, by axis."""
         weights = self.weights[text]
         for dimension, axis in enumerate(self.axes):
             if axis in masks:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from saccade.errors import DataError
-from saccade.images import SUFFIXES
+from saccade.images import image_suffixes
 
 COCO = re.compile(r"(?:.*/)?(?:COCO_.*_)?(\d{12})")
 FLICKR = re.compile(r"0*(\d+)(?:_[0-9a-f]+)?", re.ASCII)
@@ -51,7 +51,7 @@ def match_names(names: Sequence[str], images: Sequence[str]) -> dict[str, str]:
 
 def _without_suffix(name: str) -> str:
     stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in SUFFIXES else name
+    return stem if dot and f".{suffix.lower()}" in image_suffixes() else name
 
 
 def _file(name: str) -> str:

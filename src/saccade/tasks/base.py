@@ -1,4 +1,4 @@
-"""What a task is: all that training, evaluation and serving need to know of its texts, and nothing of models or devices.
+"""What a task is: all that training, evaluation and serving need to know of texts, and nothing of models or devices.
 
 A task is known by four types: its record (what a corpus holds), its example (what is predicted and scored), its output
 (what a model's `forward` returns, by which a model's task is told) and its prediction. Nothing outside this folder asks
@@ -76,7 +76,7 @@ class TaskConfig(ABC):
     def task() -> type[Task[Any, Any, Any]]:
         """The task that this configures."""
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027 - most have something to refuse, some have nothing
         """Refuse, with RecipeError, values that cannot be."""
 
     def smoke(self) -> Self:
@@ -166,7 +166,7 @@ class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):
 
     @abstractmethod
     def content(self) -> dict[str, Sequence[str]]:
-        """What the task learnt from its records, by name, as lists: words, classes. A resumed run must find the same."""
+        """What the task learnt from its records, by name: words, classes. A resumed run must find the same."""
 
     @abstractmethod
     def sizes(self) -> dict[str, int]:

@@ -29,8 +29,8 @@ def start_from_glove(
     width = encoder.tables[0].embedding_dim
     if vectors.shape[1] != width:
         raise RecipeError(
-            f"task.glove: expected vectors of {width} numbers, {file} has {vectors.shape[1]}; give another file, or set "
-            f"--sizes.embedding-size {vectors.shape[1]}"
+            f"task.glove: expected vectors of {width} numbers, {file} has {vectors.shape[1]}; give another file, or "
+            f"set --sizes.embedding-size {vectors.shape[1]}"
         )
     report.say(f"word vectors: {found:,} of {len(vocabulary.known_words()):,} words are in {file}")
     tables = [vectors]

@@ -233,7 +233,7 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
         self,
         predictions: Sequence[CaptionPrediction],
         data: Corpus | None = None,
-        options: CaptioningOptions = CaptioningOptions(),
+        options: CaptioningOptions | None = None,
     ) -> dict[str, float]:
         """The captions' metrics; the share that is true of its image, where the corpus can tell; and of object words
         that look at their boxes, where boxes are known.
@@ -247,7 +247,7 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
             found |= {"pointing_accuracy": sum(pointing) / len(pointing), "object_words": len(pointing)}
         if isinstance(data, JudgesCaptions):
             found["truth"] = sum(data.is_true(p.image, p.caption) for p in predictions) / len(predictions)
-        return found | java_metrics(results, references) if options.java else found
+        return found | java_metrics(results, references) if options is not None and options.java else found
 
     def exports(self, predictions: Sequence[CaptionPrediction], data: Corpus) -> dict[str, Any]:  # noqa: ARG002
         """Results and references in COCO's formats."""
