@@ -78,7 +78,5 @@ def test_two_processes_take_the_steps_of_one(scenes_store, tmp_path) -> None:
 
 
 def test_it_is_not_computed_in_parts(scenes_store, tmp_path) -> None:
-    with pytest.raises(
-        RecipeError, match=r"train\.accumulate: the loss of answering compares the questions"
-    ):
+    with pytest.raises(RecipeError, match=r"train\.accumulate: the loss of answering compares the questions"):
         train(recipe(scenes_store, accumulate=2), tmp_path / "run")

@@ -20,9 +20,8 @@ from saccade.data.records import SPLITS, Corpus, Question, images_of
 from saccade.features.backbones import known_backbones
 from saccade.features.spec import IMPORTED, FeatureSpec
 from saccade.models import MODELS, create_model, data_sizes
-from saccade.recipe import Recipe
+from saccade.recipe import Recipe, recipe_from_dict, recipe_to_dict
 from saccade.recipes import RECIPES, get_recipe
-from saccade.serial import from_dict, to_dict
 
 SOURCE = Path(__file__).parent.parent / "src" / "saccade"
 TABLES = {"models": MODELS, "data sets": DATASETS, "recipes": RECIPES, "commands": COMMANDS}
@@ -62,7 +61,7 @@ def test_recipe_names_what_exists(name: str, backbones: set[str]) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipe_survives_json(name: str) -> None:
     recipe = get_recipe(name)
-    assert from_dict(Recipe, json.loads(json.dumps(to_dict(recipe)))) == recipe
+    assert recipe_from_dict(json.loads(json.dumps(recipe_to_dict(recipe)))) == recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)

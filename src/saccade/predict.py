@@ -19,7 +19,7 @@ from saccade.errors import RecipeError, RunError
 from saccade.features.extract import Extractor
 from saccade.features.spec import IMPORTED
 from saccade.images import ImageSource, read_image
-from saccade.tasks.base import OpenedImage
+from saccade.tasks.reply import OpenedImage
 from saccade.types import Grouping
 
 if TYPE_CHECKING:

@@ -57,8 +57,6 @@ def test_long_captions_are_not_trained_on_and_empty_ones_refused() -> None:
     assert build(max_words=3).trainable(CAPTIONS) == [CAPTIONS[0], CAPTIONS[2]]
     with pytest.raises(DataError, match=r"caption 'c#0' of c: expected a caption with at least one word, got '\.\.'"):
         build().check([Caption("c#0", "c", "..")])
-    with pytest.raises(DataError, match=r"caption 'c#0' of c: expected"):
-        CaptioningTask.build([*CAPTIONS, Caption("c#0", "c", "..")], CaptioningConfig())
 
 
 @pytest.mark.parametrize("batches", ["length", "padded"])

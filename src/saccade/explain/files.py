@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +10,7 @@ from saccade.errors import SaccadeError, look_up
 from saccade.explain.figure import Figure
 from saccade.explain.png import draw
 from saccade.explain.viewer import figure_page
+from saccade.serial import temporary_name
 
 # What the format's two bytes for the height can hold, less what encoders keep.
 JPEG_HEIGHT = 65500
@@ -70,7 +70,7 @@ FORMATS: dict[str, Callable[[Figure], bytes]] = {
 
 def _write(content: bytes, path: Path) -> None:
     """Write to a temporary name beside the path, then rename."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    unfinished = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -18,14 +18,13 @@ from saccade.errors import RecipeError
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image
     from torch import Tensor, nn
 
     from saccade.data.batches import Indices
     from saccade.data.records import Corpus
-    from saccade.explain.figure import Figure
     from saccade.progress import Report
     from saccade.recipe import Recipe, TrainConfig
+    from saccade.tasks.reply import OpenedImage
     from saccade.types import Regions
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
@@ -103,32 +102,6 @@ def check_above_zero(**values: float) -> None:
     for name, value in values.items():
         if value <= 0:
             raise RecipeError(f"task.{name}: expected a number above 0, got {value}")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class OpenedImage:
-    """An opened image, upright and RGB, and the name of its file ("" where it came without one)."""
-
-    image: Image
-    name: str = ""
-
-
-class Reply(ABC):
-    """What a model says about one image; it shows its figure in a notebook."""
-
-    @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, attention included."""
-
-    @abstractmethod
-    def figure(self, note: str = "") -> Figure:
-        """What is drawn: where the model looked, and what it read or wrote; `note` is a line under the title."""
-
-    def _repr_html_(self) -> str:
-        return self.figure()._repr_html_()
-
-    def _repr_png_(self) -> bytes:
-        return self.figure()._repr_png_()
 
 
 class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):

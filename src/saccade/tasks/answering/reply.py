@@ -9,7 +9,7 @@ from PIL import Image
 
 from saccade.explain.answer import answer_figure
 from saccade.explain.figure import Figure
-from saccade.tasks.base import Reply
+from saccade.tasks.reply import Reply
 from saccade.types import AttentionMap, Regions
 
 

@@ -24,11 +24,12 @@ from saccade.progress import Report
 from saccade.tasks.answering.config import AnsweringConfig, AnsweringOptions
 from saccade.tasks.answering.glove import start_from_glove
 from saccade.tasks.answering.reply import AnswerReply
-from saccade.tasks.answering.scoring import SCORING, merged_answers
+from saccade.tasks.answering.scoring import SCORING, merged_answers, metric_keys
 from saccade.tasks.answering.targets import Targets
-from saccade.tasks.base import Gather, OpenedImage, Reader, Task
+from saccade.tasks.base import Gather, Reader, Task
 from saccade.tasks.pointing import Measured, attention_metrics, measure_attention
 from saccade.tasks.reading import read_regions
+from saccade.tasks.reply import OpenedImage
 from saccade.text import Vocabulary
 from saccade.types import Answers, Regions, Words
 

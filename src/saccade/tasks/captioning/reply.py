@@ -10,7 +10,7 @@ from PIL import Image
 
 from saccade.explain.caption import caption_figure
 from saccade.explain.figure import Figure
-from saccade.tasks.base import Reply
+from saccade.tasks.reply import Reply
 from saccade.types import AttentionMap, Regions
 
 

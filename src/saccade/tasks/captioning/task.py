@@ -22,12 +22,13 @@ from saccade.errors import DataError, RecipeError
 from saccade.hypotheses import Hypothesis, Search
 from saccade.metrics.caption import caption_metrics
 from saccade.metrics.java import check_java, java_metrics
-from saccade.tasks.base import Gather, OpenedImage, Reader, Task
+from saccade.tasks.base import Gather, Reader, Task
 from saccade.tasks.captioning.coco import coco_references, coco_results
 from saccade.tasks.captioning.config import CaptioningConfig, CaptioningOptions
 from saccade.tasks.captioning.reply import CaptionReply
 from saccade.tasks.pointing import pointing_of_words
 from saccade.tasks.reading import read_regions
+from saccade.tasks.reply import OpenedImage
 from saccade.text import Vocabulary
 from saccade.types import Captions, Grouping, Regions, Words
 
