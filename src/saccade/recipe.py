@@ -12,7 +12,7 @@ from typing import Any, Literal
 import tyro
 
 from saccade.errors import RecipeError
-from saccade.features.spec import FeatureSpec
+from saccade.features.spec import IMPORTED, FeatureSpec
 
 
 @dataclass(frozen=True)
@@ -210,9 +210,13 @@ class Recipe:
             raise RecipeError("optim.rates: the schedule epochs needs the multiple of each epoch")
 
     def smoke(self) -> Recipe:
-        """The same path in seconds: two epochs over a few images, a small untrained backbone where none is shipped."""
-        features = self.features
-        if features.backbone != "scenes-cnn":
+        """The same path in seconds: two epochs over a few images, a small untrained backbone where none is shipped.
+
+        Imported features are kept where their store is named. A store of a backbone that is replaced is not touched.
+        """
+        features, store = self.features, self.data.store
+        if features.backbone != "scenes-cnn" and not (features.backbone == IMPORTED and store):
+            store = ""
             features = dataclasses.replace(
                 features,
                 backbone="test_resnet",
@@ -225,7 +229,7 @@ class Recipe:
             )
         return dataclasses.replace(
             self,
-            data=dataclasses.replace(self.data, limit=min(self.data.limit or 24, 24)),
+            data=dataclasses.replace(self.data, limit=min(self.data.limit or 24, 24), store=store),
             features=features,
             task=_smoke_task(self.task),
             train=dataclasses.replace(
