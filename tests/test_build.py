@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,6 +121,18 @@ def imported(corpus, name: str = "ban-vqa2", **changes) -> Recipe:
     data = dataclasses.replace(recipe.data, **places | changes)
     sizes = {"hidden_size": 13, "rank": 1, "embedding_size": 7}
     return dataclasses.replace(recipe, data=data, features=features, task=task, sizes=sizes)
+
+
+def test_smoke_keeps_imported_features_and_touches_no_other_store(vqa, folder) -> None:
+    store = vqa.parent / "store"
+    small = imported(vqa).smoke()
+    assert build(small, SILENT, CPU).facts.region_size == 5
+    extracting = get_recipe("smem-1-vqa1")
+    extracting = dataclasses.replace(extracting, data=dataclasses.replace(extracting.data, store=str(store)))
+    assert store_path(extracting.smoke()).parent == Path("stores")
+    assert store_path(own(folder, store).smoke()) == store  # the same small backbone with smoke and without
+    with pytest.raises(StoreError, match="It was imported from files: keep it, and write to another folder"):
+        build_store(own(folder, store), create_dataset("own", folder), SILENT, CPU)
 
 
 def test_imported_features_are_opened_with_their_own_boxes(vqa) -> None:

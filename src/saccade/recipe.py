@@ -13,7 +13,7 @@ from typing import Any, Literal
 import tyro
 
 from saccade.errors import RecipeError, RunError
-from saccade.features.spec import FeatureSpec
+from saccade.features.spec import IMPORTED, FeatureSpec
 from saccade.serial import from_dict, to_dict
 from saccade.tasks import AnsweringConfig, TaskConfig, task_config
 
@@ -174,9 +174,13 @@ class Recipe:
             raise RecipeError("optim.rates: the schedule epochs needs the multiple of each epoch")
 
     def smoke(self) -> Recipe:
-        """The same path in seconds: two epochs over a few images, a small untrained backbone where none is shipped."""
-        features = self.features
-        if features.backbone != "scenes-cnn":
+        """The same path in seconds: two epochs over a few images, a small untrained backbone where none is shipped.
+
+        Imported features are kept where their store is named. A store of a backbone that is replaced is not touched.
+        """
+        features, store = self.features, self.data.store
+        if features.backbone != "scenes-cnn" and not (features.backbone == IMPORTED and store):
+            store = ""
             features = dataclasses.replace(
                 features,
                 backbone="test_resnet",
@@ -189,7 +193,7 @@ class Recipe:
             )
         return dataclasses.replace(
             self,
-            data=dataclasses.replace(self.data, limit=min(self.data.limit or 24, 24)),
+            data=dataclasses.replace(self.data, limit=min(self.data.limit or 24, 24), store=store),
             features=features,
             task=self.task.smoke(),
             train=dataclasses.replace(

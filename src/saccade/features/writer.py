@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.errors import StoreError
-from saccade.features.spec import FeatureSpec
+from saccade.features.spec import IMPORTED, FeatureSpec
 from saccade.features.store import FORMAT, MANIFEST, PLAN, FeatureStore, hash_file, read_manifest
 from saccade.serial import locked, read_json, temporary_name, to_dict, write_json
 
@@ -266,9 +266,9 @@ def refuse_other_plan(path: Path, there: dict[str, Any], wanted: dict[str, Any])
         before, now = there.get("images", {}).get("count"), wanted["images"]["count"]
         differ.append(f"it is of {before} images, these are {now}" if before != now else "it is of other images")
     if differ:
-        raise StoreError(
-            f"{path} holds features made otherwise: {'; '.join(differ)}. Delete it, or write to another folder"
-        )
+        imported = there.get("spec", {}).get("backbone") == IMPORTED != wanted["spec"]["backbone"]
+        hint = "It was imported from files: keep it, and write" if imported else "Delete it, or write"
+        raise StoreError(f"{path} holds features made otherwise: {'; '.join(differ)}. {hint} to another folder")
 
 
 def finished_store(path: Path, ids: Sequence[str], spec: FeatureSpec, weights_hash: str | None) -> FeatureStore | None:
