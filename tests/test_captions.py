@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from saccade import Predictor, checkpoint
-from saccade.errors import RecipeError, RunError, UnknownNameError
+from saccade.data.scenes import Scenes
+from saccade.errors import ImageError, RecipeError, RunError, UnknownNameError
 from saccade.evaluate import evaluate
 from saccade.recipe import Recipe
 from saccade.recipes import get_recipe
@@ -210,3 +211,42 @@ def test_a_run_that_lost_its_words_is_refused(runs, tmp_path) -> None:
 
 def _log(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def test_what_is_served_is_what_was_evaluated_to_the_last_bit_but_for_the_batch(tuned) -> None:
+    """Neither rounds the features of a backbone that was trained along."""
+    evaluate(tuned, accelerator="cpu", batch_size=1)
+    predictor, scenes = Predictor.from_pretrained(tuned, device="cpu"), Scenes()
+    for line in (tuned / "test" / "predictions.jsonl").read_text().splitlines()[:6]:
+        expected = json.loads(line)
+        [reply] = predictor.caption(scenes.open_image(expected["image"]))
+        assert reply.caption == expected["caption"]
+        assert reply.log_probability == pytest.approx(expected["log_probability"], abs=1e-5)
+
+
+@pytest.mark.parametrize("along", [True, False])
+def test_a_damaged_image_is_left_out_and_counted_whatever_backbone_looks(
+    along, tuned, runs, scene, saccade, tmp_path, monkeypatch
+) -> None:
+    run = tuned if along else runs["nic"]
+    whole = Scenes.open_image
+
+    def damaged(self, image: str):
+        if image == "test/00003":
+            raise ImageError("test/00003: the image is damaged")
+        return whole(self, image)
+
+    monkeypatch.setattr(Scenes, "open_image", damaged)
+    monkeypatch.setattr("saccade.build.store_path", lambda _: tmp_path / "store")
+    outcome = saccade("evaluate", run, "--out", tmp_path / "out", "--json")
+    assert outcome.code == 0, outcome.err
+    assert "5 captions left out, 1 images could not be read: test/00003: the image is damaged" in outcome.err
+    assert json.loads(outcome.out)["images"] == 23
+    (tmp_path / "cut.png").write_bytes(scene.read_bytes()[:300])
+    outcome = saccade("caption", run, scene, tmp_path / "cut.png", scene)
+    assert outcome.code == 0
+    assert len(outcome.out.splitlines()) == 2
+    assert f"left out {tmp_path / 'cut.png'}: the image is damaged" in outcome.err
+    outcome = saccade("caption", run, tmp_path / "cut.png")
+    assert outcome.code == 1
+    assert "none of the 1 images could be read" in outcome.err

@@ -1,0 +1,67 @@
+"""A run is resumed on the data that it was started on: other words, classes or features are refused, moved files not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from saccade.data.scenes import write_scenes
+from saccade.errors import RunError
+from saccade.recipe import Recipe
+from saccade.recipes import get_recipe
+from saccade.train import train
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_scenes(tmp_path / "data", images=12)
+    return tmp_path / "data"
+
+
+def recipe(folder: Path, **data) -> Recipe:
+    small = get_recipe("ibowimg-scenes").smoke()
+    places = {"name": "own", "root": str(folder), "store": str(folder.parent / "store")}
+    return dataclasses.replace(
+        small,
+        data=dataclasses.replace(small.data, **places | data),
+        train=dataclasses.replace(small.train, epochs=1, accelerator="cpu"),
+        optim=dataclasses.replace(small.optim, schedule="constant"),
+    )
+
+
+def longer(recipe: Recipe) -> Recipe:
+    return dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, epochs=2))
+
+
+def rewrite(folder: Path, change) -> None:
+    lines = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    (folder / "train.jsonl").write_text("\n".join(json.dumps(change(line)) for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [("question", r"words were \d+ and are \d+, new: 'please'"), ("answers", "answers were .*, new: 'perhaps'")],
+)
+def test_other_words_or_answers_are_refused_and_nothing_is_lost(folder, tmp_path, key, message) -> None:
+    run = tmp_path / "run"
+    train(recipe(folder), run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    kept = (folder / "train.jsonl").read_text()
+    rewrite(folder, lambda line: line | ({"question": "please"} if key == "question" else {"answers": ["perhaps"]}))
+    with pytest.raises(RunError, match=f"cannot be resumed, for the data changed: {message}.*--overwrite"):
+        train(longer(recipe(folder)), run, resume=True)
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    (folder / "train.jsonl").write_text(kept)
+    assert train(longer(recipe(folder)), run, resume=True)["epoch"] in (1, 2)
+
+
+def test_a_moved_corpus_and_store_are_the_same_run(folder, tmp_path) -> None:
+    train(recipe(folder), tmp_path / "run")
+    shutil.move(folder, tmp_path / "elsewhere")
+    shutil.move(tmp_path / "store", tmp_path / "other store")
+    moved = recipe(tmp_path / "elsewhere", store=str(tmp_path / "other store"))
+    assert train(longer(moved), tmp_path / "run", resume=True)["epoch"] in (1, 2)
