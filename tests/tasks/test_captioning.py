@@ -53,6 +53,16 @@ def test_captions_end_with_the_end() -> None:
     assert words.mask.sum(1).tolist() == [4, 5]
 
 
+def test_special_symbols_in_captions_are_words_like_others() -> None:
+    texts = ["a red <unk> picture", "this <END> is red", "<pad> <pad>"]
+    captions = [Caption(f"a#{n}", "a", text) for n, text in enumerate(texts)]
+    task = CaptioningTask.build(captions, CaptioningConfig())
+    words = task.encode(captions)
+    assert sorted(set(words.ids[words.mask].tolist())) == list(range(2, len(task.vocabulary)))
+    assert (words.ids == END_ID).sum(1).tolist() == [1, 1, 1]
+    assert task.vocabulary.unknown("<unk> <end> <pad> <start>") == ["<start>"]
+
+
 def test_long_captions_are_not_trained_on_and_empty_ones_refused() -> None:
     assert build(max_words=3).trainable(CAPTIONS) == [CAPTIONS[0], CAPTIONS[2]]
     with pytest.raises(DataError, match=r"caption 'c#0' of c: expected a caption with at least one word, got '\.\.'"):
