@@ -16,6 +16,7 @@ from saccade import checkpoint
 from saccade.checkpoint import LoadedRun
 from saccade.devices import autocast
 from saccade.errors import RecipeError, RunError
+from saccade.features.devices import find_device
 from saccade.features.extract import Extractor
 from saccade.features.spec import IMPORTED
 from saccade.images import ImageSource, read_image
@@ -45,12 +46,12 @@ class Predictor:
     def from_pretrained(cls, run: str | Path, *, weights: str | None = None, device: str | None = None) -> Predictor:
         """Load a run directory, or a repository of the Hugging Face hub that is named as hub:OWNER/NAME.
 
-        `weights` is the backbone's weights file where it has moved since training; `device` is the first GPU, else the
-        CPU. Raises RunError when the run is incomplete or altered, or when the backbone's weights are not the ones it
+        `weights` is the backbone's weights file where it has moved since training; `device` is by default the first GPU,
+        else the CPU. Raises RunError when the run is incomplete or altered, or when the backbone's weights are not the ones it
         was trained with.
         """
         loaded = checkpoint.load(_local(run))
-        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        chosen = find_device(device)
         spec = loaded.facts.spec
         if spec.backbone == IMPORTED:
             raise RunError(

@@ -27,7 +27,7 @@ def _on_vqa(model: str, sizes: dict[str, Any]) -> Recipe:
         model=model,
         data=DataConfig("vqa2"),
         features=BOTTOM_UP,
-        task=AnsweringConfig(answers=10_000, min_answer_count=9, targets="ban", max_words=14),
+        task=AnsweringConfig(answers=10_000, min_answer_count=9, targets="ban", words="ban", max_words=14),
         optim=OptimConfig(
             name="adamax",
             lr=1e-3,

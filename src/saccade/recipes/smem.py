@@ -44,7 +44,7 @@ def _on_vqa(model: str, published: str) -> Recipe:
         model=model,
         data=DataConfig("vqa1"),
         features=INCEPTION,
-        task=AnsweringConfig(answers=10_000, min_answer_count=23, min_word_count=3),
+        task=AnsweringConfig(answers=10_000, min_answer_count=23, words="smem", min_word_count=3),
         optim=AUTHORS,
         train=TrainConfig(epochs=40, batch_size=50),
         card=Card(
