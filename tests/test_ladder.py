@@ -10,7 +10,8 @@ from pathlib import Path
 SOURCE = Path(__file__).parent.parent / "src" / "saccade"
 
 LAYERS = {
-    "types": 0, "errors": 0, "text": 0, "word_vectors": 0, "images": 0, "serial": 0, "progress": 0, "devices": 0, "tensors": 0,
+    "types": 0, "errors": 0, "text": 0, "word_vectors": 0, "images": 0, "serial": 0, "progress": 0,
+    "devices": 0, "tensors": 0,
     "nn": 1, "metrics": 1, "data": 1, "features": 1, "explain": 1,
     "models": 2, "tasks": 2, "decoding": 2, "hypotheses": 1,
     "recipe": 3, "recipes": 3, "build": 3,
