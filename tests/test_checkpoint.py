@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from saccade import checkpoint
 from saccade.checkpoint import load, save_model
-from saccade.errors import RunError
+from saccade.errors import DataError, RunError
 from saccade.optim import build_average, build_optimizer
-from saccade.recipe import OptimConfig
+from saccade.recipe import OptimConfig, Recipe
+from saccade.serial import from_dict, read_json, temporary_name, to_dict
 from saccade.state import Progress, cut_log, load_resume, save_resume
 
 
@@ -114,3 +120,127 @@ def test_places_that_cannot_be_made_are_known_beforehand(tmp_path, monkeypatch) 
     with pytest.raises(RunError, match="no permission to write"):
         checkpoint.check_writable(tmp_path / "a")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+class Tied(torch.nn.Module):
+    """Words are said by the table that reads them; a part of it has a name of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = torch.nn.Embedding(5, 3)
+        self.out = torch.nn.Linear(3, 5)
+        self.out.weight = self.words.weight
+        self.register_buffer("first", self.words.weight.detach()[:2])
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.out(self.words(ids))
+
+
+def test_tied_weights_are_saved_once_and_resumed_under_each_name(tmp_path) -> None:
+    model, other = Tied(), Tied()
+    optimizer = build_optimizer(OptimConfig(name="adam"), model)
+    model(torch.arange(5)).sum().backward()
+    optimizer.step()
+    average = build_average(model, 0.9)
+    save_resume(tmp_path, Progress(step=5), model, optimizer, {}, average)
+    [saved] = (tmp_path / "resume").iterdir()
+    assert load_file(saved / "model.safetensors").keys() == {"words.weight", "out.bias", "first"}
+    restored, mean = build_optimizer(OptimConfig(name="adam"), other), build_average(other, 0.9)
+    load_resume(tmp_path, other, restored, mean)
+    assert other.out.weight is other.words.weight
+    for ours, theirs in ((model, other), (average, mean)):
+        assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())
+    assert [len(group["params"]) for group in restored.param_groups] == [2]
+
+
+def test_the_best_weights_may_be_tied_and_must_fit_under_each_name(trained_run, tmp_path, monkeypatch) -> None:
+    for name in checkpoint.COMPANIONS:
+        shutil.copy(trained_run / name, tmp_path)
+    model = Tied()
+    save_model(tmp_path, model)
+    monkeypatch.setattr(checkpoint, "build_model", lambda *_: Tied())
+    loaded = load(tmp_path).model.state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())
+    untied = torch.nn.ModuleDict({"words": torch.nn.Embedding(5, 3), "out": torch.nn.Linear(3, 5)})
+    monkeypatch.setattr(checkpoint, "build_model", lambda *_: untied)
+    with pytest.raises(RunError, match=r"does not fit recipe\.json.*[Uu]nexpected key.*first"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("tied", ['{"out.weight": "first"}', '{"out.weight": "nothing"}', "[", "[]"])
+def test_altered_ties_are_noticed(trained_run, tmp_path, monkeypatch, tied) -> None:
+    for name in checkpoint.COMPANIONS:
+        shutil.copy(trained_run / name, tmp_path)
+    save_model(tmp_path, Tied())
+    with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(tmp_path / "model.safetensors")
+    save_file(tensors, tmp_path / "model.safetensors", metadata=metadata | {"tied": tied})
+    with pytest.raises(RunError, match=r"altered|damaged"):
+        load(tmp_path)
+
+
+def prepared(path: Path, run: Path, **flags: bool) -> AbstractContextManager[None]:
+    """The path made ready for the recipe of a run that was trained."""
+    recipe = from_dict(Recipe, read_json(run / "recipe.json"))
+    return checkpoint.prepared(path, recipe, **{"resume": False, "overwrite": False} | flags)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such locks on Windows")
+@pytest.mark.parametrize("flags", [{"resume": True}, {"overwrite": True}])
+def test_a_folder_in_which_another_trains_is_refused_and_stays_as_it_is(trained_run, tmp_path, flags) -> None:
+    shutil.copytree(trained_run, tmp_path / "run")
+    before = sorted(tmp_path.rglob("*"))
+    with prepared(tmp_path / "run", trained_run, resume=True):
+        with pytest.raises(
+            RunError, match=r"another process is training in .*run: wait for it to end, or name another"
+        ):
+            prepared(tmp_path / "run", trained_run, **flags).__enter__()
+        assert sorted(tmp_path.rglob("*")) == before
+    with prepared(tmp_path / "run", trained_run, **flags):
+        pass
+
+
+def test_overwriting_keeps_the_folder_locked_and_takes_only_a_run_away(trained_run, tmp_path) -> None:
+    shutil.copytree(trained_run, tmp_path / "run")
+    with prepared(tmp_path / "run", trained_run, overwrite=True):
+        assert list((tmp_path / "run").iterdir()) == []
+        if sys.platform != "win32":
+            with pytest.raises(RunError, match="another process"):
+                prepared(tmp_path / "run", trained_run).__enter__()
+    (tmp_path / "mine" / ".git").mkdir(parents=True)
+    with prepared(tmp_path / "mine", trained_run, overwrite=True):
+        assert (tmp_path / "mine" / ".git").exists()
+
+
+def test_what_a_killed_process_left_is_removed_and_an_empty_folder_not_left(trained_run, tmp_path) -> None:
+    shutil.copytree(trained_run, run := tmp_path / "run")
+    temporary_name(run / "recipe.json").write_text("{")
+    temporary_name(run / "resume" / "step-000000099").mkdir()
+    with prepared(run, trained_run, resume=True):
+        assert list(run.rglob(".*")) == []
+    with pytest.raises(DataError), prepared(tmp_path / "new", trained_run):
+        raise DataError("nothing to train on")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_goes_on_where_its_files_moved_to_but_not_on_others(trained_run, tmp_path) -> None:
+    saved = from_dict(Recipe, read_json(trained_run / "recipe.json"))
+    own = replace(
+        saved, data=replace(saved.data, root="old", store="old"), features=replace(saved.features, weights="old.pth")
+    )
+    (tmp_path / "recipe.json").write_text(json.dumps(to_dict(own)))
+    moved = replace(
+        own, data=replace(own.data, root="new", store=""), features=replace(own.features, weights="new.pth")
+    )
+    assert checkpoint.changes(tmp_path, moved, moved=True) == {}
+    assert checkpoint.changes(tmp_path, moved).keys() == {"data.root", "data.store", "features.weights"}
+    for weights in ("random", "pretrained"):
+        other = replace(own, features=replace(own.features, weights=weights))
+        assert checkpoint.changes(tmp_path, other, moved=True) == {"features.weights": ("old.pth", weights)}
+    facts = load(trained_run).facts
+    checkpoint.check_facts(tmp_path, facts)  # of a run that is not begun
+    checkpoint.check_facts(trained_run, replace(facts, spec=replace(facts.spec, weights="new.pth")))
+    for other in (replace(facts, weights_hash="0"), replace(facts, grid=None), replace(facts, region_size=7)):
+        with pytest.raises(RunError, match=r"was started on other features, so it cannot be resumed: .*now"):
+            checkpoint.check_facts(trained_run, other)

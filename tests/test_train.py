@@ -6,25 +6,36 @@ import dataclasses
 import json
 import os
 import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from saccade import checkpoint
+from saccade import checkpoint, devices
 from saccade.build import build, build_model
-from saccade.errors import RecipeError, RunError
+from saccade.data.scenes import write_scenes
+from saccade.errors import RecipeError, RunError, SaccadeWarning
+from saccade.features.backbones import create_backbone
+from saccade.features.spec import FeatureSpec
 from saccade.models import create_model
 from saccade.optim import build_average
 from saccade.progress import SILENT
 from saccade.recipe import OptimConfig, Recipe, recipe_to_dict
 from saccade.recipes import get_recipe
 from saccade.state import Progress, load_resume, save_resume
+from saccade.tensors import save_tensors
 from saccade.train import build_optimizer, learning_rate, train
 
 
@@ -338,3 +349,204 @@ def test_what_is_kept_is_the_mean(store, tmp_path) -> None:
 def test_a_mean_that_never_moves_is_refused(store) -> None:
     with pytest.raises(RecipeError, match=r"train\.average"):
         small(store, average=1.0)
+
+
+class ScalesOnly(MixedPrecision):
+    """Scales the loss as 16-mixed does, and computes in 32 bits: a power of two changes no bit of a gradient."""
+
+    def __init__(self, growth_interval: int = 2000) -> None:
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=growth_interval)
+        super().__init__("16-mixed", "cpu", scaler)
+
+    def forward_context(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def convert_input(self, data):
+        return data
+
+
+def scaled(monkeypatch, **options) -> list[MixedPrecision]:
+    """Lets train scale its losses; returns the scalers that were made, one a run."""
+    made: list[MixedPrecision] = []
+
+    def make_fabric(*_: object) -> Fabric:
+        made.append(ScalesOnly(**options))
+        return Fabric(accelerator="cpu", devices=1, plugins=[made[-1]])
+
+    monkeypatch.setattr("saccade.train.make_fabric", make_fabric)
+    return made
+
+
+@pytest.mark.parametrize("clip_by", [None, "norm", "value", "parameter"])
+def test_a_scaled_loss_takes_the_steps_of_an_unscaled_one_however_it_is_clipped(
+    store, tmp_path, monkeypatch, clip_by
+) -> None:
+    clipping = {"clip": None} if clip_by is None else {"clip": 0.01, "clip_by": clip_by}
+    recipe = small(store, epochs=1, optim=dataclasses.replace(LINEAR, **clipping), accumulate=2)
+    train(recipe, tmp_path / "plain")
+    made = scaled(monkeypatch)
+    train(recipe, tmp_path / "scaled")
+    assert made[0].scaler.is_enabled()
+    assert_same_weights(tmp_path / "plain", tmp_path / "scaled")
+
+
+def test_the_scale_is_saved_and_resumed(store, tmp_path, monkeypatch) -> None:
+    made = scaled(monkeypatch, growth_interval=4)
+    recipe = small(store, epochs=2, optim=LINEAR)
+    train(recipe, tmp_path / "whole")
+    train(small(store, epochs=1, optim=LINEAR), tmp_path / "cut")
+    train(recipe, tmp_path / "cut", resume=True)
+    whole, cut, resumed = (plugin.state_dict() for plugin in made)
+    assert resumed == whole
+    assert whole["scale"] > cut["scale"] > 2.0**10
+    assert_same_weights(tmp_path / "whole", tmp_path / "cut")
+
+
+class Kinds(TorchDispatchMode):
+    """The kinds of all tensors that operations give."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[torch.dtype] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        given = func(*args, **(kwargs or {}))
+        self.seen |= {value.dtype for value in tree_leaves(given) if isinstance(value, torch.Tensor)}
+        return given
+
+
+def test_a_device_without_float64_is_given_none(store, tmp_path, monkeypatch) -> None:
+    recipe = small(store, epochs=1, average=0.9, optim=dataclasses.replace(LINEAR, clip_by="parameter"))
+    with Kinds() as kinds:
+        train(recipe, tmp_path / "float64")
+    assert torch.float64 in kinds.seen
+    monkeypatch.setattr(devices, "sum_dtype", lambda device: torch.float32)
+    with Kinds() as kinds:
+        train(recipe, tmp_path / "float32")
+    assert torch.float32 in kinds.seen
+    assert torch.float64 not in kinds.seen
+    assert_same_weights(tmp_path / "float64", tmp_path / "float32")
+    losses = [log(tmp_path / name)[0]["loss"] for name in ("float64", "float32")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+
+
+def test_no_step_is_lost_to_a_metric_that_fails(store, tmp_path, monkeypatch) -> None:
+    recipe = small(store, epochs=2, sizes={"dropout": 0.3})
+    train(recipe, tmp_path / "whole")
+
+    def fail(*_: object) -> dict[str, float]:
+        raise RunError("no Java")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("saccade.train.measure", fail)
+        for resume in (False, True):
+            with pytest.raises(RunError, match="no Java"):
+                train(recipe, tmp_path / "failed", resume=resume)
+            assert _steps(tmp_path / "failed") == [f"step-{log(tmp_path / 'whole')[0]['step']:09d}"]
+    train(recipe, tmp_path / "failed", resume=True)
+    assert_same_weights(tmp_path / "whole", tmp_path / "failed")
+    assert [timeless(r) for r in log(tmp_path / "whole")] == [timeless(r) for r in log(tmp_path / "failed")]
+
+
+def command(store: str, *arguments: object) -> list[str]:
+    """The command line, to be run in processes of its own, for the recipe of `small` with one rate and no dropout."""
+    fields = {"data.store": store, "train.accelerator": "cpu", "sizes.hidden-size": 16, "sizes.dropout": 0.0}
+    fields |= {"optim.name": "sgd", "optim.schedule": "constant", "optim.warmup-epochs": 0.0, "optim.lr": 0.1}
+    said = [str(word) for name, value in fields.items() for word in (f"--{name}", value)]
+    return ["-m", "saccade", "train", "r-dan-scenes", "--smoke", *said, *map(str, arguments)]
+
+
+def test_torchruns_processes_are_one_run(store, tmp_path) -> None:
+    train(small(store, epochs=1), tmp_path / "features")  # they are extracted once
+    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    two = subprocess.Popen(
+        [*run, *command(store, "--out", tmp_path / "two")], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    one = subprocess.run(
+        [sys.executable, *command(store, "--out", tmp_path / "one")],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    printed, _ = two.communicate(timeout=300)
+    assert two.returncode == 0
+    assert printed.replace("two", "one") == one.stdout  # once, and the same
+    for ours, theirs in zip(log(tmp_path / "one"), log(tmp_path / "two"), strict=True):
+        assert timeless(ours) == pytest.approx(timeless(theirs), rel=1e-4)
+    assert_same_weights(tmp_path / "one", tmp_path / "two", atol=1e-5, rtol=1e-4)
+    assert not list((tmp_path / "two").rglob(".*"))
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such locks on Windows")
+def test_of_two_that_resume_one_run_one_goes_on_and_one_says_why_not(store, tmp_path) -> None:
+    start = command(store, "--out", tmp_path / "run", "--train.epochs", 1)
+    subprocess.run([sys.executable, *start], check=True, capture_output=True)
+    resume = ["-m", "saccade", "train", "r-dan-scenes", "--out", str(tmp_path / "run"), "--resume"]
+    resume += ["--train.epochs", "100000"]
+    two = [subprocess.Popen([sys.executable, *resume], stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        until = time.monotonic() + 120
+        while all(process.poll() is None for process in two) and time.monotonic() < until:
+            time.sleep(0.1)
+        (refused,) = (process for process in two if process.poll() is not None)
+        assert refused.returncode == 1
+        assert refused.stderr is not None
+        line = f"saccade: another process is training in {tmp_path / 'run'}: wait for it to end, or name another "
+        assert refused.stderr.read() == line + "folder with --out\n"
+        epochs = len(log(tmp_path / "run"))
+        while len(log(tmp_path / "run")) <= epochs + 1 and time.monotonic() < until:
+            time.sleep(0.1)
+        assert len(log(tmp_path / "run")) > epochs + 1
+    finally:
+        for process in two:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are not forked on Windows")
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_fork"])
+def test_the_error_of_two_processes_is_one_line(store, tmp_path, strategy) -> None:
+    several = ("--train.devices", 2, "--train.strategy", strategy, "--train.metric", "nope", "--out", tmp_path / "run")
+    outcome = subprocess.run(
+        [sys.executable, *command(store, *several)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert outcome.returncode == 1
+    assert "Traceback" not in outcome.stderr
+    *_, last = outcome.stderr.splitlines()
+    assert last.startswith("saccade: train.metric: no validation metric named 'nope'; there are accuracy")
+    assert outcome.stderr.count("nope") == 1
+
+
+def test_a_run_goes_on_where_its_data_store_and_weights_moved_to(tmp_path) -> None:
+    """Own data, and the weights of a backbone in a file."""
+    places = {"data": tmp_path / "data", "store": tmp_path / "store", "weights": tmp_path / "net.safetensors"}
+    write_scenes(places["data"], images=12)
+    spec = FeatureSpec(backbone="test_resnet", weights="random", image_size=64)
+    with pytest.warns(SaccadeWarning, match="are random"):
+        net = {name.removeprefix("_model."): value for name, value in create_backbone(spec).state_dict().items()}
+    save_tensors(places["weights"], net)
+
+    def recipe(epochs: int) -> Recipe:
+        base = small("", epochs=epochs, optim=LINEAR)
+        data = dataclasses.replace(base.data, name="own", root=str(places["data"]), store=str(places["store"]))
+        return dataclasses.replace(base, data=data, features=dataclasses.replace(spec, weights=str(places["weights"])))
+
+    train(recipe(1), tmp_path / "run")
+    shutil.copytree(tmp_path / "run", tmp_path / "whole")
+    train(recipe(2), tmp_path / "whole", resume=True)
+    for name, place in places.items():
+        places[name] = place.rename(tmp_path / f"moved-{place.name}")
+    train(recipe(2), tmp_path / "run", resume=True)
+    assert_same_weights(tmp_path / "whole", tmp_path / "run")
+    save_tensors(places["weights"], {name: value * 0.5 for name, value in net.items()})
+    places["store"] = tmp_path / "other"
+    with pytest.raises(RunError, match=r"was started on other features, so it cannot be resumed: weights_hash"):
+        train(recipe(3), tmp_path / "run", resume=True)

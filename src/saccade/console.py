@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 import warnings
@@ -19,6 +20,8 @@ from saccade.progress import Report
 
 SECONDS_BETWEEN_LINES = 10.0
 PLAIN = ("cider", "seconds")  # metrics that are no shares
+# Logs that tell, in every process, what an error or the progress tells better.
+OF_OTHERS = ("lightning_fabric.utilities.distributed", "torch.multiprocessing.spawn")
 FLAGS = (tyro.conf.FlagCreatePairsOff,)
 
 
@@ -30,6 +33,8 @@ class ConsoleReport(Report):
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not is_first_process())
+        for name in OF_OTHERS:
+            logging.getLogger(name).setLevel(logging.ERROR)
         self._bars: Progress | None = None
         if sys.stderr.isatty() and is_first_process():
             columns = (

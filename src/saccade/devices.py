@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from saccade.errors import RecipeError, RunError, SaccadeError
 
@@ -29,9 +29,14 @@ PATIENCE_SECONDS = 3.0
 EXPLAINED = (SaccadeError, OSError)
 
 
+def torchrun_processes() -> int:
+    """How many processes torchrun started, on all machines; 0 without it."""
+    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 0
+
+
 def is_first_process() -> bool:
     """Whether this is the one process, of those that torchrun or Fabric started, that shows things and writes files."""
-    if "TORCHELASTIC_RUN_ID" in os.environ:
+    if torchrun_processes():
         return os.environ.get("RANK", "0") == "0"
     return all(os.environ.get(rank, "0") == "0" for rank in ("LOCAL_RANK", "NODE_RANK"))
 
@@ -51,42 +56,45 @@ def make_fabric(
     are. `on_cpu` is the precision to take on a CPU in place of 16-mixed, which it does not have. Raises RecipeError for
     what does not fit torchrun's processes, this machine, or each other.
     """
-    from lightning_fabric import Fabric  # noqa: PLC0415
-    from lightning_fabric.plugins.environments.lightning import LightningEnvironment  # noqa: PLC0415
-    from lightning_fabric.utilities.exceptions import MisconfigurationException  # noqa: PLC0415
-
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        devices, num_nodes = _as_torchrun_has_it(devices, num_nodes, strategy)
-    wanted: dict[str, Any] = {
-        "accelerator": accelerator,
-        "devices": devices,
-        "num_nodes": num_nodes,
-        "strategy": strategy,
-    }
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*fp16 is not supported on CPU")  # refused below
-            fabric = Fabric(**wanted, precision=precision)  # type: ignore[arg-type]
+        if torchrun_processes():
+            devices, num_nodes = _as_torchrun_has_it(devices, num_nodes, strategy)
+        fabric = _fabric(accelerator, devices, num_nodes, strategy, precision)
         if precision == "16-mixed" and fabric.device.type == "cpu":
             if on_cpu is None:
                 raise RecipeError(
                     "precision: 16-mixed needs a GPU, and this is a CPU: say --train.precision bf16-mixed or 32-true"
                 )
-            fabric = Fabric(**wanted, precision=on_cpu)  # type: ignore[arg-type]
+            fabric = _fabric(accelerator, devices, num_nodes, strategy, on_cpu)
+        _check_nodes(fabric, devices, num_nodes)
+    except RecipeError:
+        if not is_first_process():  # the first one says the same
+            time.sleep(PATIENCE_SECONDS)
+        raise
+    return fabric
+
+
+def _fabric(accelerator: str, devices: int, num_nodes: int, strategy: str, precision: str) -> Fabric:
+    from lightning_fabric import Fabric  # noqa: PLC0415
+    from lightning_fabric.utilities.exceptions import MisconfigurationException  # noqa: PLC0415
+
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*fp16 is not supported on CPU")  # it is refused
+            return Fabric(
+                accelerator=accelerator,
+                devices=devices,
+                num_nodes=num_nodes,
+                strategy=strategy,
+                precision=precision,  # type: ignore[arg-type]
+            )
     except (ValueError, RuntimeError, MisconfigurationException) as error:  # no such thing, or not on this machine
         raise RecipeError(f"accelerator, devices, strategy or precision: {error}") from None
-    alone = isinstance(getattr(fabric.strategy, "cluster_environment", None), LightningEnvironment)
-    if num_nodes > 1 and alone and "NODE_RANK" not in os.environ:
-        raise RecipeError(
-            f"num_nodes: expected to be started on {num_nodes} machines together: on each of them, torchrun --nnodes "
-            f"{num_nodes} --nproc-per-node {devices} --rdzv-backend c10d --rdzv-endpoint HOST:PORT -m saccade ..."
-        )
-    return fabric
 
 
 def _as_torchrun_has_it(devices: int, num_nodes: int, strategy: str) -> tuple[int, int]:
     """Devices on each machine, and machines."""
-    here, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    here, world = int(os.environ["LOCAL_WORLD_SIZE"]), torchrun_processes()
     if world % here:
         raise RecipeError(
             f"torchrun started {here} of {world} processes on this machine: start as many on each with --nproc-per-node"
@@ -103,6 +111,18 @@ def _as_torchrun_has_it(devices: int, num_nodes: int, strategy: str) -> tuple[in
     if strategy in SPAWNING:
         raise RecipeError(f"strategy: torchrun has started the processes, which {strategy} would do too: leave it out")
     return here, world // here
+
+
+def _check_nodes(fabric: Fabric, devices: int, num_nodes: int) -> None:
+    """Refuse machines that nothing has started together, which would wait for each other for ever."""
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment  # noqa: PLC0415
+
+    alone = isinstance(getattr(fabric.strategy, "cluster_environment", None), LightningEnvironment)
+    if num_nodes > 1 and alone and "NODE_RANK" not in os.environ:
+        raise RecipeError(
+            f"num_nodes: expected to be started on {num_nodes} machines together: on each of them, torchrun --nnodes "
+            f"{num_nodes} --nproc-per-node {devices} --rdzv-backend c10d --rdzv-endpoint HOST:PORT -m saccade ..."
+        )
 
 
 def launch(fabric: Fabric, function: Callable[[Fabric], None]) -> None:

@@ -24,6 +24,7 @@ from saccade.build import check_model, differing_fields, limited
 from saccade.compare.table import CSV, JSON, MARKDOWN, Comparison, Difference, Result, Row
 from saccade.data import create_dataset
 from saccade.data.records import SPLITS
+from saccade.devices import torchrun_processes
 from saccade.errors import DataError, RecipeError, RunError, UnknownNameError
 from saccade.evaluate import evaluate
 from saccade.progress import SILENT, Report
@@ -188,12 +189,18 @@ def _check_entries(entries: Sequence[Entry], seeds: int, split: str) -> None:
 
 def _check_work(entries: Sequence[Entry], split: str) -> None:
     """Refuse now what would fail after hours of training: a model that cannot be made, a split without answers."""
+    if torchrun_processes() > 1:
+        raise RecipeError(
+            "torchrun would make the comparison in each of its processes: start it without, and several processes in "
+            f"each run with --train.devices and --train.strategy {' or '.join(STRATEGIES)}"
+        )
     for entry in entries:
         check_model(entry.recipe)
         config = entry.recipe.train
-        if config.devices > 1 and config.strategy not in STRATEGIES:
+        processes = config.devices * config.num_nodes
+        if processes > 1 and config.strategy not in STRATEGIES:
             raise RecipeError(
-                f"{entry.label!r} trains in {config.devices} processes with the strategy {config.strategy!r}, which "
+                f"{entry.label!r} trains in {processes} processes with the strategy {config.strategy!r}, which "
                 f"would start the comparison in each: set --train.strategy to {' or '.join(STRATEGIES)}"
             )
     recipe = entries[0].recipe
