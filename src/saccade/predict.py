@@ -46,9 +46,9 @@ class Predictor:
     def from_pretrained(cls, run: str | Path, *, weights: str | None = None, device: str | None = None) -> Predictor:
         """Load a run directory, or a repository of the Hugging Face hub that is named as hub:OWNER/NAME.
 
-        `weights` is the backbone's weights file where it has moved since training; `device` is by default the first GPU,
-        else the CPU. Raises RunError when the run is incomplete or altered, or when the backbone's weights are not the ones it
-        was trained with.
+        `weights` is the backbone's weights file where it has moved since training; `device` is by default the first
+        GPU, else the CPU. Raises RunError when the run is incomplete or altered, or when the backbone's weights are not
+        the ones it was trained with.
         """
         loaded = checkpoint.load(_local(run))
         chosen = find_device(device)
