@@ -43,7 +43,7 @@ def rewrite(folder: Path, change) -> None:
 
 @pytest.mark.parametrize(
     ("key", "message"),
-    [("question", r"words were \d+ and are \d+, new: 'please'"), ("answers", "answers were .*, new: 'perhaps'")],
+    [("question", r"words were \d+ and are 1, .*new: 'please'"), ("answers", "answers were .*, new: 'perhaps'")],
 )
 def test_other_words_or_answers_are_refused_and_nothing_is_lost(folder, tmp_path, key, message) -> None:
     run = tmp_path / "run"

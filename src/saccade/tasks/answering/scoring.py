@@ -98,11 +98,3 @@ class DaquarScoring:
 
 
 SCORING: Mapping[str, Scoring] = {"vqa": VQAScoring(), "daquar": DaquarScoring()}
-
-
-def merged_answers(answers, scoring):
-    return {}
-
-
-def metric_keys(kinds):
-    return {kind: "_".join("".join(c if c.isalnum() else " " for c in kind.lower()).split()) for kind in kinds}
