@@ -19,7 +19,8 @@ from saccade.data.batches import shuffled_batches
 from saccade.data.records import AnsweringData, Question
 from saccade.data.split import count_questions
 from saccade.errors import DataError
-from saccade.metrics.vqa import answer_list, best_choice, normalize_answer
+from saccade.metrics.names import metric_keys
+from saccade.metrics.vqa import answer_list, best_choice
 from saccade.tasks.looking import Look, looking_metrics, looks_of
 from saccade.tasks.scoring import SCORING
 from saccade.tasks.targets import Targets
@@ -188,24 +189,25 @@ class AnsweringTask:
         if len(accuracies) < len(predictions):
             raise DataError(f"{len(predictions) - len(accuracies)} of {len(predictions)} questions have no answers")
         found = {"accuracy": _mean([accuracy for _, accuracy in accuracies])}
-        kinds = sorted({p.question.kind for p in predictions} - {""})
-        for kind in kinds:
-            found[f"accuracy_{metric_key(kind)}"] = _mean([accuracy for k, accuracy in accuracies if k == kind])
+        steps = {look.step.replace(" ", "_") for p in predictions for look in p.looks}
+        keys = metric_keys({p.question.kind for p in predictions} - {""}, reserved=steps)
+        for kind, key in keys.items():
+            found[f"accuracy_{key}"] = _mean([accuracy for k, accuracy in accuracies if k == kind])
         if further:
             answers = [p.answers[0][0] for p in predictions]
             found |= self._scoring.further(answers, [p.question.answers for p in predictions])
         looked = [(p.question.kind, p.looks) for p in predictions if p.looks]
         found |= looking_metrics([looks for _, looks in looked])
-        for kind in kinds:
+        for kind, key in keys.items():
             of_kind = looking_metrics([looks for k, looks in looked if k == kind], steps=False)
-            found |= {f"{name}_{metric_key(kind)}": value for name, value in of_kind.items()}
+            found |= {f"{name}_{key}": value for name, value in of_kind.items()}
         return found
 
     def _choose(self, choices: Sequence[str], logits: Float[Tensor, " answers"]) -> tuple[tuple[str, float], ...]:
         """The most probable of a question's choices; those that are no class have probability 0."""
         probabilities = self._probabilities(logits[None])[0].tolist()
-        choice = best_choice(choices, self._targets.classes, probabilities)
-        number = self._targets.classes.get(choice, self._targets.classes.get(normalize_answer(choice)))
+        choice = best_choice(choices, self._targets.classes, probabilities, self._scoring.normal)
+        number = self._targets.classes.get(choice, self._targets.classes.get(self._scoring.normal(choice)))
         return ((choice, 0.0 if number is None else probabilities[number]),)
 
     @property
@@ -214,11 +216,6 @@ class AnsweringTask:
 
     def _probabilities(self, logits: Float[Tensor, "texts answers"]) -> Float[Tensor, "texts answers"]:
         return logits.float().softmax(1) if self._softmax else logits.float().sigmoid()
-
-
-def metric_key(kind: str) -> str:
-    """A question type as it stands in metric names: lower case, anything else but letters and digits an underscore."""
-    return "_".join("".join(c if c.isalnum() else " " for c in kind.lower()).split())
 
 
 def _mean(values: Sequence[float]) -> float:
