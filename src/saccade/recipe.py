@@ -58,8 +58,8 @@ class AnsweringConfig:
     answer, which is the mean of sampling one of them; soft: a sigmoid per class, the official scores; ban: the same
     from the answers as they were written, by the table of BAN's authors."""
     scoring: Literal["exact", "vqa", "daquar"] = "vqa"
-    """exact: answers as they are written, spaces and case apart; vqa: the official VQA accuracy; daquar: answer sets and
-    WUPS."""
+    """exact: answers as they are written, spaces and case apart; vqa: the official VQA accuracy; daquar: exact answer
+    sets and WUPS."""
     min_word_count: int = 1
     """Words rarer than this in the training questions are unknown."""
     max_words: int = 50

@@ -22,6 +22,7 @@ from saccade.data.batches import deal, prefetch
 from saccade.errors import DataError, RecipeError, RunError
 from saccade.evaluate import measure, predict
 from saccade.features.tuning import Together, Tuning
+from saccade.metrics.units import format_metric
 from saccade.optim import build_average, build_optimizer, learning_rate
 from saccade.progress import SILENT, Report
 from saccade.recipe import Recipe
@@ -249,7 +250,7 @@ class _Loop:
                 for name, value in record.items():
                     self.writer.add_scalar(name, value, progress.step)
         self._save()
-        validated = "no validation" if score is None else f"val {config.metric} {100 * score:.2f} %"
+        validated = "no validation" if score is None else f"val {config.metric} {format_metric(config.metric, score)}"
         self.report.say(
             f"epoch {progress.epoch}/{config.epochs}: loss {record['loss']:.4f}, {validated}, "
             f"{record['examples_per_second']:,.0f} examples/s"

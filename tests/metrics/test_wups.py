@@ -149,7 +149,7 @@ def test_the_mean_is_over_answers_and_each_ones_annotators(dictionary: Path) -> 
     truths = [["chair"], ["chair", "table", "xyzzy", "table"]]
     assert wups.mean(["chair", "table"], truths, threshold=0.0) == pytest.approx((1 + (2 + similar) / 4) / 2)
     for answers, given in ((["chair"], []), ([], []), (["chair"], [[]])):
-        with pytest.raises(DataError, match="expected true answers for each answer"):
+        with pytest.raises(DataError, match="expected the truths of each answer"):
             wups.mean(answers, given, threshold=0.0)
 
 

@@ -40,9 +40,8 @@ def _cosines(ngrams: NGrams, order: Order) -> Float[Array, " references"]:
     # Entries are ordered by caption and n-gram, so those of the results have ascending keys.
     places, found = find(keys[~by_result], keys[by_result])
     theirs, ours = weights[~by_result][found], weights[by_result][places[found]]
-    dots = np.bincount(order.captions[~by_result][found], np.minimum(ours, theirs) * theirs, len(ngrams.images))[
-        ngrams.results :
-    ]
+    products = np.minimum(ours, theirs) * theirs
+    dots = np.bincount(order.captions[~by_result][found], products, len(ngrams.images))[ngrams.results :]
     scale = norms[ngrams.results :] * norms[ngrams.images[ngrams.results :]]
     cosines: Array = np.divide(dots, scale, out=np.zeros(len(dots)), where=scale > 0)
     return cosines

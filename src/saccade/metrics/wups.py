@@ -33,13 +33,11 @@ class Wups:
     def mean(self, answers: Sequence[str], truths: Sequence[Sequence[str]], *, threshold: float) -> float:
         """The mean WUPS of the answers, a fraction of 1, each against the truth of every one of its annotators.
 
-        With several annotators that is the average consensus of Malinowski, Rohrbach and Fritz 2015 ("Ask your neurons").
+        With several annotators that is the average consensus of Malinowski, Rohrbach and Fritz 2015.
         Raises DataError when there is no answer, when lengths differ, and for an answer without annotators.
         """
         if len(answers) != len(truths) or not answers or not all(truths):
-            raise DataError(
-                f"expected true answers for each answer, got {len(answers)} answers and {len(truths)} truths"
-            )
+            raise DataError(f"expected the truths of each answer, got {len(answers)} answers and {len(truths)} truths")
         pairs = zip(answers, truths, strict=True)
         shares = [sum(self(answer, t, threshold=threshold) for t in given) / len(given) for answer, given in pairs]
         return sum(shares) / len(shares)
