@@ -141,3 +141,28 @@ def test_the_json_holds_runs_summaries_and_differences() -> None:
     assert [len(row["results"]) for row in value["rows"]] == [3, 3, 2]
     assert value["rows"][1]["summary"]["accuracy"]["mean"] == pytest.approx(0.62)
     assert [each["exceeds"] for each in value["differences"]] == [True, False]
+
+
+def captions(metric: str, **values: tuple[float, ...]) -> Comparison:
+    about = {"split": "test", "captions": 50, "images": 100}
+    rows = [
+        Row(label, tuple(Result(seed, {**about, metric: v}, 1234, 60.0) for seed, v in enumerate(of)))
+        for label, of in values.items()
+    ]
+    return Comparison(tuple(rows), sum(map(len, values.values())), metric)
+
+
+def test_differences_are_told_in_the_unit_of_the_metric() -> None:
+    text = captions("cider", a=(0.50, 0.52), b=(0.54, 0.55)).to_markdown()
+    assert "| `a` | 1,234 | 0.510 ± 0.014 | 1.0 |" in text
+    assert "- `a`: 0.035, standard error 0.011: exceeds 2 standard errors" in text
+    assert "binomial" not in text
+    assert "sampling_error" not in captions("cider", a=(0.5,)).to_dict()
+
+
+def test_a_mean_over_images_has_the_sampling_error_of_so_many() -> None:
+    comparison = captions("truth", a=(0.5, 0.5), b=(0.9, 0.9))
+    assert comparison.sampling_error() == pytest.approx(0.05)
+    assert comparison.to_dict()["sampling_error"] == pytest.approx(0.05)
+    assert "Which images were taken gives the truth a standard error of up to 5.00 points" in comparison.to_markdown()
+    assert comparison.sampling_error("cider") is None

@@ -16,10 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from saccade.devices import is_first_process
 from saccade.errors import SaccadeWarning
+from saccade.metrics.units import UNITS, format_metric
 from saccade.progress import Report
 
 SECONDS_BETWEEN_LINES = 10.0
-PLAIN = ("cider", "seconds")  # metrics that are no shares
 # Logs that tell, in every process, what an error or the progress tells better.
 OF_OTHERS = ("lightning_fabric.utilities.distributed", "torch.multiprocessing.spawn")
 FLAGS = (tyro.conf.FlagCreatePairsOff,)
@@ -116,16 +116,15 @@ def show_warning(
 
 
 def print_metrics(metrics: Mapping[str, Any]) -> None:
-    """A line each; shares as percentages, but entropies in nats and CIDEr as it is. Groups of metrics have a title."""
+    """A line each, in the unit of each. Groups of metrics have a title; in those of the table all have its unit."""
     for name, value in metrics.items():
         if isinstance(value, Mapping):
             print(f"{name}:")
-            print_metrics({f"  {inner}": share for inner, share in value.items()})
-            continue
-        share = isinstance(value, float) and not name.startswith(PLAIN) and "entropy" not in name
-        print(f"{name:36} {percent(value) if share else f'{value:.3f}' if isinstance(value, float) else value}")
+            for inner, number in value.items():
+                _print_metric(f"  {inner}", name if name in UNITS else inner, number)
+        else:
+            _print_metric(name, name, value)
 
 
-def percent(share: float) -> str:
-    """A share of 1 as a percentage."""
-    return f"{100 * share:.2f} %"
+def _print_metric(title: str, name: str, value: Any) -> None:
+    print(f"{title:36} {format_metric(name, value)}")

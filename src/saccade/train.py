@@ -25,6 +25,7 @@ from saccade.errors import RecipeError, RunError
 from saccade.evaluate import predict
 from saccade.features.tuning import Together, Tuning
 from saccade.gathering import gather_rows
+from saccade.metrics.units import format_metric
 from saccade.optim import build_average, build_optimizer, learning_rate, penalty
 from saccade.progress import SILENT, Report
 from saccade.recipe import Recipe
@@ -252,7 +253,7 @@ class _Loop:
                     self.writer.add_scalar(name, value, progress.step)
             save_progress(self.out, progress)
         self.fabric.barrier()
-        validated = "no validation" if score is None else f"val {config.metric} {100 * score:.2f} %"
+        validated = "no validation" if score is None else f"val {config.metric} {format_metric(config.metric, score)}"
         self.report.say(
             f"epoch {progress.epoch}/{config.epochs}: loss {record['loss']:.4f}, {validated}, "
             f"{record['examples_per_second']:,.0f} examples/s"

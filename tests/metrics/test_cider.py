@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.metrics.caption_samples import official, random_captions, real_captions
 
-from saccade.metrics.cider import cider_d, cider_plain
+from saccade.metrics.cider import cider_d
 from saccade.metrics.ngrams import count_ngrams
 
 Gram = tuple[str, ...]
@@ -46,11 +46,10 @@ def norm(weights: dict[Gram, float]) -> float:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_both_equal_the_definition(seed: int) -> None:
+def test_it_equals_the_definition(seed: int) -> None:
     results, references = random_captions(seed)
     counted = count_ngrams(results, references)
     assert cider_d(counted).tolist() == pytest.approx(plainly(results, references, d=True), abs=1e-12)
-    assert cider_plain(counted).tolist() == pytest.approx(plainly(results, references, d=False), abs=1e-12)
 
 
 def test_a_result_equal_to_its_only_reference_scores_ten() -> None:
@@ -60,9 +59,8 @@ def test_a_result_equal_to_its_only_reference_scores_ten() -> None:
 
 
 def test_saying_a_word_over_and_over_is_clipped_and_too_long() -> None:
-    references = [["red dog"], ["blue cat"]]
-    counted = count_ngrams(["dog dog dog dog dog", "cat"], references)
-    assert cider_d(counted)[0] < 0.4 * cider_plain(counted)[0]
+    results, references = ["dog dog dog dog dog", "cat"], [["red dog"], ["blue cat"]]
+    assert cider_d(count_ngrams(results, references))[0] < 0.4 * plainly(results, references, d=False)[0]
 
 
 def test_what_every_image_is_told_weighs_nothing() -> None:

@@ -6,7 +6,22 @@ import importlib
 import pytest
 
 WITH_EXAMPLES = [
-    *(f"metrics.{name}" for name in ("attention", "bleu", "caption", "cider", "ngrams", "ptb", "rouge", "vqa", "wups")),
+    *(
+        f"metrics.{name}"
+        for name in (
+            "attention",
+            "bleu",
+            "caption",
+            "cider",
+            "names",
+            "ngrams",
+            "ptb",
+            "rouge",
+            "units",
+            "vqa",
+            "wups",
+        )
+    ),
     "data.daquar",
     "data.split",
 ]

@@ -20,7 +20,6 @@ from saccade.metrics.vqa import (
     preprocess_answer,
     soft_scores,
     vqa_accuracy,
-    vqa_scores,
 )
 
 # A word is drawn from one of these kinds, so that each kind is met often however few words it has.
@@ -148,32 +147,9 @@ def test_soft_scores_are_what_their_answer_would_earn(answers: list[str]) -> Non
     assert set(scores) == (set(answers) if len(set(answers)) == 1 else {normalize_answer(a) for a in answers})
 
 
-def test_scores_by_type() -> None:
-    scores = vqa_scores(
-        ["yes", "2", "red", "no"],
-        [["yes"] * 10, ["3"] * 10, ["red"] * 10, ["yes"] * 10],
-        answer_types=["yes/no", "number", "other", "yes/no"],
-        question_types=["is the", "how many", "", "is the"],
-    )
-    assert scores == {
-        "accuracy": 0.5,
-        "accuracy_yes_no": 0.5,
-        "accuracy_number": 0.0,
-        "accuracy_other": 1.0,
-        "accuracy_is_the": 0.5,
-        "accuracy_how_many": 0.0,
-    }
-
-
 def test_what_cannot_be_scored_is_refused() -> None:
     with pytest.raises(DataError, match="at least one annotator"):
         vqa_accuracy("red", [])
-    with pytest.raises(DataError, match="got 1 predictions, 2 answers"):
-        vqa_scores(["red"], [["red"], ["blue"]])
-    with pytest.raises(DataError, match="got 1 predictions, 1 answers, 0 answer types"):
-        vqa_scores(["red"], [["red"]], answer_types=[])
-    with pytest.raises(DataError, match="got 0 predictions"):
-        vqa_scores([], [])
 
 
 @given(st.lists(st.sampled_from(["red", "2", "two", "the red", "Red.", "blue"]), min_size=10, max_size=10))

@@ -14,7 +14,7 @@ import pytest
 from saccade.errors import DataError
 from saccade.metrics import wordnet
 from saccade.metrics.wordnet import WordNet, find_wordnet
-from saccade.metrics.wups import Wups, normalize_answer_set, set_accuracy, wups_scores
+from saccade.metrics.wups import Wups, normalize_answer_items, normalize_answer_set
 
 # Nouns as DAQUAR's answers have them: plurals, irregular ones, underscores, colours, numbers, and what WordNet lacks.
 WORDS = """
@@ -143,20 +143,20 @@ def test_wups_of_known_answers(dictionary: Path) -> None:
 
 
 @pytest.mark.wordnet
-def test_scores(dictionary: Path) -> None:
-    scores = wups_scores(["chair", "table"], ["chair", "chair"], Wups(dictionary))
-    assert list(scores) == ["accuracy", "wups_0.9", "wups_0.0"]
-    assert scores["accuracy"] == 0.5 < scores["wups_0.9"] < scores["wups_0.0"] < 1.0
-
-
-def test_accuracy_needs_no_wordnet() -> None:
-    assert wups_scores(["Chair", "b,a ,a"], ["chair", "a, b"]) == {"accuracy": 0.5}
-    with pytest.raises(DataError, match="got 1 answers and 0 truths"):
-        set_accuracy(["chair"], [])
+def test_the_mean_is_over_answers_and_each_ones_annotators(dictionary: Path) -> None:
+    wups = Wups(dictionary)
+    similar = wups("table", "chair", threshold=0.0)
+    truths = [["chair"], ["chair", "table", "xyzzy", "table"]]
+    assert wups.mean(["chair", "table"], truths, threshold=0.0) == pytest.approx((1 + (2 + similar) / 4) / 2)
+    for answers, given in ((["chair"], []), ([], []), (["chair"], [[]])):
+        with pytest.raises(DataError, match="expected the truths of each answer"):
+            wups.mean(answers, given, threshold=0.0)
 
 
 def test_one_spelling_per_set() -> None:
     assert normalize_answer_set("b,  A a,b ,") == "a a, b" == normalize_answer_set("A  a, b")
+    assert normalize_answer_items("b,  A a,b ,") == "b, a a, b"
+    assert normalize_answer_set(" , ") == normalize_answer_items(" , ") == ""
 
 
 def test_a_missing_dictionary_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

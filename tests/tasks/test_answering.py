@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from saccade.data.records import Question
 from saccade.errors import DataError, SaccadeWarning
+from saccade.metrics.wups import normalize_answer_set
 from saccade.tasks import AnsweringConfig
 from saccade.tasks.answering.task import AnsweringTask, AnswerPrediction
 from saccade.types import Answers, AttentionMap, Regions
@@ -281,3 +282,44 @@ def test_a_prediction_as_plain_values() -> None:
         "answers": ["yes"],
         "accuracy": 1.0,
     }
+
+
+def test_types_that_differ_by_a_sign_have_a_number_each() -> None:
+    asked = [question("what color", "red", kind="color+"), question("what color", "cat", kind="color-")]
+    task = build()
+    predictions = task.decode(saying(task, "red", "red"), task.collate(asked, read, grouped=False))
+    metrics = task.metrics(predictions)
+    assert metrics == {"accuracy": 0.5, "accuracy_color_plus": 1.0, "accuracy_color_minus": 0.0}
+
+
+def test_exact_answers_are_compared_as_they_are_written() -> None:
+    train = [question("what is it", answer) for answer in ("-5", "5", "Red  car", "red car", "10")]
+    task = AnsweringTask.build(train, AnsweringConfig(scoring="exact"))
+    assert sorted(task.answers) == ["-5", "10", "5", "red car"]
+    batch = task.collate(
+        [*train[:3], dataclasses.replace(question("what", "5"), choices=("5", "-5"))], read, grouped=False
+    )
+    predictions = task.decode(saying(task, "5", "5", "red car", "-5"), batch)
+    assert [p.accuracy for p in predictions] == [0, 1, 1, 0]
+    assert predictions[3].answers[0][0] == "-5"
+
+
+@pytest.mark.wordnet
+def test_wups_compares_what_accuracy_compares_and_every_annotator_counts() -> None:
+    from saccade.metrics.wordnet import find_wordnet
+
+    try:
+        find_wordnet()
+    except DataError as error:
+        pytest.skip(str(error))
+    train = [question("what", answer) for answer in ("Red", "C#", "Tape  dispenser,XL ,")]
+    task = AnsweringTask.build(train, AnsweringConfig(scoring="daquar"))
+    predictions = task.decode(
+        saying(task, *map(normalize_answer_set, ("Red", "C#", "XL, Tape dispenser"))),
+        task.collate(train, read, grouped=False),
+    )
+    assert task.metrics(predictions) == {"accuracy": 1.0, "wups_0.9": 1.0, "wups_0.0": 1.0}
+    several = [question("what", "Red", "XYZZY", "red", "c#")]
+    predictions = task.decode(saying(task, "red"), task.collate(several, read, grouped=False))
+    metrics = task.metrics(predictions)
+    assert metrics["accuracy"] == 0.5 == metrics["wups_0.9"]

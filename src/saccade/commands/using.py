@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from saccade.console import FLAGS, percent, print_metrics
+from saccade.console import FLAGS, print_metrics
 from saccade.devices import is_first_process
+from saccade.metrics.units import percentage
 from saccade.tasks import TASKS
 
 
@@ -34,7 +35,7 @@ class Demo:
         with ConsoleReport() as report:
             metrics = run_demo(self.out, smoke=self.smoke, report=report)
         for name, row in {"r-dan": metrics, **metrics["baselines"]}.items():
-            print(f"{name:14} answers {percent(row['accuracy'])} of {metrics['questions']} test questions")
+            print(f"{name:14} answers {percentage(row['accuracy'])} of {metrics['questions']} test questions")
         print(f"Report: {(self.out / 'report.html').resolve()}")
 
 
@@ -164,7 +165,7 @@ class Ask:
             print(json.dumps(reply.to_dict()))
             return
         for answer, probability in reply.answers:
-            print(f"{percent(probability):>8}  {answer}")
+            print(f"{percentage(probability):>8}  {answer}")
         if self.explain is not None:
             print(f"Attention drawn in {self.explain}")
 

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from saccade.errors import look_up
+from saccade.metrics.units import examples_of, format_difference, format_metric, unit_of
 from saccade.serial import write_json, write_text
 
 MARKDOWN, CSV, JSON = "comparison.md", "comparison.csv", "comparison.json"
-# What the Markdown table shows: names of metrics that begin so.
-SHOWN = ("accuracy", "wups", "bleu", "rouge", "cider", "meteor", "truth", "pointing_accuracy")
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Comparison:
     noun: str = "questions"
 
     def metrics(self) -> list[str]:
-        """The names of the metrics that some run has: shares and entropies, not counts."""
+        """The names of the metrics that some run has, but for counts."""
         every = [result.metrics for row in self.rows for result in row.results]
         return list(dict.fromkeys(name for of in every for name, value in of.items() if isinstance(value, float)))
 
@@ -113,18 +112,23 @@ class Comparison:
             if row is not best
         ]
 
-    def sampling_error(self, metric: str = "accuracy") -> float:
-        """The largest standard error of a mean that comes from which questions are asked, were they independent.
+    def sampling_error(self, metric: str | None = None) -> float | None:
+        """The largest standard error of a mean that comes from which examples were taken, were they independent.
 
-        Binomial, sqrt(p (1 - p) / questions); scores between 0 and 1 of the same mean cannot vary more.
+        Binomial, sqrt(p (1 - p) / examples); scores between 0 and 1 of the same mean cannot vary more. None for a
+        metric that is no such mean, or over an unknown number of examples.
         """
+        metric = metric or self.metric
+        examples = examples_of(metric)
+        if examples not in self._about:
+            return None
         means = [row.mean(metric) for row in self.rows if row.has(metric)]
-        return max(math.sqrt(mean * (1 - mean) / self._about[self.noun]) for mean in means)
+        return max(math.sqrt(mean * (1 - mean) / self._about[examples]) for mean in means)
 
     def to_markdown(self, metrics: Sequence[str] | None = None) -> str:
-        """The table as Markdown with notes on its noise; by default all accuracies, WUPS and the pointing accuracy."""
+        """The table as Markdown with notes on its noise; by default of the metrics shown by `metrics.units`."""
         if metrics is None:
-            metrics = [name for name in self.metrics() if name.startswith(SHOWN)]
+            metrics = [name for name in self.metrics() if unit_of(name).shown]
         head, *body = self._cells(metrics)
         rule = ["---", *["---:"] * (len(head) - 1)]
         body = [["`" + label.replace("|", "\\|") + "`", *cells] for label, *cells in body]
@@ -175,8 +179,9 @@ class Comparison:
         return self.rows[0].results[0].metrics
 
     def _errors(self) -> dict[str, float]:
-        """The sampling error of an accuracy; captions' metrics are no means over examples and have none."""
-        return {"sampling_error": self.sampling_error()} if self.metric == "accuracy" else {}
+        """The sampling error, where the metric is a mean over examples."""
+        error = self.sampling_error()
+        return {} if error is None else {"sampling_error": error}
 
     def _cells(self, metrics: Sequence[str]) -> list[list[str]]:
         known = dict.fromkeys(self.metrics())
@@ -189,7 +194,7 @@ class Comparison:
         return lines
 
     def _notes(self, quote: str) -> list[str]:
-        """What was evaluated, and which of the differences in accuracy may be noise."""
+        """What was evaluated, and which of the differences may be noise."""
         about, done = self._about, [len(row.results) for row in self.rows]
         seeds = f"{max(done)} seeds" if min(done) == max(done) else f"{min(done)} to {max(done)} seeds"
         over = f"mean ± sample standard deviation over {seeds}" if max(done) > 1 else "one seed each"
@@ -200,17 +205,19 @@ class Comparison:
         differences = self.differences()
         if differences:
             best = f"{quote}{differences[0].best}{quote}"
-            verdicts = [f"- {quote}{each.label}{quote}: {_verdict(each)}" for each in differences]
+            verdicts = [f"- {quote}{each.label}{quote}: {_verdict(each, self.metric)}" for each in differences]
             notes += [f"Below {best}, the best by {self.metric}:", "\n".join(verdicts)]
-        training = f"Deviations over seeds are the noise of training alone: all runs are of the same {self.noun}. "
-        if self.metric != "accuracy":
-            return [*notes, *([training.strip()] if max(done) > 1 else [])]
-        notes.append(
-            (training if max(done) > 1 else "")
-            + f"Which {self.noun} there are gives an accuracy a standard error of up to "
-            + f"{_points(self.sampling_error())} besides (binomial, {self.noun} taken as independent)."
-        )
-        return notes
+        said = ""
+        if max(done) > 1:
+            said = f"Deviations over seeds are the noise of training alone: all runs are of the same {self.noun}. "
+        error, examples = self.sampling_error(), examples_of(self.metric)
+        if error is not None:
+            taken = "questions were asked gives an" if examples == "questions" else f"{examples} were taken gives the"
+            said += (
+                f"Which {taken} {self.metric} a standard error of up to {format_difference(self.metric, error)} besides "
+                f"(binomial, {examples} taken as independent)."
+            )
+        return [*notes, said.strip()] if said else notes
 
 
 def _standard_error(a: Row, b: Row, metric: str) -> float | None:
@@ -222,23 +229,14 @@ def _standard_error(a: Row, b: Row, metric: str) -> float | None:
 
 
 def _mean_and_deviation(row: Row, metric: str) -> str:
-    """Shares as percentages, entropies in nats, CIDEr as it is."""
-    if not row.has(metric):
-        return "–"
-    plain = "entropy" in metric or metric.startswith("cider")
-    scale, places, unit = (1, 3, "") if plain else (100, 2, " %")
-    deviation = row.deviation(metric)
-    spread = "" if deviation is None else f" ± {scale * deviation:.{places}f}"
-    return f"{scale * row.mean(metric):.{places}f}{spread}{unit}"
+    """Both in the metric's unit; a dash where a run lacks it."""
+    return format_metric(metric, row.mean(metric), row.deviation(metric)) if row.has(metric) else "–"
 
 
-def _verdict(difference: Difference) -> str:
-    value = _points(difference.value)
+def _verdict(difference: Difference, metric: str) -> str:
+    value = format_difference(metric, difference.value)
     if difference.standard_error is None:
         return f"{value}; one seed does not tell how much of it is noise"
     judged = "exceeds" if difference.exceeds else "does not exceed"
-    return f"{value}, standard error {100 * difference.standard_error:.2f}: {judged} 2 standard errors"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.2f} points"
+    error = format_difference(metric, difference.standard_error).removesuffix(" points")
+    return f"{value}, standard error {error}: {judged} 2 standard errors"

@@ -27,21 +27,12 @@ def cider_d(ngrams: NGrams) -> Float[Array, " images"]:
     """
     pairs = np.maximum(ngrams.lengths - 1, 0)
     difference = pairs[ngrams.results :] - pairs[ngrams.images[ngrams.results :]]
-    return _mean(ngrams, _similarities(ngrams, clip=True) * np.exp(-(difference**2) / (2 * SIGMA**2)))
+    cosines = np.mean([_cosines(ngrams, order) for order in ngrams.orders], axis=0)
+    return _mean(ngrams, cosines * np.exp(-(difference**2) / (2 * SIGMA**2)))
 
 
-def cider_plain(ngrams: NGrams) -> Float[Array, " images"]:
-    """The paper's CIDEr but for its stemming, times ten: vrama91/cider's `cider_scorer.py` in mode "corpus"."""
-    return _mean(ngrams, _similarities(ngrams, clip=False))
-
-
-def _similarities(ngrams: NGrams, *, clip: bool) -> Float[Array, " references"]:
-    """The cosine of each reference and its image's result, the mean over the lengths of n-grams."""
-    cosines: Array = np.mean([_cosines(ngrams, order, clip=clip) for order in ngrams.orders], axis=0)
-    return cosines
-
-
-def _cosines(ngrams: NGrams, order: Order, *, clip: bool) -> Float[Array, " references"]:
+def _cosines(ngrams: NGrams, order: Order) -> Float[Array, " references"]:
+    """The cosine of each reference and its image's result, the result's counts clipped to the reference's."""
     by_result = order.captions < ngrams.results
     weights = order.counts * _inverse_frequencies(ngrams, order, by_result)[order.grams]
     norms = np.sqrt(np.bincount(order.captions, weights**2, len(ngrams.images)))
@@ -49,7 +40,7 @@ def _cosines(ngrams: NGrams, order: Order, *, clip: bool) -> Float[Array, " refe
     # Entries are ordered by caption and n-gram, so those of the results have ascending keys.
     places, found = find(keys[~by_result], keys[by_result])
     theirs, ours = weights[~by_result][found], weights[by_result][places[found]]
-    products = (np.minimum(ours, theirs) if clip else ours) * theirs
+    products = np.minimum(ours, theirs) * theirs
     dots = np.bincount(order.captions[~by_result][found], products, len(ngrams.images))[ngrams.results :]
     scale = norms[ngrams.results :] * norms[ngrams.images[ngrams.results :]]
     cosines: Array = np.divide(dots, scale, out=np.zeros(len(dots)), where=scale > 0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from saccade.errors import DataError
@@ -79,7 +79,21 @@ def vqa_accuracy(prediction: str, answers: Sequence[str]) -> float:
     0.6
     """
     prediction, answers = _comparable(prediction, answers)
-    return _share(answers.count(prediction), len(answers))
+    return agreement_share(answers.count(prediction), len(answers))
+
+
+def agreement_share(matches: int, annotators: int) -> float:
+    """What an answer earns that so many of the annotators gave: the rule of `vqa_accuracy`, however it compares.
+
+    >>> agreement_share(1, 1), agreement_share(1, 2), round(agreement_share(2, 10), 12)
+    (1.0, 0.5, 0.6)
+    """
+    if annotators == 1:
+        return float(matches)
+    needed = min(3, annotators - 1)
+    # The annotators left out one by one: so many of them had agreed, the rest had not.
+    agreeing, disagreeing = min(1.0, (matches - 1) / needed), min(1.0, matches / needed)
+    return (matches * agreeing + (annotators - matches) * disagreeing) / annotators
 
 
 def soft_scores(answers: Sequence[str]) -> dict[str, float]:
@@ -91,7 +105,7 @@ def soft_scores(answers: Sequence[str]) -> dict[str, float]:
     {'2': 0.6666666666666666, '3': 0.3333333333333333}
     """
     counts = Counter(_comparable("", answers)[1])
-    return {answer: _share(count, len(answers)) for answer, count in counts.items()}
+    return {answer: agreement_share(count, len(answers)) for answer, count in counts.items()}
 
 
 def ban_scores(answers: Sequence[str]) -> dict[str, float]:
@@ -122,50 +136,25 @@ def answer_list(labels: Iterable[str], *, most: int | None = None, at_least: int
     return tuple(answer for answer in ranked if counts[answer] >= at_least)[:most]
 
 
-def best_choice(choices: Sequence[str], classes: Mapping[str, int], scores: Sequence[float]) -> str:
+def best_choice(
+    choices: Sequence[str],
+    classes: Mapping[str, int],
+    scores: Sequence[float],
+    normal: Callable[[str], str] = normalize_answer,
+) -> str:
     """The most probable of the answers offered, as it is offered; the first of them when none is a class.
 
     `classes` says which of `scores` belongs to which answer. A choice that is no class as it is written is looked up
-    in its normal form; the first of equals is taken. Raises DataError without choices.
+    in its `normal` form; the first of equals is taken. Raises DataError without choices.
 
     >>> best_choice(["red", "Two", "blue"], {"red": 0, "2": 1, "green": 2}, [0.1, 0.3, 0.6])
     'Two'
     """
     if not choices:
         raise DataError("expected a multiple-choice question to offer answers, got none")
-    places = [classes.get(choice, classes.get(normalize_answer(choice))) for choice in choices]
+    places = [classes.get(choice, classes.get(normal(choice))) for choice in choices]
     known = [(choice, scores[place]) for choice, place in zip(choices, places, strict=True) if place is not None]
     return max(known, key=lambda pair: pair[1])[0] if known else choices[0]
-
-
-def vqa_scores(
-    predictions: Sequence[str],
-    answers: Sequence[Sequence[str]],
-    *,
-    answer_types: Sequence[str] | None = None,
-    question_types: Sequence[str] | None = None,
-) -> dict[str, float]:
-    """The mean accuracy, then that of every answer type and of every question type, as `accuracy`, `accuracy_<type>`.
-
-    Everything is a fraction of 1 and one item per question; a type is written in lower case with underscores, so the
-    official "yes/no" becomes `accuracy_yes_no`, and "" is no type. Raises DataError without questions, or when lengths
-    differ.
-
-    >>> vqa_scores(["yes", "3"], [["yes"] * 10, ["2"] * 10], answer_types=["yes/no", "number"])
-    {'accuracy': 0.5, 'accuracy_yes_no': 1.0, 'accuracy_number': 0.0}
-    """
-    lengths = {"predictions": len(predictions), "answers": len(answers)}
-    lengths |= {"answer_types": len(answer_types)} if answer_types is not None else {}
-    lengths |= {"question_types": len(question_types)} if question_types is not None else {}
-    if len(set(lengths.values())) > 1 or not predictions:
-        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in lengths.items())
-        raise DataError(f"expected one prediction, one list of answers and one type per question, got {counts}")
-    shares = [vqa_accuracy(*pair) for pair in zip(predictions, answers, strict=True)]
-    scores = {"accuracy": _mean(shares)}
-    for types in (answer_types, question_types):
-        for key, group in _by_type(types or (), shares).items():
-            scores.setdefault(key, _mean(group))
-    return scores
 
 
 def _comparable(prediction: str, answers: Sequence[str]) -> tuple[str, list[str]]:
@@ -176,15 +165,6 @@ def _comparable(prediction: str, answers: Sequence[str]) -> tuple[str, list[str]
     if len(set(trimmed)) == 1:
         return prediction, trimmed
     return normalize_answer(prediction), [normalize_answer(answer) for answer in trimmed]
-
-
-def _share(matches: int, annotators: int) -> float:
-    """The mean over the annotators left out: `matches` of them had agreed, the rest had not."""
-    if annotators == 1:
-        return float(matches)
-    needed = min(3, annotators - 1)
-    agreeing, disagreeing = min(1.0, (matches - 1) / needed), min(1.0, matches / needed)
-    return (matches * agreeing + (annotators - matches) * disagreeing) / annotators
 
 
 def _trim(text: str) -> str:
@@ -204,15 +184,3 @@ def _process_punctuation(text: str) -> str:
 def _process_words(text: str) -> str:
     words = (NUMBERS.get(word, word) for word in text.lower().split())
     return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
-
-
-def _by_type(types: Iterable[str], shares: Iterable[float]) -> Mapping[str, list[float]]:
-    groups: dict[str, list[float]] = {}
-    for name, share in zip(types, shares, strict=False):
-        if name:
-            groups.setdefault("accuracy_" + re.sub(r"\W+", "_", name.lower()).strip("_"), []).append(share)
-    return groups
-
-
-def _mean(shares: Sequence[float]) -> float:
-    return sum(shares) / len(shares)

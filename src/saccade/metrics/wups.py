@@ -30,10 +30,17 @@ class Wups:
         """The WUPS of one answer: similarity below the threshold is worth a tenth of itself. Splits at commas."""
         return score_sets(answer_items(truth), answer_items(answer), lambda a, b: self.word_score(a, b, threshold))
 
-    def mean(self, answers: Sequence[str], truths: Sequence[str], *, threshold: float) -> float:
-        """The mean WUPS of the answers, a fraction of 1; raises DataError when there is none or lengths differ."""
-        check_lengths(answers, truths)
-        return sum(self(*pair, threshold=threshold) for pair in zip(answers, truths, strict=True)) / len(answers)
+    def mean(self, answers: Sequence[str], truths: Sequence[Sequence[str]], *, threshold: float) -> float:
+        """The mean WUPS of the answers, a fraction of 1, each against the truth of every one of its annotators.
+
+        With several annotators that is the average consensus of Malinowski, Rohrbach and Fritz 2015.
+        Raises DataError when there is no answer, when lengths differ, and for an answer without annotators.
+        """
+        if len(answers) != len(truths) or not answers or not all(truths):
+            raise DataError(f"expected the truths of each answer, got {len(answers)} answers and {len(truths)} truths")
+        pairs = zip(answers, truths, strict=True)
+        shares = [sum(self(answer, t, threshold=threshold) for t in given) / len(given) for answer, given in pairs]
+        return sum(shares) / len(shares)
 
     def word_score(self, first: str, second: str, threshold: float) -> float:
         """How well one word stands for another: 1 for the same, 0 where WordNet lacks a noun of either name."""
@@ -48,25 +55,6 @@ class Wups:
         return max((self._wordnet.similarity(x, y) or 0.0 for x, y in pairs), default=0.0)
 
 
-def wups_scores(answers: Sequence[str], truths: Sequence[str], wups: Wups | None = None) -> dict[str, float]:
-    """`accuracy` over answer sets and, where a `Wups` is given, `wups_0.9` and `wups_0.0`; fractions of 1."""
-    scores = {"accuracy": set_accuracy(answers, truths)}
-    if wups is not None:
-        scores |= {f"wups_{t}": wups.mean(answers, truths, threshold=t) for t in (0.9, 0.0)}
-    return scores
-
-
-def set_accuracy(answers: Sequence[str], truths: Sequence[str]) -> float:
-    """The share of answers that are the same set of words as the truth (the official script's threshold -1).
-
-    >>> set_accuracy(["book, chair", "book"], ["chair,book", "book, lamp"])
-    0.5
-    """
-    check_lengths(answers, truths)
-    pairs = zip(answers, truths, strict=True)
-    return sum(set(answer_items(answer)) == set(answer_items(truth)) for answer, truth in pairs) / len(answers)
-
-
 def answer_items(answer: str) -> list[str]:
     """The words of a set-valued answer: the parts between commas, without the spaces around them."""
     return [item.strip() for item in answer.split(",")]
@@ -78,7 +66,18 @@ def normalize_answer_set(answer: str) -> str:
     >>> normalize_answer_set("Table,chair, table")
     'chair, table'
     """
-    return ", ".join(sorted({" ".join(item.lower().split()) for item in answer.split(",")} - {""}))
+    return ", ".join(sorted(set(answer_items(normalize_answer_items(answer))) - {""}))
+
+
+def normalize_answer_items(answer: str) -> str:
+    """The answer in lower case with single spaces and no empty parts, its words where and as often as they are.
+
+    Of two answers whose sets are the same WUPS then finds every word of one in the other.
+
+    >>> normalize_answer_items("Tape  dispenser,,chair , chair,")
+    'tape dispenser, chair, chair'
+    """
+    return ", ".join(filter(None, (" ".join(item.lower().split()) for item in answer.split(","))))
 
 
 def score_sets(first: Sequence[str], second: Sequence[str], measure: Measure) -> float:
@@ -86,9 +85,3 @@ def score_sets(first: Sequence[str], second: Sequence[str], measure: Measure) ->
     there = prod(max(measure(a, b) for b in second) for a in first)
     back = prod(max(measure(b, a) for a in first) for b in second)
     return min(there, back)
-
-
-def check_lengths(answers: Sequence[str], truths: Sequence[str]) -> None:
-    """Raise DataError unless there is one truth per answer, and at least one."""
-    if len(answers) != len(truths) or not answers:
-        raise DataError(f"expected one true answer per answer, got {len(answers)} answers and {len(truths)} truths")

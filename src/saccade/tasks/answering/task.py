@@ -19,12 +19,13 @@ from saccade.data.records import Corpus, ExportsAnswers, Question, images_of
 from saccade.data.split import count_questions
 from saccade.data.visual_genome import genome_questions
 from saccade.errors import DataError, RecipeError, RunError
-from saccade.metrics.vqa import answer_list, best_choice, normalize_answer, preprocess_answer
+from saccade.metrics.names import metric_keys
+from saccade.metrics.vqa import answer_list, best_choice, preprocess_answer
 from saccade.progress import Report
 from saccade.tasks.answering.config import AnsweringConfig, AnsweringOptions
 from saccade.tasks.answering.glove import start_from_glove
 from saccade.tasks.answering.reply import AnswerReply
-from saccade.tasks.answering.scoring import SCORING, merged_answers, metric_keys
+from saccade.tasks.answering.scoring import SCORING, merged_answers
 from saccade.tasks.answering.targets import Targets
 from saccade.tasks.base import Gather, Reader, Task
 from saccade.tasks.pointing import Measured, attention_metrics, measure_attention
@@ -35,7 +36,6 @@ from saccade.types import Answers, Regions, Words
 
 TOKENIZER, ANSWERS = "tokenizer.json", "answers.json"
 TOP = 5  # answers to a question, unless asked for more
-LISTED = 5  # a remark names so many answers
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,13 +133,10 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
     def remarks(self, records: Sequence[Question]) -> list[str]:
         """Which answers, written differently, count as the same, and which as none."""
         merged = merged_answers((answer for question in records for answer in question.answers), self._scoring)
-        said = [f"{' = '.join(map(repr, spellings))}" for spellings in merged.values()]
-        if not said:
-            return []
-        more = f" and {len(said) - LISTED} more" if len(said) > LISTED else ""
-        return [
-            f"answers that --task.scoring {self.config.scoring} takes for the same: {'; '.join(said[:LISTED])}{more}"
-        ]
+        scoring, empty = f"--task.scoring {self.config.scoring}", merged.get("", ())
+        same = [" = ".join(map(repr, spellings)) for name, spellings in merged.items() if name]
+        said = [f"answers that {scoring} takes for the same: {first(same, sep='; ')}"] if same else []
+        return [*said, *([f"answers of which {scoring} leaves nothing: {first(map(repr, empty))}"] if empty else [])]
 
     def further(self, recipe: Any, records: Sequence[Question], report: Report) -> Sequence[Question]:
         """Visual Genome's questions about the training images whose answers are classes, where they are asked for."""
@@ -246,7 +243,8 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
         if len(accuracies) < len(predictions):
             raise DataError(f"{len(predictions) - len(accuracies)} of {len(predictions)} questions have no answers")
         found = {"accuracy": _mean([accuracy for _, accuracy in accuracies])}
-        keys = metric_keys({p.question.kind for p in predictions} - {""})
+        steps = {each.step.replace(" ", "_") for p in predictions for each in p.attention}
+        keys = metric_keys({p.question.kind for p in predictions} - {""}, reserved=steps)
         for kind, key in keys.items():
             found[f"accuracy_{key}"] = _mean([accuracy for k, accuracy in accuracies if k == kind])
         answers = [p.answers[0][0] for p in predictions]
@@ -299,8 +297,8 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
     def _choose(self, choices: Sequence[str], logits: Float[Tensor, " answers"]) -> tuple[tuple[str, float], ...]:
         """The most probable of a question's choices; those that are no class have probability 0."""
         probabilities = self._probabilities(logits[None])[0].tolist()
-        choice = best_choice(choices, self._targets.classes, probabilities)
-        number = self._targets.classes.get(choice, self._targets.classes.get(normalize_answer(choice)))
+        choice = best_choice(choices, self._targets.classes, probabilities, self._scoring.normal)
+        number = self._targets.classes.get(choice, self._targets.classes.get(self._scoring.normal(choice)))
         return ((choice, 0.0 if number is None else probabilities[number]),)
 
     @property

@@ -1,0 +1,105 @@
+"""Units: every metric that the code makes has the one it should, and is printed in it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import saccade
+from saccade.console import print_metrics
+from saccade.metrics.caption import caption_metrics
+from saccade.metrics.units import UNITS, examples_of, format_difference, format_metric, unit_of
+
+SHARES = """
+    accuracy accuracy_yes_no accuracy_what_color_is accuracy_color_plus wups_0.9 wups_0.0 question_types
+    bleu_1 bleu_2 bleu_3 bleu_4 bleu_1_no_bp bleu_2_no_bp bleu_3_no_bp bleu_4_no_bp rouge_l meteor spice truth
+    distinct_captions pointing_accuracy pointing_accuracy_step_1 pointing_accuracy_color attention_mass
+    attention_mass_step_2 attention_mass_number i2t_r1 i2t_r5 i2t_r10 t2i_r1 t2i_r10 recall_1 recall_5 recall_10
+    upper_bound mean_iou
+""".split()  # noqa: SIM905
+PLAIN = "cider cider_d attention_entropy attention_entropy_step_1 attention_entropy_color loss lr".split()  # noqa: SIM905
+PLAIN += ["seconds", "examples_per_second"]
+RANKS = ["i2t_medr", "t2i_medr", "i2t_meanr"]
+COUNTS = "words_used object_words questions answers captions images images_without_result empty_captions epoch".split()  # noqa: SIM905
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [("share", SHARES), ("plain", [*PLAIN, "examples_per_second"]), ("rank", RANKS), ("count", COUNTS)],
+)
+def test_the_unit_of_every_metric(kind: str, names: list[str]) -> None:
+    assert {name: unit_of(name, 1).kind for name in names} == dict.fromkeys(names, kind)
+
+
+def test_every_metric_that_the_code_names_is_listed() -> None:
+    found = set(caption_metrics({"a": "A dog."}, {"a": ["The dog."]}))
+    files = [
+        *Path(saccade.__file__).parent.glob("metrics/*.py"),
+        *Path(saccade.__file__).parent.glob("tasks/*.py"),
+        *Path(saccade.__file__).parent.glob("score/*.py"),
+    ]
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            keys = node.keys if isinstance(node, ast.Dict) else []
+            found |= {key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
+    known = {name for name in found if any(name == entry or name.startswith(f"{entry}_") for entry in UNITS)}
+    assert {"accuracy", "bleu_1_no_bp", "cider_d", "meteor", "pointing_accuracy", "object_words"} <= known
+    assert known <= {*SHARES, *PLAIN, *RANKS, *COUNTS}
+
+
+def test_what_nobody_listed_is_a_count_or_plain() -> None:
+    assert (unit_of("horses", 3).kind, unit_of("horses", 3.0).kind) == ("count", "plain")
+    assert unit_of("accuracyx", 0.5).kind == "plain"  # no underscore, no accuracy
+    assert format_metric("horses", 1234) == "1234"
+    assert format_metric("split", "test") == "test"
+    assert format_metric("horses", 0.5) == "0.500"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "deviation", "text"),
+    [
+        ("accuracy", 0.83142, None, "83.14 %"),
+        ("accuracy", 1, None, "100.00 %"),
+        ("accuracy_no", 0.5, 0.0123, "50.00 ± 1.23 %"),
+        ("cider", 0.54, 0.01, "0.540 ± 0.010"),
+        ("attention_entropy_step_1", 1.5, None, "1.500"),
+        ("i2t_medr", 7.0, 0.5, "7.0 ± 0.5"),
+        ("words_used", 12, None, "12"),
+        ("words_used", 12.5, 0.5, "12.5 ± 0.5"),
+    ],
+)
+def test_a_metric_as_it_is_printed(name: str, value: float, deviation: float | None, text: str) -> None:
+    assert format_metric(name, value, deviation) == text
+
+
+def test_differences_of_shares_are_points() -> None:
+    assert format_difference("bleu_4", 0.0123) == "1.23 points"
+    assert format_difference("cider", 0.0123) == "0.012"
+
+
+def test_only_means_over_a_split_have_its_number_of_examples() -> None:
+    assert (examples_of("accuracy"), examples_of("truth")) == ("questions", "images")
+    assert [examples_of(name) for name in ("accuracy_color", "cider", "bleu_4", "pointing_accuracy", "horses")] == [
+        None
+    ] * 5
+    assert all(UNITS[name].mean for name in UNITS if examples_of(name))
+    assert not any(UNITS[name].mean for name in ("bleu", "meteor", "cider", "attention_entropy"))
+
+
+def test_what_the_console_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    print_metrics(
+        {
+            "split": "test",
+            "questions": 997,
+            "accuracy": 0.5,
+            "loss": 0.25,
+            "question_types": {"cider is it": 0.5, "loss": 1.0},
+            "baselines": {"nic": {"cider": 0.5}, "cider": 0.25},
+        }
+    )
+    lines = dict(line.rsplit("  ", 1) for line in capsys.readouterr().out.splitlines() if "  " in line)
+    shown = {name.strip(): value.strip() for name, value in lines.items()}
+    assert (shown["questions"], shown["accuracy"], shown["loss"]) == ("997", "50.00 %", "100.00 %")
+    assert (shown["cider is it"], shown["cider"]) == ("50.00 %", "0.250")
