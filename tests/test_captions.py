@@ -21,11 +21,11 @@ from saccade.recipes import get_recipe
 from saccade.train import train
 
 
-def narrow(name: str, store: str = "", **training) -> Recipe:
+def narrow(name: str, store: str = "", limit: int = 24, **training) -> Recipe:
     recipe = get_recipe(name).smoke()
     return dataclasses.replace(
         recipe,
-        data=dataclasses.replace(recipe.data, store=store),
+        data=dataclasses.replace(recipe.data, store=store, limit=limit),
         train=dataclasses.replace(recipe.train, accelerator="cpu", **{"finetune_from": None, **training}),
         sizes=recipe.sizes | {"hidden_size": 16, "embedding_size": 12},
     )
@@ -180,7 +180,7 @@ def test_a_tuned_backbone_learns_is_kept_and_used(tuned, scene) -> None:
 
 
 def test_tuning_resumed_is_tuning_not_stopped(tuned, scenes_store, tmp_path) -> None:
-    recipe = narrow("sat-soft-scenes", scenes_store, finetune_from=1, finetune_lr=1e-3, epochs=3)
+    recipe = narrow("sat-soft-scenes", scenes_store, limit=4, finetune_from=1, finetune_lr=1e-3, epochs=3)
     part = dataclasses.replace(recipe, optim=dataclasses.replace(recipe.optim, schedule="constant"))
     whole = tmp_path / "whole"
     train(part, whole)

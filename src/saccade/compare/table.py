@@ -120,7 +120,7 @@ class Comparison:
         """
         metric = metric or self.metric
         examples = examples_of(metric)
-        if examples not in self._about:
+        if examples is None or examples not in self._about:
             return None
         means = [row.mean(metric) for row in self.rows if row.has(metric)]
         return max(math.sqrt(mean * (1 - mean) / self._about[examples]) for mean in means)
@@ -213,9 +213,10 @@ class Comparison:
         error, examples = self.sampling_error(), examples_of(self.metric)
         if error is not None:
             taken = "questions were asked gives an" if examples == "questions" else f"{examples} were taken gives the"
+            most = format_difference(self.metric, error)
             said += (
-                f"Which {taken} {self.metric} a standard error of up to {format_difference(self.metric, error)} besides "
-                f"(binomial, {examples} taken as independent)."
+                f"Which {taken} {self.metric} a standard error of up to {most} besides (binomial, {examples} taken as "
+                "independent)."
             )
         return [*notes, said.strip()] if said else notes
 

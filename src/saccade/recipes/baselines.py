@@ -156,6 +156,7 @@ RECIPES = (
             model=model,
             data=DataConfig("own"),
             features=FeatureSpec(),
+            task=AnsweringConfig(scoring="exact"),
             optim=OptimConfig(name="adam", lr=1e-3),
             train=TrainConfig(epochs=30, batch_size=128, group_by_image=True, patience=5),
             card=Card(f"own images and questions: {ABOUT[model]}"),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from saccade.data.records import Corpus, ExportsAnswers, Question, images_of
 from saccade.data.split import count_questions
 from saccade.data.visual_genome import genome_questions
-from saccade.errors import DataError, RecipeError, RunError
+from saccade.errors import DataError, RecipeError, RunError, first
 from saccade.metrics.names import metric_keys
 from saccade.metrics.vqa import answer_list, best_choice, preprocess_answer
 from saccade.progress import Report
@@ -135,7 +135,7 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
         merged = merged_answers((answer for question in records for answer in question.answers), self._scoring)
         scoring, empty = f"--task.scoring {self.config.scoring}", merged.get("", ())
         same = [" = ".join(map(repr, spellings)) for name, spellings in merged.items() if name]
-        said = [f"answers that {scoring} takes for the same: {first(same, sep='; ')}"] if same else []
+        said = [f"answers that {scoring} takes for the same: {first(same)}"] if same else []
         return [*said, *([f"answers of which {scoring} leaves nothing: {first(map(repr, empty))}"] if empty else [])]
 
     def further(self, recipe: Any, records: Sequence[Question], report: Report) -> Sequence[Question]:
