@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 
+from saccade.data.positions import Positions
 from saccade.data.records import Caption, Phrase
 from saccade.errors import DataError, RecipeError
 from saccade.hypotheses import Search
@@ -173,7 +174,7 @@ def test_there_is_nothing_to_score_without_captions() -> None:
     with pytest.raises(DataError, match="nothing to score"):
         build().metrics([])
     with pytest.raises(DataError, match="the data set has no captions"):
-        CaptioningTask.texts(object(), "train")
+        CaptioningTask.texts(Positions("absolute"), "train")
     assert CaptioningTask.examples(CAPTIONS)[0] == CaptionedImage("a", tuple(CAPTIONS[:2]))
 
 

@@ -18,6 +18,7 @@ from saccade.features.import_sources import FolderSource, LmdbSource, Source, Ts
 from saccade.features.spec import IMPORTED, FeatureSpec
 from saccade.features.store import FeatureStore
 from saccade.features.writer import SHARD_IMAGES, FeatureWriter, finished_store
+from saccade.images import files_below
 
 Format = Literal["tsv", "hdf5", "npz", "npy", "lmdb"]
 COCO = re.compile(r"(?:.*/)?COCO_.*_(\d{12})")
@@ -114,7 +115,8 @@ def guess_format(sources: Sequence[Path]) -> Format:
     if path.is_dir():
         if (path / "data.mdb").exists():
             return "lmdb"
-        held: list[Format] = [kind for kind in ("npz", "npy") if next(path.rglob(f"*.{kind}"), None)]
+        endings = {file.suffix for file in files_below(path)}
+        held: list[Format] = [kind for kind in ("npz", "npy") if f".{kind}" in endings]
         if len(held) == 1:
             return held[0]
         got = " and ".join(held) or "none of them"
