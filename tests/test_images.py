@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import shutil
 import struct
 import threading
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from saccade.errors import ImageError
-from saccade.images import MAX_PIXELS, open_image, read_image
+from saccade.errors import ImageError, SaccadeWarning
+from saccade.images import MAX_PIXELS, find_images, open_image, read_image, to_rgb
 
 
 @pytest.fixture
@@ -240,3 +243,138 @@ def test_threads_may_read_one_pillow_image(tmp_path, picture):
     for _ in range(5):
         with Image.open(tmp_path / "a.png") as image, ThreadPoolExecutor(8) as pool:
             assert {read.tobytes() for read in pool.map(read_image, [image] * 8)} == {expected}
+
+
+@pytest.mark.parametrize(
+    ("values", "bytes_"),
+    [
+        ([0, 1, 128, 255], [0, 1, 128, 255]),  # 8 bits kept in 32
+        ([0, 257, 40000, 65535], [0, 1, 156, 255]),  # 16 bits
+        ([0, 65536, 1_000_000, 500_000], [0, 17, 255, 128]),
+        ([-100, 0, 100, 50], [0, 128, 255, 191]),
+        ([0, 0, 0, 0], [0, 0, 0, 0]),
+        ([-7, -7, -7, -7], [0, 0, 0, 0]),
+        ([0, 2**31 - 1, 2**30, 2**29], [0, 255, 128, 64]),
+        ([0.0, 0.25, 0.5, 1.0], [0, 64, 128, 255]),
+        ([0.0, 0.1, 0.2, 0.3], [0, 26, 51, 76]),
+        ([0.0, 64.0, 128.0, 255.0], [0, 64, 128, 255]),
+        ([0.0, 0.5, 1.0, 2.5], [0, 51, 102, 255]),
+        ([0.0, 1e30, 5e29, 2e29], [0, 255, 128, 51]),
+        ([-1.0, 0.0, 1.0, 0.5], [0, 128, 255, 191]),
+        ([np.nan, 1.0, np.inf, -np.inf], [0, 255, 255, 0]),
+    ],
+)
+@pytest.mark.parametrize("stored", [True, False])
+def test_greys_of_32_bits_are_scaled_not_cut_off(tmp_path, values, bytes_, stored):
+    kind = np.int32 if isinstance(values[0], int) else np.float32
+    image = Image.fromarray(np.array(values, kind).reshape(2, 2))
+    image.save(tmp_path / "a.tif")
+    opened = np.asarray(open_image(tmp_path / "a.tif") if stored else to_rgb(image)).astype(int)
+    assert np.abs(opened.reshape(-1, 3) - np.array(bytes_)[:, None]).max() <= 1
+
+
+def test_whole_numbers_of_tiff_without_a_sign(tmp_path):
+    values = np.array([[0, 2**32 - 1], [2**31, 2**30]], np.uint32)
+    image = Image.fromarray(values.view(np.int32))
+    image.save(tmp_path / "a.tif")
+    content = (tmp_path / "a.tif").read_bytes()
+    signed, unsigned = (struct.pack("<HHIHH", 339, 3, 1, kind, 0) for kind in (2, 1))
+    assert signed in content
+    (tmp_path / "a.tif").write_bytes(content.replace(signed, unsigned))
+    assert np.asarray(open_image(tmp_path / "a.tif"))[..., 0].tolist() == [[0, 255], [128, 64]]
+
+
+def test_a_dark_pgm_of_sixteen_bits_stays_dark(tmp_path):
+    (tmp_path / "a.pgm").write_bytes(b"P5 2 1 65535\n" + bytes([0, 200, 0, 100]))
+    assert np.asarray(open_image(tmp_path / "a.pgm")).max() == 0
+
+
+def test_greys_of_32_bits_are_turned_upright(tmp_path):
+    Image.fromarray(np.arange(6, dtype=np.float32).reshape(2, 3)).save(tmp_path / "a.tif", tiffinfo={0x0112: 6})
+    assert open_image(tmp_path / "a.tif").size == (2, 3)
+
+
+SUFFIXES = (
+    *("jpg", "jpeg", "jfif", "png", "apng", "bmp", "dib", "gif", "tif", "tiff", "webp", "avif", "ppm", "pgm", "pbm"),
+    *("pnm", "jp2", "j2k", "jpx", "tga", "ico", "pcx", "qoi"),
+)
+
+
+def test_every_kind_of_picture_that_can_be_opened_is_found(tmp_path, picture):
+    for suffix in SUFFIXES:
+        picture.convert("1" if suffix == "pbm" else "RGB").save(tmp_path / f"a.{suffix}")
+    (tmp_path / "b.PNG").write_bytes((tmp_path / "a.png").read_bytes())
+    for name in ("train.jsonl", "store.h5", ".DS_Store", "Thumbs.db", "a.txt"):
+        (tmp_path / name).write_text("x")
+    names = find_images(tmp_path)
+    assert names == sorted([*(f"a.{suffix}" for suffix in SUFFIXES), "b.PNG"])
+    assert {open_image(tmp_path / name).mode for name in names} == {"RGB"}
+
+
+def test_pictures_that_cannot_be_read_are_counted(tmp_path, picture):
+    picture.save(tmp_path / "a.png")
+    for name in ("b.svg", "c.svg", "d.EPS", "e"):
+        (tmp_path / name).write_text("x")
+    with pytest.warns(
+        SaccadeWarning, match=r"left out .*: 2 \.svg, 1 \.EPS, 1 without an ending; save them as"
+    ) as warned:
+        assert find_images(tmp_path) == ["a.png"]
+    assert len(warned) == 1
+
+
+@pytest.fixture
+def linked(tmp_path, picture) -> Path:
+    """A folder with links: to a folder outside, to one inside, around in a circle."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    for path in (root / "a" / "1.png", outside / "deep" / "2.png", outside / "3.png", root / "4.png"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+    (root / "a_link_first").symlink_to(root / "a")
+    (root / "linked").symlink_to(outside)
+    (root / "a" / "round").symlink_to(root)
+    (outside / "back").symlink_to(root / "a")
+    (outside / "deep" / "round").symlink_to(outside)
+    (root / "5.png").symlink_to(outside / "3.png")
+    return root
+
+
+def test_linked_folders_are_searched_once_each(linked):
+    assert find_images(linked) == ["4.png", "5.png", "a/1.png", "linked/3.png", "linked/deep/2.png"]
+    assert find_images(linked / "linked") == [
+        "3.png",
+        "back/1.png",
+        "back/round/4.png",
+        "back/round/5.png",
+        "deep/2.png",
+    ]
+
+
+def test_a_link_to_the_folder_around_and_links_to_nothing_are_told(linked):
+    (linked / "up").symlink_to(linked.parent)
+    (linked / "none.png").symlink_to(linked / "gone.png")
+    with pytest.warns(SaccadeWarning) as warned:
+        names = find_images(linked)
+    assert len(names) == 5
+    assert sorted(str(warning.message).partition("left out ")[2] for warning in warned) == [
+        '1 links to a folder that this one lies in: "up"',
+        '1 links to nothing: "none.png"',
+    ]
+
+
+def test_names_that_are_not_utf_8_are_named_and_left_out(tmp_path, picture):
+    picture.save(tmp_path / "caf\u00e9.png")
+    try:
+        shutil.copy(tmp_path / "caf\u00e9.png", os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    with pytest.warns(SaccadeWarning, match=r"left out 1 names that are not UTF-8: \"caf\\udce9\.png\"") as warned:
+        assert find_images(tmp_path) == ["caf\u00e9.png"]
+    str(warned[0].message).encode()
+
+
+def test_folders_without_images(tmp_path):
+    with pytest.raises(ImageError, match="no such folder of images"):
+        find_images(tmp_path / "none")
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(ImageError, match=r"no image files in it; known endings are .*\.avif.*\.jfif"):
+        find_images(tmp_path)

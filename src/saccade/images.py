@@ -25,9 +25,10 @@ _FILTERS, _LOADING = threading.Lock(), threading.Lock()
 # Formats that Pillow names but does not decode by itself: it wants a plugin, Ghostscript or Windows.
 NOT_DECODED = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
 # Endings of pictures that Pillow here may not decode: told apart from other files, so that they are not passed over.
-OTHER_PICTURES = frozenset(
-    ".heic .heif .jxl .svg .eps .ps .pdf .wmf .emf .exr .hdr .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf".split()  # noqa: SIM905
-)
+OTHER_PICTURES = frozenset({
+    ".heic", ".heif", ".jxl", ".svg", ".eps", ".ps", ".pdf", ".wmf", ".emf", ".exr", ".hdr", ".dng", ".cr2", ".cr3",
+    ".nef", ".arw", ".orf", ".rw2", ".raf",
+})  # fmt: skip
 SAMPLE_FORMAT = 339  # the tag of TIFF that says whether whole numbers have a sign
 UNSIGNED = 1
 
@@ -140,8 +141,8 @@ def image_suffixes() -> frozenset[str]:
 def find_images(folder: Path) -> list[str]:
     """The image files below a folder and the folders it links to, as sorted relative paths with forward slashes.
 
-    Images are known by their endings. A SaccadeWarning says what was left out: pictures in formats that cannot be read
-    here and files without an ending, counted, and what `files_below` leaves out. Raises ImageError where there is none.
+    Images are known by their endings. A SaccadeWarning counts what is left out: pictures in formats that cannot be read
+    here, files without an ending, and what `files_below` leaves out. Raises ImageError where there are none.
     """
     if not folder.is_dir():
         raise ImageError(f"{folder}: no such folder of images")

@@ -96,6 +96,7 @@ def test_missing_images_are_counted_and_named(tmp_path: Path) -> None:
         ("what is this ?\nbook", r"train\.txt:1: expected a question that names its image"),
         ("what is in the image1 ?\n\nwhat in the image2 ?\nbook", r"train\.txt:2: expected an answer"),
         ("", "last question alone"),
+        ("what in the image1 ?\nbook\nin the image2 ?\nbook", r"train\.txt:3: expected a question to have a word"),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path: Path, text: str, message: str) -> None:

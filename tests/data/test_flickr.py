@@ -194,6 +194,66 @@ def test_entities_that_are_none(tmp_path: Path) -> None:
         Flickr8k(tmp_path, entities=tmp_path)
 
 
+def write_kaggle(folder: Path, images: int = 60) -> Path:
+    """Kaggle's folder: one file of captions, no splits."""
+    lines = ["image,caption"]
+    for number in range(images):
+        name = f"{1000 + number}_{number:010x}.jpg"
+        said = ["A dog , a cat .", "two dogs", 'He said "no"', "A dog", "a wall"]
+        quoted = [f'"{t.replace(chr(34), 2 * chr(34))}"' if set(t) & set(',"') else t for t in said]
+        lines += [f"{name},{text}" for text in quoted]
+        draw(folder / "Images" / name, number)
+    (folder / "captions.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_kaggles_folder_has_its_splits_held_out_by_image(tmp_path: Path) -> None:
+    data = Flickr8k(write_kaggle(tmp_path))
+    assert not data.official_test
+    assert data.splits == SPLITS
+    images = {split: set(data.images(split)) for split in SPLITS}
+    assert all(images.values())
+    assert sum(map(len, images.values())) == len(set.union(*images.values())) == 60
+    assert len(images["train"]) > 40
+    captions = data.records(Caption, "val")
+    assert images_of(captions) == list(data.images("val"))
+    assert [said.text for said in captions[:3]] == ["A dog , a cat .", "two dogs", 'He said "no"']
+    assert [said.id for said in captions[:2]] == [f"{captions[0].image}#0", f"{captions[0].image}#1"]
+    data.require_images("test")
+    assert data.open_image(captions[0].image).size == (7, 5)
+    write_kaggle(tmp_path, 90)
+    assert images["val"] == {image for image in Flickr8k(tmp_path).images("val") if int(image[:4]) < 1060}
+
+
+KAGGLE_LINES = [
+    ("a.jpg", r"expected the name of an image, a comma and a caption, .* got 'a\.jpg'"),
+    ("a.jpg,a dog, a cat", "expected the name of an image, a comma and a caption, in double quotes where"),
+    ('a.jpg,"a dog', "expected a line of CSV, got"),
+    (",a dog", "expected the name of an image"),
+    ("a.jpg, ", r"expected a caption of a\.jpg, got an empty one"),
+    ("a.jpg,...", r"expected the caption of a\.jpg to have a word in it"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), KAGGLE_LINES, ids=[line for line, _ in KAGGLE_LINES])
+def test_a_wrong_line_of_kaggles_is_named(tmp_path: Path, line: str, message: str) -> None:
+    write_kaggle(tmp_path, 2)
+    with (tmp_path / "captions.txt").open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(DataError, match=rf"captions\.txt:12: {message}"):
+        Flickr8k(tmp_path)
+    (tmp_path / "captions.txt").write_text("name,text\na.jpg,a dog\n")
+    with pytest.raises(DataError, match=r"captions\.txt:1: expected the header image,caption, got 'name,text'"):
+        Flickr8k(tmp_path)
+
+
+def test_captions_without_words_are_named(tmp_path: Path) -> None:
+    write_flickr8k(tmp_path)
+    change(tmp_path / TOKENS, "A red picture .", ". . .")
+    with pytest.raises(DataError, match=r"token\.txt:1: expected the caption of .*jpg to have a word in it"):
+        Flickr8k(tmp_path)
+
+
 @pytest.mark.data
 def test_the_real_flickr8k(real_data: Path) -> None:
     data = Flickr8k(real_data / "flickr8k")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 from saccade.data.own import OwnData
 from saccade.data.records import SPLITS, Caption, Corpus, Question, images_of
-from saccade.errors import DataError, ImageError, UnknownNameError
+from saccade.errors import DataError, ImageError, SaccadeWarning, UnknownNameError
 
 GOOD = {"image": "a.png", "question": "what color", "answers": ["red"]}
 
@@ -19,7 +20,8 @@ def write(root: Path, split: str, *records: Any) -> Path:
     """Records as lines of the split's file; bytes and strings as they are. Every image named exists."""
     lines = []
     for record in records:
-        if isinstance(record, dict) and isinstance(name := record.get("image"), str) and "missing" not in name:
+        named = isinstance(record, dict) and isinstance(record.get("image"), str)
+        if named and "missing" not in (name := record["image"]) and len(name) < 256:
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (5, 3), "red").save(path, "PNG")
@@ -117,6 +119,16 @@ WRONG = [
         {"image": "a.png", "captions": ["a cup"]},
         "expected questions, as the lines before have them, got captions; .*own",
     ),
+    (rb'{"image": "a.png", "question": "what \ud83d", "answers": ["red"]}', r"whole characters, .*what \\ud83d"),
+    (rb'{"image": "a.png", "question": "what", "answers": ["red", "\ude00\ud83d"]}', "expected whole characters"),
+    (rb'{"image": "a\udce9.png", "question": "what", "answers": ["red"]}', "expected whole characters"),
+    (rb'{"image": "a.png", "question": "what", "answers": ["red"], "type": "\ud800"}', "expected whole characters"),
+    (rb'{"image": "a.png", "question": "what", "answers": ["red"], "\ud800": 1}', "expected whole characters"),
+    ({**GOOD, "question": "... ?"}, r'"question" to have a word in it, at least a letter or a digit, got "\.\.\. \?"'),
+    ({**GOOD, "question": "\u0301"}, '"question" to have a word in it'),
+    ('{"image": "a.png", "question": "q", "answers": ["r"], "answers": ["s"]}', 'every key once .*"answers" again'),
+    ('{"image": "a.png", "image": "a.png", "question": "q", "answers": ["r"]}', 'every key once .*"image" again'),
+    ({**GOOD, "image": "a" * 300 + ".png"}, "no such image file"),
     ({**GOOD, "captions": ["a cup"]}, "got \"captions\" beside 'question', 'answers'; a folder holds either"),
 ]
 WRONG_CAPTIONS = [
@@ -128,6 +140,12 @@ WRONG_CAPTIONS = [
     ({"captions": ["a cup"]}, r"expected the key 'image', got 'captions'; as in .*\"captions\""),
     ({"image": "a.png", "captions": ["a cup"], "id": 3}, "got \"captions\" beside 'id'"),
     ({"image": "missing.png", "captions": ["a cup"]}, "no such image file"),
+    ({"image": "a.png", "captions": ["a cup", "?!"]}, r'each of "captions" to have a word in it, .*symbol, got "\?!"'),
+    (rb'{"image": "a.png", "captions": ["a cup \ud83d"]}', "expected whole characters, got half of one in"),
+    (
+        '{"image": "a.png", "captions": ["a cup"], "captions": ["cup"]}',
+        'expected every key once on a line, got "captions"',
+    ),
     (GOOD, "expected captions, as the lines before have them, got questions"),
 ]
 
@@ -262,3 +280,69 @@ def test_the_written_scenes_are_own_data(tmp_path: Path) -> None:
     counts = [data.counts(split) for split in SPLITS]
     assert sum(count["questions"] for count in counts) == written["questions"]
     assert sum(count["images"] for count in counts) == 5
+
+
+def test_emoji_are_whole_characters_and_words_of_captions(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "train",
+        rb'{"image": "a.png", "captions": ["\ud83d\ude00"]}',
+        caption("a.png", "\U0001f600 \u2764\ufe0f"),
+    )
+    for split in ("val", "test"):
+        write(tmp_path, split, caption(f"{split}.png"))
+    texts = [said.text for said in OwnData(tmp_path).records(Caption, "train")]
+    assert texts == ["\U0001f600", "\U0001f600 \u2764\ufe0f"]
+
+
+@pytest.mark.parametrize("kind", [Question, Caption])
+def test_images_are_those_of_the_records_that_a_folder_holds(tmp_path: Path, kind: type[Question | Caption]) -> None:
+    line = ask if kind is Question else caption
+    for split in SPLITS:
+        write(
+            tmp_path,
+            split,
+            line(f"{split}.png"),
+            line("images/b.png") if split == "train" else "",
+            line(f"{split}.png"),
+        )
+    data = OwnData(tmp_path)
+    assert data.images("train") == images_of(data.records(kind, "train")) == ["train.png", "images/b.png"]
+    assert data.splits == SPLITS
+
+
+@pytest.mark.parametrize(("written", "stored"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC"), ("NFD", "NFD")])
+def test_a_name_is_found_in_either_normal_form(tmp_path: Path, written: Any, stored: Any) -> None:
+    name = "images/caf\u00e9.png"
+    three(tmp_path)
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (7, 2)).save(tmp_path / unicodedata.normalize(stored, name))
+    line = ask(unicodedata.normalize(written, name))
+    (tmp_path / "train.jsonl").write_text(json.dumps(line), encoding="utf-8")
+    data = OwnData(tmp_path)
+    assert list(data.images("train")) == [line["image"]]  # as the line has it
+    assert data.open_image(line["image"]).size == (7, 2)
+
+
+def test_an_image_named_in_two_normal_forms_is_one_image(tmp_path: Path) -> None:
+    three(tmp_path)
+    Image.new("RGB", (7, 2)).save(tmp_path / "caf\u00e9.png")
+    for split, name in {"train": "caf\u00e9.png", "val": "cafe\u0301.png"}.items():
+        (tmp_path / f"{split}.jsonl").write_text(json.dumps(ask(name)))
+    with pytest.raises(DataError, match=r"is in train\.jsonl and in val\.jsonl"):
+        OwnData(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["questions", "captions"])
+def test_texts_without_spaces_between_words_are_told_once_a_file(tmp_path: Path, kind: str) -> None:
+    line = ask if kind == "questions" else caption
+    unspaced, spaced = "\u4e00\u53ea\u72d7\u5728\u8349\u5730\u4e0a", "\u4e00 \u53ea \u72d7 \u5728 \u8349\u5730 \u4e0a"
+    write(tmp_path, "train", line("a.png", unspaced), line("a.png", spaced), line("a.png", unspaced))
+    for split in ("val", "test"):
+        write(tmp_path, split, line(f"{split}.png", spaced))
+    with pytest.warns(SaccadeWarning) as warned:
+        OwnData(tmp_path)
+    (message,) = [str(warning.message) for warning in warned]
+    assert message.startswith(f"{tmp_path / 'train.jsonl'}: 2 of 3 {kind} ")
+    assert f'as in "{unspaced}"' in message
+    assert "separate words by spaces" in message

@@ -418,3 +418,15 @@ def test_a_width_below_one_is_refused():
 def test_importing_does_without_pytorch_which_alone_takes_half_a_gigabyte() -> None:
     code = "import sys, saccade.cli, saccade.features.importers; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_linked_folders_of_files_are_imported_and_circles_end(source, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for folder, image in ((source, "a"), (elsewhere, "b")):
+        np.save(folder / f"{image}.npy", np.ones((3, SIZE), np.float32))
+    (source / "linked").symlink_to(elsewhere)
+    (elsewhere / "round").symlink_to(source)
+    assert import_sources.FolderSource(source, ".npy").names == ["a", "linked/b"]
+    (source / "a.npy").unlink()
+    assert guess_format([source]) == "npy"

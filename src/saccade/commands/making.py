@@ -17,7 +17,7 @@ class Extract:
     """Turn a folder of images into a feature store; killed and started again, it goes on where it was."""
 
     images: Annotated[Path, tyro.conf.arg(metavar="IMAGES"), tyro.conf.Positional]
-    """Folder of images, searched with its subfolders."""
+    """Folder of images, searched with its subfolders and the folders it links to."""
     out: Path
     """Folder of the store."""
     features: Annotated[FeatureSpec, tyro.conf.arg(name="")] = field(default_factory=FeatureSpec)

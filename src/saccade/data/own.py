@@ -6,9 +6,9 @@
     a.jpg or images/a.jpg  the image that a line calls "a.jpg"
 
 A folder holds either questions or captions. `answers` has one entry per annotator. A line with a question may also have
-`type` (the question's type), `boxes` (where to look, as [x1, y1, x2, y2] fractions of width and height) and `id`. Files
-are UTF-8; a byte order mark, Windows line ends and blank lines are accepted, spaces around texts and answers dropped.
-Nothing else is: a wrong line is an error.
+`type` (the question's type), `boxes` (what it is about, as [x1, y1, x2, y2] fractions of width and height) and `id`.
+Files are UTF-8; a byte order mark, Windows line ends and blank lines are accepted, spaces around texts and answers
+dropped, letters composed (NFC). Nothing else is: a wrong line is an error, and so is a text without a word in it.
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ class Record:
 
     def __post_init__(self) -> None:
         """Compose the letters of what was written."""
-        _compose(self, "text")
+        if not self.text.isascii():
+            _compose(self, "text")
 
 
 R = TypeVar("R", bound=Record)
@@ -44,7 +45,7 @@ class Question(Record):
 
     ``answers`` holds what each annotator said, repeated where they agree; none at all where the answers are kept
     secret, as for an official test split. ``kind`` is the question's type ("" where the corpus has none). ``boxes`` are
-    where an attention ought to look, as x1, y1, x2, y2 fractions of width and height; empty where unknown. ``answer``
+    where an attention ought to be, as x1, y1, x2, y2 fractions of width and height; empty where unknown. ``answer``
     is the one answer that the corpus itself names as the right one: VQA's multiple_choice_answer, which may be "", and
     None in corpora without such a thing. ``choices`` are the answers offered in a multiple-choice task.
     ``question_type`` is VQA's other type, the question's first words, where ``kind`` is its answer_type.
@@ -61,7 +62,9 @@ class Question(Record):
 
     def __post_init__(self) -> None:
         """Compose the letters of what was asked and answered."""
-        _compose(self, "text", "answers", "kind", "answer", "choices", "question_type")
+        written = (self.text, self.kind, self.answer or "", self.question_type, *self.answers, *self.choices)
+        if not "".join(written).isascii():  # there are millions of answers in a corpus, most of them in ASCII
+            _compose(self, "text", "answers", "kind", "answer", "choices", "question_type")
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ def images_of(records: Iterable[Record]) -> list[str]:
 def _compose(record: Record, *names: str) -> None:
     for name in names:
         value = getattr(record, name)
-        if isinstance(value, str) and not value.isascii():
+        if isinstance(value, str):
             object.__setattr__(record, name, composed(value))
-        elif isinstance(value, tuple) and not all(map(str.isascii, value)):
+        elif isinstance(value, tuple):
             object.__setattr__(record, name, tuple(map(composed, value)))

@@ -25,7 +25,7 @@ from saccade.data.scenes_language import (
 )
 
 Known = dict[Thing, list[Description]]  # how each thing can be named
-Asked = tuple[str, str, Sequence[Thing]]  # the question, its answer, and the things to look at
+Asked = tuple[str, str, Sequence[Thing]]  # the question, its answer, and the things that it is about
 
 FEWEST_QUESTIONS, MOST_QUESTIONS = 7, 9
 WORDINGS = {

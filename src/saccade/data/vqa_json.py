@@ -12,7 +12,6 @@ A train file has millions of answers, so each object becomes a record as soon as
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -22,8 +21,8 @@ from saccade.data.texts import refuse_half_characters
 from saccade.errors import DataError, first, show
 
 ANSWER_TYPES = ("yes/no", "number", "other")
-# How JSON writes half of a surrogate pair, or a whole one; and what UTF-8 would have for half of one.
-SURROGATES = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+# How the halves of a surrogate pair begin, as JSON escapes them and as UTF-8 would have them.
+SURROGATES = (b"\\ud", b"\\uD", b"\xed")
 
 
 class AskedQuestion(NamedTuple):
@@ -132,8 +131,9 @@ def read_json(path: Path, convert: Callable[[dict[str, Any]], Any] | None = None
 
     try:
         content = path.read_bytes()
-        # Hardly any file has such an escape, and looking at every string would take long.
-        return json.loads(content, object_hook=whole_characters if SURROGATES.search(content) else convert)
+        # Hardly any file has such an escape, and checking every string would take long.
+        suspect = any(start in content for start in SURROGATES)
+        return json.loads(content, object_hook=whole_characters if suspect else convert)
     except FileNotFoundError:
         raise DataError("no such file", path) from None
     except (ValueError, RecursionError) as error:
