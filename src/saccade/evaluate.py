@@ -105,7 +105,7 @@ def _evaluate(
         read, failed = _reader(loaded, recipe, data, images_of(records), report, fabric.device)
     records = readable(records, failed, report, task.noun)
     examples = task.examples(records)
-    predictions = predict(
+    predictions = predict_all(
         fabric,
         loaded.model.to(fabric.device),
         task,
@@ -154,7 +154,7 @@ def _write(out: Path, task: Task[Any, Any, Any], predictions: Sequence[Any], dat
     write_text(out / PREDICTIONS, "".join(lines))
 
 
-def predict(
+def predict_all(
     fabric: Fabric,
     model: torch.nn.Module,
     task: Task[Any, Any, Any],

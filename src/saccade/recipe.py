@@ -98,9 +98,9 @@ class TrainConfig:
     """The loop."""
 
     epochs: int = 60
-    """Passes over the training questions or captions."""
+    """Passes over the training records: questions, captions."""
     batch_size: int = 128
-    """Questions or captions in one optimiser step, over all processes and accumulated parts together."""
+    """Records in one optimiser step, over all processes and accumulated parts together."""
     accumulate: int = 1
     """Compute each step's gradient in so many parts, to save memory; the result is the same."""
     group_by_image: bool = False

@@ -22,7 +22,7 @@ from saccade.build import Setup, build, build_model
 from saccade.data.batches import deal, prefetch
 from saccade.devices import RunningSum, launch, make_fabric
 from saccade.errors import RecipeError, RunError
-from saccade.evaluate import predict
+from saccade.evaluate import predict_all
 from saccade.features.tuning import Together, Tuning
 from saccade.gathering import gather_rows
 from saccade.metrics.units import format_metric
@@ -272,7 +272,7 @@ class _Loop:
                 read = partial(self.tuning.read_plain, backbone=model.backbone)
             model = model.model
         options = self.recipe.task.options()
-        predictions = predict(
+        predictions = predict_all(
             self.fabric,
             model,
             setup.task,

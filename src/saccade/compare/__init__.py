@@ -33,7 +33,7 @@ from saccade.serial import read_json
 from saccade.train import train
 
 # The fields that must be alike for numbers to be comparable.
-ALIKE = ("data.", "features.", "task.scoring", "task.answers", "task.min_answer_count")
+ALIKE = ("data.", "features.", "task.kind")
 # Strategies that hand a function to their processes; the others start the whole program anew in each.
 STRATEGIES = ("ddp_spawn", "ddp_fork")
 # A folder is named after so much of its entry's label.
@@ -179,16 +179,17 @@ def _check_entries(entries: Sequence[Entry], seeds: int, split: str) -> None:
             )
         if a.label == b.label:
             raise RecipeError(f"two recipes are labelled {a.label!r}, and differ in {_listed(differing)}: rename one")
-        unlike = {name: pair for name, pair in differing.items() if name.startswith(ALIKE)}
+        alike = (*ALIKE, *(f"task.{field}" for field in a.recipe.task.ALIKE))
+        unlike = {name: pair for name, pair in differing.items() if name.startswith(alike)}
         if unlike:
             raise RecipeError(
                 f"{a.label!r} and {b.label!r} cannot be compared, for they differ in {_listed(unlike)}: give them the "
-                "same data, features, scoring and number of answers"
+                "same"
             )
 
 
 def _check_work(entries: Sequence[Entry], split: str) -> None:
-    """Refuse now what would fail after hours of training: a model that cannot be made, a split without answers."""
+    """Refuse now what would fail after hours of training: a model that cannot be made, a split with nothing to score by."""
     if torchrun_processes() > 1:
         raise RecipeError(
             "torchrun would make the comparison in each of its processes: start it without, and several processes in "

@@ -67,6 +67,8 @@ class TaskConfig(ABC):
     """
 
     Options: ClassVar[type]
+    # The fields that must be alike for the numbers of two recipes to be comparable.
+    ALIKE: ClassVar[tuple[str, ...]] = ()
 
     kind: str
 

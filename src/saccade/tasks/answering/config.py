@@ -27,6 +27,7 @@ class AnsweringConfig(TaskConfig):
     """How questions and answers become classes and scores."""
 
     Options: ClassVar[type] = AnsweringOptions
+    ALIKE: ClassVar[tuple[str, ...]] = ("scoring", "answers", "min_answer_count")
 
     kind: tyro.conf.Suppress[Literal["answering"]] = "answering"
     """The task."""
