@@ -189,7 +189,7 @@ def _check_entries(entries: Sequence[Entry], seeds: int, split: str) -> None:
 
 
 def _check_work(entries: Sequence[Entry], split: str) -> None:
-    """Refuse now what would fail after hours of training: a model that cannot be made, a split with nothing to score by."""
+    """Refuse now what would fail after hours of training: an impossible model, a split with nothing to score by."""
     if torchrun_processes() > 1:
         raise RecipeError(
             "torchrun would make the comparison in each of its processes: start it without, and several processes in "
