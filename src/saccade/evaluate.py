@@ -100,9 +100,6 @@ def evaluate(
     predictions = predict(fabric, loaded.model.to(fabric.device), task, examples, read, batch_size, report=report)
     counts = {what: number for what, number in task.counts(texts).items() if what != "answers"}
     metrics = {"split": split, **counts, **(measure(task, data, predictions) if task.known(examples) else {})}
-    if captioning.java:
-        results = {prediction.image: prediction.caption for prediction in predictions}
-        metrics |= java_metrics(results, {prediction.image: prediction.references for prediction in predictions})
     out.mkdir(parents=True, exist_ok=True)
     if isinstance(data, Vqa):
         write_results(out / RESULTS, {p.question.id: p.answers[0][0] for p in predictions})
@@ -113,6 +110,10 @@ def evaluate(
         out / "predictions.jsonl", "".join(json.dumps(p.to_dict(), ensure_ascii=False) + "\n" for p in predictions)
     )
     write_json(out / checkpoint.METRICS, metrics)
+    if captioning.java:  # last, so that a program that fails costs nothing of what was decoded
+        results = {prediction.image: prediction.caption for prediction in predictions}
+        metrics |= java_metrics(results, {prediction.image: prediction.references for prediction in predictions})
+        write_json(out / checkpoint.METRICS, metrics)
     return metrics
 
 

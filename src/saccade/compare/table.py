@@ -213,8 +213,8 @@ class Comparison:
         if error is not None:
             taken = "questions were asked gives an" if examples == "questions" else f"{examples} were taken gives the"
             said += (
-                f"Which {taken} {self.metric} a standard error of up to {format_difference(self.metric, error)} besides "
-                f"(binomial, {examples} taken as independent)."
+                f"Which {taken} {self.metric} a standard error of up to {format_difference(self.metric, error)} "
+                f"besides (binomial, {examples} taken as independent)."
             )
         return [*notes, said.strip()] if said else notes
 
