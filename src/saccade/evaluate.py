@@ -120,8 +120,11 @@ def _evaluate(
     if fabric.is_global_zero:
         counts = {what: number for what, number in task.counts(records).items() if what in (task.noun, "images")}
         _write(out, task, predictions, data)
-        scores = task.metrics(predictions, data, chosen) if task.scorable(records) else {}
-        write_json(out / checkpoint.METRICS, {"split": split, **counts, **scores})
+        scored = task.scorable(records)
+        metrics = {"split": split, **counts, **(task.metrics(predictions, data) if scored else {})}
+        write_json(out / checkpoint.METRICS, metrics)
+        if further := task.further_metrics(predictions, chosen) if scored else {}:
+            write_json(out / checkpoint.METRICS, metrics | further)
     fabric.barrier()
 
 

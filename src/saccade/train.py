@@ -284,7 +284,7 @@ class _Loop:
             arithmetic=self.fabric.autocast,
             attention=False,
         )
-        metrics = setup.task.metrics(predictions, setup.data, options)
+        metrics = setup.task.metrics(predictions, setup.data)
         if metric not in metrics:
             raise RecipeError(f"train.metric: no validation metric named {metric!r}; there are {', '.join(metrics)}")
         return metrics

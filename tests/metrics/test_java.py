@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import subprocess
 import sys
@@ -51,21 +52,66 @@ def test_references_of_other_images_are_refused_first(monkeypatch: pytest.Monkey
         java.meteor(RESULTS, {"a": ["a dog"]})
 
 
-def test_a_program_that_stops_is_told_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Meteor:
-        def __init__(self) -> None:
-            pipe = subprocess.PIPE
-            self.meteor_p = subprocess.Popen([sys.executable, "-c", ""], stdin=pipe, stdout=pipe, stderr=pipe)
-            programs.append(self.meteor_p)
+def java_that(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
+    """A command `java` that runs the script in Python, and a module of METEOR that names its jar."""
+    command = folder / "java"
+    command.write_text(f"#!{sys.executable}\n{script}")
+    command.chmod(0o755)
+    pretend(monkeypatch, "meteor.meteor", METEOR_JAR="meteor.jar", __file__=str(folder / "meteor.py"))
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
-        def compute_score(self, *_: Any) -> Any:
-            return float(self.meteor_p.stdout.readline()), []  # type: ignore[union-attr]
 
-    programs: list[subprocess.Popen[bytes]] = []
-    pretend(monkeypatch, "meteor.meteor", Meteor=Meteor)
-    with pytest.raises(SaccadeError, match=r"METEOR's program in Java stopped .*`java -version`"):
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("raise SystemExit(1)", r"METEOR's program in Java ended before its answer; see whether `java -version` runs"),
+        (
+            "import sys; sys.stdin.readline(); sys.exit('Could not reserve enough space for the heap')",
+            r"ended before its answer \(Could not reserve enough space for the heap\); see .* 2 GB of memory",
+        ),
+        ("print('Error: specify SCORE')", r"was to answer with numbers, and said 'Error: specify SCORE'; see"),
+        ("input(); print('1,5 2,0', flush=True); input()", r"was to answer with numbers, and said '1,5 2,0'"),
+        ("import time; time.sleep(600)", r"gave no answer for 1 seconds"),
+        # One that lives on in a child, as a script that starts Java may, and one that no longer listens.
+        ("import subprocess; subprocess.run(['sleep', '600'])", r"gave no answer for 1 seconds"),
+        (
+            "import sys, time; [print(input() and '1.0 2.0', flush=True) for _ in 'ab']; time.sleep(600)",
+            r"gave no answer",
+        ),
+    ],
+)
+def test_a_program_that_fails_is_told_and_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, message: str
+) -> None:
+    java_that(monkeypatch, tmp_path, script)
+    monkeypatch.setattr(java, "PATIENCE", 1.0)
+    started = programs_of(monkeypatch)
+    with pytest.raises(SaccadeError, match=message):
         java.meteor(RESULTS, REFERENCES)
-    assert programs[0].poll() is not None
+    assert [program.poll() is not None for program in started] == [True]
+
+
+def test_what_the_program_is_told_and_in_which_language(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = """
+import os, sys
+told = open(os.path.join(os.path.dirname(sys.argv[0]), "told"), "w")
+print(os.environ["_JAVA_OPTIONS"], *sys.argv[1:], file=told)
+for line in sys.stdin:
+    print(line, end="", file=told, flush=True)
+    print(*["0.5"] * 3 if line.startswith("EVAL") else ["1.0 2.0"], sep="\\n", flush=True)
+"""
+    java_that(monkeypatch, tmp_path, script)
+    monkeypatch.setenv("_JAVA_OPTIONS", "-Duser.language=it")
+    assert java.meteor({"a": "one  ||| dog", "b": ""}, REFERENCES) == 0.5
+    how, *told = (tmp_path / "told").read_text().splitlines()
+    assert how.startswith("-Duser.language=it -Duser.language=en -Duser.country=US")
+    assert how.endswith("-Xmx2G -jar meteor.jar - - -stdio -l en -norm")
+    assert told == [
+        "SCORE ||| a dog is running on the grass ||| the dog runs ||| one  dog",
+        "SCORE ||| two cats sit in a tree ||| ",
+        "EVAL ||| 1.0 2.0 ||| 1.0 2.0",
+    ]
+    assert os.environ["_JAVA_OPTIONS"] == "-Duser.language=it"
 
 
 def test_spice_without_its_models_says_where_they_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,11 +157,8 @@ def test_together_they_tokenise_and_spice_may_be_left_out(monkeypatch: pytest.Mo
     assert java.java_metrics({"a": "A dog."}, {"a": ["The dog!"]}) == {"meteor": 0.5, "spice": 0.25}
 
 
-@pytest.mark.java
-def test_meteor_is_that_of_pycocoevalcap_and_leaves_no_program_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("pycocoevalcap.meteor.meteor")
-    if shutil.which("java") is None:
-        pytest.skip("Java is not installed")
+def programs_of(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """The programs that are started from now on."""
     started: list[subprocess.Popen[bytes]] = []
     popen = subprocess.Popen
 
@@ -124,7 +167,22 @@ def test_meteor_is_that_of_pycocoevalcap_and_leaves_no_program_behind(monkeypatc
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", start)
-    # What `Meteor().compute_score` of pycocoevalcap 1.2 gives under Java 17; a minute's start is spent once.
+    return started
+
+
+@pytest.mark.java
+def test_meteor_is_that_of_pycocoevalcap_in_any_locale_and_leaves_no_program_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("pycocoevalcap.meteor.meteor")
+    if shutil.which("java") is None:
+        pytest.skip("Java is not installed")
+    started = programs_of(monkeypatch)
+    # Numbers with a comma, said in three ways; the value is what `Meteor().compute_score` of pycocoevalcap 1.2 gives
+    # under Java 17 in English. A minute's start is spent once.
+    monkeypatch.setenv("LC_ALL", "it_IT.UTF-8")
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=it -Duser.country=IT")
+    monkeypatch.setenv("_JAVA_OPTIONS", "-Duser.language=it -Duser.language.format=it")
     assert java.meteor(RESULTS | {"c": ""}, REFERENCES | {"c": ["a man"]}) == pytest.approx(0.29240831380968046)
     gc.collect()
     assert len(started) == 1

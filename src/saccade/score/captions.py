@@ -11,14 +11,16 @@ many lines each; line i of every file is about the same image. All in UTF-8.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from saccade.data.vqa_json import doubles, read_json
-from saccade.errors import DataError, first, show
+from saccade.errors import DataError, SaccadeWarning, first, show
 from saccade.metrics.caption import caption_metrics, check_images
 from saccade.metrics.java import java_metrics
+from saccade.metrics.ptb import tokenize
 
 COCO_RESULTS = 'a list of objects with an "image_id" and a "caption", as COCO\'s results are'
 COCO_REFERENCES = (
@@ -29,19 +31,42 @@ COCO_REFERENCES = (
 def score_captions(results: Path | str, references: Sequence[Path | str], *, java: bool) -> dict[str, Any]:
     """The metrics of `saccade.metrics.caption` for a file of captions and the file or files of its references.
 
-    With `java` also `meteor` and `spice`; where SPICE alone cannot run, a SaccadeWarning says why and it is left out.
+    First `images`, how many are scored: those of the results, as in coco-caption. `images_without_result` are those of
+    the references besides, and `empty_captions` those among the results without a word, which score 0; a SaccadeWarning
+    says it where there are some, and that CIDEr says nothing of one image alone. With `java` also `meteor` and `spice`;
+    where SPICE alone cannot run, a SaccadeWarning says why and it is left out.
 
-    Raises DataError for references that are of other images than the results, an image with two results, an empty
-    caption, and files that are not as expected, and SaccadeError where `java` is asked for and missing.
+    Raises DataError for results without references, an image with two results, a reference without a word, and files
+    that are not as expected, and SaccadeError where `java` is asked for and missing or fails.
     """
     path, others = Path(results), [Path(reference) for reference in references]
-    captions, by_image = _read(path, others)
+    captions, every = _read(path, others)
+    by_image = {image: group for image, group in every.items() if image in captions}
     try:
         check_images(captions, by_image)
     except DataError as error:
         raise DataError(str(error), path) from None
-    scores: dict[str, Any] = dict(caption_metrics(captions, by_image))
+    without = [image for image in every if image not in captions]
+    empty = [image for image, caption in captions.items() if not tokenize(caption)]
+    _warn(path, len(captions), without, empty)
+    counts = {"images": len(captions), "images_without_result": len(without), "empty_captions": len(empty)}
+    scores = counts | caption_metrics(captions, by_image)
     return scores | java_metrics(captions, by_image) if java else scores
+
+
+def _warn(path: Path, images: int, without: Sequence[str], empty: Sequence[str]) -> None:
+    """Say what makes the scores other than one may think."""
+    said = []
+    if without:
+        said.append(f"{len(without):,} images of the references have no result and are left out ({first(without)})")
+    if empty:
+        said.append(f"{len(empty):,} captions have no word and score 0 (of {first(empty)})")
+    if images == 1:
+        said.append(
+            "cider is 0 for one image alone, whatever its caption: words weigh by how few of the images have them"
+        )
+    for each in said:
+        warnings.warn(f"{path}: {each}", SaccadeWarning, stacklevel=3)
 
 
 def _read(results: Path, references: Sequence[Path]) -> tuple[dict[str, str], dict[str, list[str]]]:
@@ -58,7 +83,7 @@ def _read(results: Path, references: Sequence[Path]) -> tuple[dict[str, str], di
             )
         return _coco_results(results), _coco_references(references[0])
     lines = _lines(results)
-    columns = [_lines(path) for path in references]
+    columns = [_with_words(path, _lines(path)) for path in references]
     for path, column in zip(references, columns, strict=True):
         if len(column) != len(lines):
             raise DataError(
@@ -92,6 +117,8 @@ def _coco_references(path: Path) -> dict[str, list[str]]:
     by_image: dict[str, list[str]] = {}
     for entry in annotations:
         image, caption = _pair(entry, path, COCO_REFERENCES)
+        if not caption.strip():
+            raise DataError(f"expected a reference of image {image} with a word in it, got {caption!r}", path)
         by_image.setdefault(image, []).append(caption)
     return by_image
 
@@ -101,13 +128,11 @@ def _pair(entry: object, path: Path, expected: str) -> tuple[str, str]:
     image, caption = (entry.get("image_id"), entry.get("caption")) if isinstance(entry, dict) else (None, None)
     if isinstance(image, bool) or not isinstance(image, int | str) or not isinstance(caption, str):
         raise DataError(f"expected {expected}, got {show(entry)} among them", path)
-    if not caption.strip():
-        raise DataError(f"expected a caption of image {image} with a word in it, got {caption!r}", path)
     return str(image), caption
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a text file; raises DataError for one that is empty, and a file that cannot be read."""
+    """The lines of a text file; raises DataError for one that cannot be read."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -116,8 +141,12 @@ def _lines(path: Path) -> list[str]:
         raise DataError(f"cannot be read ({error.strerror})", path) from None
     except UnicodeDecodeError as error:
         raise DataError(f"expected a text file in UTF-8; it is none ({error})", path) from None
-    lines = text.removesuffix("\n").split("\n")
+    return text.removesuffix("\n").split("\n")
+
+
+def _with_words(path: Path, lines: list[str]) -> list[str]:
+    """The lines; raises DataError for one that is empty."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
-            raise DataError("expected a caption with a word in it, got an empty line", path, number)
+            raise DataError("expected a reference with a word in it, got an empty line", path, number)
     return lines

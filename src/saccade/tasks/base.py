@@ -209,8 +209,12 @@ class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):
         """
 
     @abstractmethod
-    def metrics(self, predictions: Sequence[AnyPrediction], data: Corpus, options: Any) -> dict[str, float]:
+    def metrics(self, predictions: Sequence[AnyPrediction], data: Corpus) -> dict[str, float]:
         """What the predictions score; a corpus that knows more about its images is asked for it."""
+
+    def further_metrics(self, predictions: Sequence[AnyPrediction], options: Any) -> dict[str, float]:  # noqa: ARG002
+        """Those that a program outside must compute, which may fail: they are asked for when the others are written."""
+        return {}
 
     def exports(self, predictions: Sequence[AnyPrediction], data: Corpus) -> dict[str, Any]:  # noqa: ARG002
         """Result files in the official formats: JSON values by file name."""

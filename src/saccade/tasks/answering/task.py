@@ -234,7 +234,6 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
         self,
         predictions: Sequence[AnswerPrediction],
         data: Corpus | None = None,  # noqa: ARG002
-        options: AnsweringOptions | None = None,  # noqa: ARG002
     ) -> dict[str, float]:
         """Accuracy over all and by question type, the scoring's further metrics, the attention's where boxes are."""
         if not predictions:

@@ -234,7 +234,6 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
         self,
         predictions: Sequence[CaptionPrediction],
         data: Corpus | None = None,
-        options: CaptioningOptions | None = None,
     ) -> dict[str, float]:
         """The captions' metrics; the share that is true of its image, where the corpus can tell; and of object words
         that look at their boxes, where boxes are known.
@@ -248,7 +247,11 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
             found |= {"pointing_accuracy": sum(pointing) / len(pointing), "object_words": len(pointing)}
         if isinstance(data, JudgesCaptions):
             found["truth"] = sum(data.is_true(p.image, p.caption) for p in predictions) / len(predictions)
-        return found | java_metrics(results, references) if options is not None and options.java else found
+        return found
+
+    def further_metrics(self, predictions: Sequence[CaptionPrediction], options: CaptioningOptions) -> dict[str, float]:
+        """METEOR and SPICE, where they are asked for."""
+        return java_metrics(*_by_image(predictions)) if options.java else {}
 
     def exports(self, predictions: Sequence[CaptionPrediction], data: Corpus) -> dict[str, Any]:  # noqa: ARG002
         """Results and references in COCO's formats."""
