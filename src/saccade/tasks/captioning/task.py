@@ -230,14 +230,8 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
         """The words of a hypothesis, without the end, separated by spaces."""
         return " ".join(self._words[i] for i in hypothesis.ids)
 
-    def metrics(
-        self,
-        predictions: Sequence[CaptionPrediction],
-        data: Corpus | None = None,
-    ) -> dict[str, float]:
-        """The captions' metrics; the share that is true of its image, where the corpus can tell; and of object words
-        that look at their boxes, where boxes are known.
-        """
+    def metrics(self, predictions: Sequence[CaptionPrediction], data: Corpus | None = None) -> dict[str, float]:
+        """The captions' metrics, how many are true where the corpus can tell, and what looks at its boxes if known."""
         if not predictions:
             raise DataError("there is nothing to score: no captions")
         results, references = _by_image(predictions)
