@@ -87,9 +87,7 @@ def build_store(recipe: Recipe, data: Corpus, report: Report, device: torch.devi
     images = images_at_hand(data, recipe.data.limit)
     if recipe.features.backbone == IMPORTED:
         return _imported_store(recipe, images)
-    if isinstance(data, ChecksImages):
-        for split in data.splits:
-            data.require_images(split)
+    require_images(data, data.splits)
     store = extract(
         images,
         data.open_image,
@@ -100,6 +98,13 @@ def build_store(recipe: Recipe, data: Corpus, report: Report, device: torch.devi
     )
     _check_width(recipe, store)
     return store
+
+
+def require_images(data: Corpus, splits: Sequence[str]) -> None:
+    """Raise DataError, saying how many and which, when images of the splits are missing."""
+    if isinstance(data, ChecksImages):
+        for split in splits:
+            data.require_images(split)
 
 
 def images_at_hand(data: Corpus, limit: int | None = None) -> list[str]:

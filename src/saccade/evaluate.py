@@ -15,7 +15,7 @@ import torch.distributed
 from lightning_fabric import Fabric
 
 from saccade import checkpoint
-from saccade.build import build_store, limited, readable
+from saccade.build import build_store, limited, readable, require_images
 from saccade.checkpoint import LoadedRun
 from saccade.data import create_dataset
 from saccade.data.batches import deal, ordered_batches, prefetch
@@ -102,7 +102,7 @@ def _evaluate(
         raise DataError(f"the {split} split of {recipe.data.name} is empty")
     arithmetic = partial(autocast, recipe.train.precision, fabric.device)
     with fabric.rank_zero_first():  # the first process extracts the features, the others find them made
-        read, failed = _reader(loaded, recipe, data, images_of(records), report, fabric.device)
+        read, failed = _reader(loaded, recipe, data, split, images_of(records), report, fabric.device)
     records = readable(records, failed, report, task.noun)
     examples = task.examples(records)
     predictions = predict_all(
@@ -129,7 +129,13 @@ def _evaluate(
 
 
 def _reader(
-    loaded: LoadedRun, recipe: Recipe, data: Corpus, images: Sequence[str], report: Report, device: torch.device
+    loaded: LoadedRun,
+    recipe: Recipe,
+    data: Corpus,
+    split: str,
+    images: Sequence[str],
+    report: Report,
+    device: torch.device,
 ) -> tuple[Reader, Mapping[str, str]]:
     """From images to regions as the run was trained on them, and which images cannot be read, for which reasons."""
     if loaded.backbone is not None:
@@ -139,6 +145,7 @@ def _reader(
             state=loaded.backbone,
             autocast=partial(autocast, recipe.train.precision, device),
         )
+        require_images(data, (split,))
         return partial(extractor.read, open_image=data.open_image), unreadable(images, data.open_image)
     store = build_store(recipe, data, report, device)
     if store.weights_hash != loaded.facts.weights_hash:

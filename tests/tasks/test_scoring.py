@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from saccade.data.records import Question
 from saccade.metrics.vqa import vqa_accuracy
-from saccade.tasks import scoring
+from saccade.tasks.answering import scoring
 from saccade.tasks.answering.scoring import SCORING, merged_answers
 
 EXACT, DAQUAR, VQA = SCORING["exact"], SCORING["daquar"], SCORING["vqa"]
