@@ -19,9 +19,10 @@ from saccade import checkpoint
 from saccade.checkpoint import load, save_model
 from saccade.errors import DataError, RunError
 from saccade.optim import build_average, build_optimizer
-from saccade.recipe import OptimConfig, Recipe
-from saccade.serial import from_dict, read_json, temporary_name, to_dict
+from saccade.recipe import OptimConfig, recipe_to_dict
+from saccade.serial import temporary_name
 from saccade.state import Progress, cut_log, load_resume, save_resume
+from saccade.tasks import Task
 
 
 def test_a_run_is_read_back_ready_to_predict(trained_run) -> None:
@@ -40,8 +41,8 @@ def test_a_run_can_be_moved(trained_run, tmp_path) -> None:
 
 
 def test_what_training_leaves_beside_the_run_is_not_needed(trained_run, tmp_path) -> None:
-    for name in (*checkpoint.ALWAYS, *load(trained_run).task.files(), checkpoint.MODEL):
-        shutil.copy(trained_run / name, tmp_path)
+    copied_companions(trained_run, tmp_path)
+    shutil.copy(trained_run / checkpoint.MODEL, tmp_path)
     load(tmp_path)
 
 
@@ -153,11 +154,18 @@ def test_tied_weights_are_saved_once_and_resumed_under_each_name(tmp_path) -> No
     assert [len(group["params"]) for group in restored.param_groups] == [2]
 
 
+def copied_companions(run: Path, folder: Path) -> Task:
+    """The files that give a model's weights their meaning, in another folder; the run's task."""
+    task = load(run).task
+    for name in (*checkpoint.ALWAYS, *task.files()):
+        shutil.copy(run / name, folder)
+    return task
+
+
 def test_the_best_weights_may_be_tied_and_must_fit_under_each_name(trained_run, tmp_path, monkeypatch) -> None:
-    for name in checkpoint.COMPANIONS:
-        shutil.copy(trained_run / name, tmp_path)
+    task = copied_companions(trained_run, tmp_path)
     model = Tied()
-    save_model(tmp_path, model)
+    save_model(tmp_path, model, task)
     monkeypatch.setattr(checkpoint, "build_model", lambda *_: Tied())
     loaded = load(tmp_path).model.state_dict()
     assert all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())
@@ -169,9 +177,7 @@ def test_the_best_weights_may_be_tied_and_must_fit_under_each_name(trained_run, 
 
 @pytest.mark.parametrize("tied", ['{"out.weight": "first"}', '{"out.weight": "nothing"}', "[", "[]"])
 def test_altered_ties_are_noticed(trained_run, tmp_path, monkeypatch, tied) -> None:
-    for name in checkpoint.COMPANIONS:
-        shutil.copy(trained_run / name, tmp_path)
-    save_model(tmp_path, Tied())
+    save_model(tmp_path, Tied(), copied_companions(trained_run, tmp_path))
     with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
         metadata = file.metadata()
     tensors = load_file(tmp_path / "model.safetensors")
@@ -182,7 +188,7 @@ def test_altered_ties_are_noticed(trained_run, tmp_path, monkeypatch, tied) -> N
 
 def prepared(path: Path, run: Path, **flags: bool) -> AbstractContextManager[None]:
     """The path made ready for the recipe of a run that was trained."""
-    recipe = from_dict(Recipe, read_json(run / "recipe.json"))
+    recipe = checkpoint.read_recipe(run)
     return checkpoint.prepared(path, recipe, **{"resume": False, "overwrite": False} | flags)
 
 
@@ -225,11 +231,11 @@ def test_what_a_killed_process_left_is_removed_and_an_empty_folder_not_left(trai
 
 
 def test_a_run_goes_on_where_its_files_moved_to_but_not_on_others(trained_run, tmp_path) -> None:
-    saved = from_dict(Recipe, read_json(trained_run / "recipe.json"))
+    saved, task = checkpoint.read_recipe(trained_run), load(trained_run).task
     own = replace(
         saved, data=replace(saved.data, root="old", store="old"), features=replace(saved.features, weights="old.pth")
     )
-    (tmp_path / "recipe.json").write_text(json.dumps(to_dict(own)))
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe_to_dict(own)))
     moved = replace(
         own, data=replace(own.data, root="new", store=""), features=replace(own.features, weights="new.pth")
     )
@@ -239,8 +245,8 @@ def test_a_run_goes_on_where_its_files_moved_to_but_not_on_others(trained_run, t
         other = replace(own, features=replace(own.features, weights=weights))
         assert checkpoint.changes(tmp_path, other, moved=True) == {"features.weights": ("old.pth", weights)}
     facts = load(trained_run).facts
-    checkpoint.check_facts(tmp_path, facts)  # of a run that is not begun
-    checkpoint.check_facts(trained_run, replace(facts, spec=replace(facts.spec, weights="new.pth")))
+    elsewhere = replace(facts, spec=replace(facts.spec, weights="new.pth"))
+    assert checkpoint.resumed_task(trained_run, saved, task, elsewhere).content() == task.content()
     for other in (replace(facts, weights_hash="0"), replace(facts, grid=None), replace(facts, region_size=7)):
         with pytest.raises(RunError, match=r"was started on other features, so it cannot be resumed: .*now"):
-            checkpoint.check_facts(trained_run, other)
+            checkpoint.resumed_task(trained_run, saved, task, other)
