@@ -16,8 +16,8 @@ departs from it twice; each departure is an option:
 - `cell="code"`: the LSTM reads the last word first, its state is h = o * c without a tanh, and it has one bias a gate,
   which starts at 1 for the forget gate.
 
-Sizes and the only dropout, before the classifier, are the code's. In the code padding is a zero vector, and the state is
-copied past it; here it is packed away or masked, which comes to the same. Parameters start as PyTorch draws them:
+Sizes and the only dropout, before the classifier, are the code's. In the code padding is a zero vector, and the state
+is copied past it; here it is packed away or masked, which comes to the same. Parameters start as PyTorch draws them:
 from the code's start, weights in uniform(-0.01, 0.01), the attention stayed flat under Adam in a small test.
 """
 
