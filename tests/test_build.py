@@ -11,10 +11,10 @@ import pytest
 import torch
 from tests.data.vqa_files import write_genome, write_vqa
 
-from saccade.build import build, build_model, build_store, images_at_hand, store_path
+from saccade.build import build, build_model, build_store, check_model, images_at_hand, store_path
 from saccade.data import create_dataset
 from saccade.data.scenes import write_scenes
-from saccade.errors import DataError, RecipeError, StoreError
+from saccade.errors import DataError, RecipeError, StoreError, UnknownNameError
 from saccade.features.spec import IMPORTED, FeatureSpec
 from saccade.features.writer import FeatureWriter
 from saccade.models import create_model
@@ -224,3 +224,18 @@ def test_only_vqa_has_questions_of_visual_genome() -> None:
     recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, genome="x"))
     with pytest.raises(RecipeError, match="only VQA's images have questions of Visual Genome, not scenes"):
         build(recipe, SILENT, CPU)
+
+
+def test_a_recipe_sets_no_size_that_the_data_tells() -> None:
+    recipe = get_recipe("r-dan-scenes")
+    with pytest.raises(UnknownNameError, match="no size of r-dan named 'num_words'"):
+        check_model(dataclasses.replace(recipe, sizes={"num_words": 3}))
+
+
+def test_a_model_of_another_task_is_refused_by_what_its_forward_returns() -> None:
+    for name, model, parts in (
+        ("r-dan-scenes", "nic", "nic writes captions, the recipe is about answers"),
+        ("nic-scenes", "san", "san answers questions, the recipe is about captions"),
+    ):
+        with pytest.raises(RecipeError, match=f"{parts}: choose another model or recipe"):
+            check_model(dataclasses.replace(get_recipe(name), model=model, sizes={}))

@@ -181,11 +181,12 @@ class BAN(nn.Module):
             weights = masked_softmax(logits.flatten(2), _pairs(read, seen).flatten(2)).reshape(logits.shape)
             return weights, {("words", "regions"): weights}
         any_word, any_region = (each.to(logits.dtype) / each.sum(1, keepdim=True).clamp(min=1) for each in (read, seen))
-        look = masked_softmax(torch.einsum("bgtn,bt->bgn", logits, any_word), seen.unsqueeze(1))
+        over_regions = masked_softmax(torch.einsum("bgtn,bt->bgn", logits, any_word), seen.unsqueeze(1))
         if self.attend == "unitary":
-            return any_word[:, None, :, None] * look.unsqueeze(2), {("regions",): look}
-        listen = masked_softmax(torch.einsum("bgtn,bn->bgt", logits, any_region), read.unsqueeze(1))
-        return listen.unsqueeze(3) * look.unsqueeze(2), {("words",): listen, ("regions",): look}
+            return any_word[:, None, :, None] * over_regions.unsqueeze(2), {("regions",): over_regions}
+        over_words = masked_softmax(torch.einsum("bgtn,bn->bgt", logits, any_region), read.unsqueeze(1))
+        pairs = over_words.unsqueeze(3) * over_regions.unsqueeze(2)
+        return pairs, {("words",): over_words, ("regions",): over_regions}
 
     def _count(
         self,

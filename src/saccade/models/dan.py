@@ -85,9 +85,9 @@ class RDAN(nn.Module):
         m = regions.per_text(v_0) * u_0  # Eq. 12
 
         maps = []
-        for k, (look, read, P) in enumerate(zip(self.looks, self.reads, self.contexts[1:], strict=True), start=1):
+        for k, (see, read, P) in enumerate(zip(self.looks, self.reads, self.contexts[1:], strict=True), start=1):
             memory = self.dropout(m)
-            alpha_v = masked_softmax(look(memory, v_dropped, regions.grouping), region_mask)  # Eq. 4, 5
+            alpha_v = masked_softmax(see(memory, v_dropped, regions.grouping), region_mask)  # Eq. 4, 5
             v_k = torch.tanh(P(self.dropout(pool(alpha_v, v, regions.grouping))))  # Eq. 6
 
             alpha_u = masked_softmax(read(memory, u), words.mask)  # Eq. 8, 9

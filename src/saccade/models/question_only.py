@@ -14,7 +14,7 @@ from saccade.types import Answers, Regions, Words
 
 
 class QuestionOnly(nn.Module):
-    """A classifier of the question alone; it takes regions, looks at none, and returns no maps."""
+    """A classifier of the question alone; it takes regions, reads none, and returns no maps."""
 
     def __init__(
         self,

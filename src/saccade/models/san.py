@@ -16,8 +16,8 @@ departs from it twice; each departure is an option:
 - `cell="code"`: the LSTM reads the last word first, its state is h = o * c without a tanh, and it has one bias a gate,
   which starts at 1 for the forget gate.
 
-Sizes and the only dropout, before the classifier, are the code's. The code looks padding up as a zero vector and copies
-the state past it; here it is packed away or masked, which comes to the same. Parameters start as PyTorch draws them:
+Sizes and the only dropout, before the classifier, are the code's. In the code padding is a zero vector, and the state
+is copied past it; here it is packed away or masked, which comes to the same. Parameters start as PyTorch draws them:
 from the code's start, weights in uniform(-0.01, 0.01), the attention stayed flat under Adam in a small test.
 """
 
@@ -99,7 +99,7 @@ class Attention(nn.Module):
 
 
 class SAN(nn.Module):
-    """SAN: a question that looks at the image layer by layer, each time adding what it saw; answers it.
+    """SAN: a question that attends to the image layer by layer, each time adding what it saw; answers it.
 
     Sizes default to those for VQA with the 14 x 14 regions of VGG-19.
     """

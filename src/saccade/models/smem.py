@@ -122,7 +122,7 @@ class SMem(nn.Module):
         words: Bool[Tensor, "texts words"],
         regions: Bool[Tensor, "texts regions"],
     ) -> tuple[AttentionMap, ...]:
-        """What equations 2 and 3 looked at; words that were cut have rows of zeros."""
+        """What equations 2 and 3 attended to; words that were cut have rows of zeros."""
         places, length = len(self.place_weight), C.shape[1]
         mask = words[:, :length, None]
         best, chosen = C.masked_fill(~mask, -torch.inf).max(dim=1, keepdim=True)
