@@ -225,9 +225,10 @@ def test_what_a_killed_process_left_is_removed_and_an_empty_folder_not_left(trai
     temporary_name(run / "resume" / "step-000000099").mkdir()
     with prepared(run, trained_run, resume=True):
         assert list(run.rglob(".*")) == []
-    with pytest.raises(DataError), prepared(tmp_path / "new", trained_run):
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(DataError), prepared(tmp_path / "runs" / "a" / "new", trained_run):
         raise DataError("nothing to train on")
-    assert not (tmp_path / "new").exists()
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_a_run_goes_on_where_its_files_moved_to_but_not_on_others(trained_run, tmp_path) -> None:

@@ -56,7 +56,7 @@ def test_the_world_is_as_torchrun_made_it(torchrun, world, here, rank, said) -> 
         (4, 2, {"devices": 4}, "devices: expected 2, as torchrun started .* got 4"),
         (2, 2, {"num_nodes": 2}, "num_nodes: expected 1, as torchrun started .* got 2: .* --nnodes 2"),
         (2, 2, {"strategy": "ddp_spawn"}, "strategy: torchrun has started the processes, which ddp_spawn would"),
-        (3, 2, {}, "torchrun started 2 of 3 processes on this machine"),
+        (3, 2, {}, "devices: torchrun started 2 of 3 processes here"),
     ],
 )
 @pytest.mark.parametrize("rank", [0, 1])
@@ -78,7 +78,7 @@ def test_what_there_is_not_is_refused() -> None:
 
 
 def test_16_mixed_on_a_cpu_is_refused_or_as_the_caller_says() -> None:
-    with pytest.raises(RecipeError, match=r"16-mixed needs a GPU.* --train\.precision bf16-mixed or 32-true"):
+    with pytest.raises(RecipeError, match=r"^precision: 16-mixed needs a GPU.* take bf16-mixed or 32-true"):
         make_fabric("cpu", precision="16-mixed")
     assert type(make_fabric("cpu", precision="16-mixed", on_cpu="32-true").strategy.precision).__name__ == "Precision"
 

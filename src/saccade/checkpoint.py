@@ -14,7 +14,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ def prepared(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> It
     """
     check_writable(path)
     _check_free(path, recipe, resume=resume, overwrite=overwrite)  # before the folder is made
-    new = not path.exists()
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     busy = f"another process is training in {path}: wait for it to end, or name another folder with --out"
     with locked(path, RunError(busy)):
@@ -101,9 +101,11 @@ def prepared(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> It
             shutil.rmtree(left_over)
         try:
             yield
-        finally:
-            if new and not any(path.iterdir()):  # an error before anything was written
-                path.rmdir()
+        except BaseException:
+            with suppress(OSError):  # not empty: something was written before the error
+                for folder in new:
+                    folder.rmdir()
+            raise
 
 
 def _empty(path: Path) -> None:

@@ -53,8 +53,8 @@ def make_fabric(
     """A Fabric, to be launched with `launch`, of one process a device on so many machines.
 
     Processes that torchrun started are taken as they are: then `devices` and `num_nodes` of 1 mean as many as there
-    are. `on_cpu` is the precision to take on a CPU in place of 16-mixed, which it does not have. Raises RecipeError for
-    what does not fit torchrun's processes, this machine, or each other.
+    are. `on_cpu` is the precision to take on a CPU in place of 16-mixed, which it does not have. Raises RecipeError,
+    which begins with an argument's name, for what does not fit torchrun's processes, this machine, or each other.
     """
     try:
         if torchrun_processes():
@@ -62,9 +62,7 @@ def make_fabric(
         fabric = _fabric(accelerator, devices, num_nodes, strategy, precision)
         if precision == "16-mixed" and fabric.device.type == "cpu":
             if on_cpu is None:
-                raise RecipeError(
-                    "precision: 16-mixed needs a GPU, and this is a CPU: say --train.precision bf16-mixed or 32-true"
-                )
+                raise RecipeError("precision: 16-mixed needs a GPU, and this is a CPU: take bf16-mixed or 32-true")
             fabric = _fabric(accelerator, devices, num_nodes, strategy, on_cpu)
         _check_nodes(fabric, devices, num_nodes)
     except RecipeError:
@@ -96,9 +94,7 @@ def _as_torchrun_has_it(devices: int, num_nodes: int, strategy: str) -> tuple[in
     """Devices on each machine, and machines."""
     here, world = int(os.environ["LOCAL_WORLD_SIZE"]), torchrun_processes()
     if world % here:
-        raise RecipeError(
-            f"torchrun started {here} of {world} processes on this machine: start as many on each with --nproc-per-node"
-        )
+        raise RecipeError(f"devices: torchrun started {here} of {world} processes here: start as many on each machine")
     for name, wanted, started, option in (
         ("devices", devices, here, "--nproc-per-node"),
         ("num_nodes", num_nodes, world // here, "--nnodes"),

@@ -42,7 +42,10 @@ def train(
     resume was started with another recipe.
     """
     config = recipe.train
-    fabric = make_fabric(config.accelerator, config.devices, config.num_nodes, config.strategy, config.precision)
+    try:
+        fabric = make_fabric(config.accelerator, config.devices, config.num_nodes, config.strategy, config.precision)
+    except RecipeError as error:
+        raise RecipeError(f"train.{error}") from None
     with ExitStack() as held:
         if fabric.is_global_zero:
             held.enter_context(checkpoint.prepared(out, recipe, resume=resume, overwrite=overwrite))
