@@ -13,7 +13,7 @@ import torch
 
 from saccade import devices, errors
 from saccade.compare import Entry, compare
-from saccade.devices import RunningSum, is_first_process, make_fabric, sum_dtype
+from saccade.devices import RunningSum, autocast, is_first_process, make_fabric, sum_dtype
 from saccade.errors import DataError, RecipeError, RunError, SaccadeError, UnknownNameError
 from saccade.recipes import get_recipe
 
@@ -80,7 +80,6 @@ def test_what_there_is_not_is_refused() -> None:
 def test_16_mixed_on_a_cpu_is_refused_or_as_the_caller_says() -> None:
     with pytest.raises(RecipeError, match=r"^precision: 16-mixed needs a GPU.* take bf16-mixed or 32-true"):
         make_fabric("cpu", precision="16-mixed")
-    assert type(make_fabric("cpu", precision="16-mixed", on_cpu="32-true").strategy.precision).__name__ == "Precision"
 
 
 def test_a_comparison_is_not_made_by_each_of_torchruns_processes(torchrun, tmp_path) -> None:
@@ -157,3 +156,14 @@ def test_a_sum_that_is_no_number_says_so(monkeypatch) -> None:
         total.add(torch.tensor(math.inf))
         total.add(torch.tensor(1.0))
         assert not math.isfinite(total.over(make_fabric("cpu")))
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "dtype"),
+    [("32-true", "cpu", None), ("bf16-mixed", "cpu", torch.bfloat16), ("16-mixed", "cpu", None)],
+)
+def test_a_precision_is_taken_where_the_device_has_it(precision, device, dtype) -> None:
+    with autocast(precision, torch.device(device)):
+        assert torch.is_autocast_enabled(device) == (dtype is not None)
+        product = torch.ones(2, 2, device=device) @ torch.ones(2, 2, device=device)
+    assert product.dtype == (dtype or torch.float32)

@@ -214,7 +214,7 @@ def test_a_penalty_inside_the_clipping_is_part_of_the_loss_of_a_step(store, tmp_
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe, setup.task, setup.facts)
     batch = setup.task.collate(setup.task.trainable(setup.train), setup.store.read, grouped=True)
-    loss = setup.task.loss(model(batch.regions, batch.words), batch) / len(batch.questions)
+    loss = setup.task.loss(model, batch, lambda rows: rows) / len(batch.questions)
     (loss + 0.15 * sum(p.square().sum() for p in model.parameters())).backward()
     for parameter in model.parameters():
         torch.nn.utils.clip_grad_norm_(parameter, 0.02)
@@ -437,7 +437,7 @@ def test_no_step_is_lost_to_a_metric_that_fails(store, tmp_path, monkeypatch) ->
         raise RunError("no Java")
 
     with monkeypatch.context() as patch:
-        patch.setattr("saccade.train.measure", fail)
+        patch.setattr("saccade.tasks.answering.task.AnsweringTask.metrics", fail)
         for resume in (False, True):
             with pytest.raises(RunError, match="no Java"):
                 train(recipe, tmp_path / "failed", resume=resume)
@@ -471,7 +471,8 @@ def test_torchruns_processes_are_one_run(store, tmp_path) -> None:
     )
     printed, _ = two.communicate(timeout=300)
     assert two.returncode == 0
-    assert printed.replace("two", "one") == one.stdout  # once, and the same
+    ours = "".join(line for line in printed.splitlines(keepends=True) if not line.startswith("[Gloo]"))
+    assert ours.replace("two", "one") == one.stdout  # once, and the same
     for ours, theirs in zip(log(tmp_path / "one"), log(tmp_path / "two"), strict=True):
         assert timeless(ours) == pytest.approx(timeless(theirs), rel=1e-4)
     assert_same_weights(tmp_path / "one", tmp_path / "two", atol=1e-5, rtol=1e-4)

@@ -47,23 +47,19 @@ def make_fabric(
     num_nodes: int = 1,
     strategy: str = "auto",
     precision: str = "32-true",
-    *,
-    on_cpu: str | None = None,
 ) -> Fabric:
     """A Fabric, to be launched with `launch`, of one process a device on so many machines.
 
     Processes that torchrun started are taken as they are: then `devices` and `num_nodes` of 1 mean as many as there
-    are. `on_cpu` is the precision to take on a CPU in place of 16-mixed, which it does not have. Raises RecipeError,
-    which begins with an argument's name, for what does not fit torchrun's processes, this machine, or each other.
+    are. Raises RecipeError, which begins with an argument's name, for what does not fit torchrun's processes, this
+    machine, or each other.
     """
     try:
         if torchrun_processes():
             devices, num_nodes = _as_torchrun_has_it(devices, num_nodes, strategy)
         fabric = _fabric(accelerator, devices, num_nodes, strategy, precision)
         if precision == "16-mixed" and fabric.device.type == "cpu":
-            if on_cpu is None:
-                raise RecipeError("precision: 16-mixed needs a GPU, and this is a CPU: take bf16-mixed or 32-true")
-            fabric = _fabric(accelerator, devices, num_nodes, strategy, on_cpu)
+            raise RecipeError("precision: 16-mixed needs a GPU, and this is a CPU: take bf16-mixed or 32-true")
         _check_nodes(fabric, devices, num_nodes)
     except RecipeError:
         if not is_first_process():  # the first one says the same
