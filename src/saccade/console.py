@@ -116,15 +116,14 @@ def show_warning(
 
 
 def print_metrics(metrics: Mapping[str, Any]) -> None:
-    """A line each, in the unit of each. Groups of metrics have a title; in those of the table all have its unit."""
+    """A line each, in its unit. Groups of metrics have a title; a group that the table of units has is of one unit."""
+    _print_metrics(metrics, indent="", unit=None)
+
+
+def _print_metrics(metrics: Mapping[str, Any], *, indent: str, unit: str | None) -> None:
     for name, value in metrics.items():
         if isinstance(value, Mapping):
-            print(f"{name}:")
-            for inner, number in value.items():
-                _print_metric(f"  {inner}", name if name in UNITS else inner, number)
+            print(f"{indent}{name}:")
+            _print_metrics(value, indent=f"{indent}  ", unit=unit or (name if name in UNITS else None))
         else:
-            _print_metric(name, name, value)
-
-
-def _print_metric(title: str, name: str, value: Any) -> None:
-    print(f"{title:36} {format_metric(name, value)}")
+            print(f"{indent + name:36} {format_metric(unit or name, value)}")

@@ -17,7 +17,7 @@ Known to differ:
   captions stand alone, and a final letter loses its period, as most captions begin with "A".
 - A line separator inside a caption (U+2028, U+0085, form feed) is a space here; there it begins a new line, after which
   coco-caption gives every caption the tokens of another.
-- Ten of 100,000 lines of `tests/metrics/odd_lines.py`: soft hyphens in addresses, `&APOS;` in capitals.
+- Eleven of 100,000 lines of `tests/metrics/odd_lines.py`: soft hyphens in addresses, `&APOS;` in capitals.
 """
 
 from __future__ import annotations

@@ -31,10 +31,10 @@ COCO_REFERENCES = (
 def score_captions(results: Path | str, references: Sequence[Path | str], *, java: bool) -> dict[str, Any]:
     """The metrics of `saccade.metrics.caption` for a file of captions and the file or files of its references.
 
-    First `images`, how many are scored: those of the results, as in coco-caption. `images_without_result` are those of
-    the references besides, and `empty_captions` those among the results without a word, which score 0; a SaccadeWarning
-    says it where there are some, and that CIDEr says nothing of one image alone. With `java` also `meteor` and `spice`;
-    where SPICE alone cannot run, a SaccadeWarning says why and it is left out.
+    First `images`, how many are scored: those of the results, as in coco-caption. Where there are some, also
+    `images_without_result`, those of the references besides, and `empty_captions`, those among the results without a
+    word, which score 0; a SaccadeWarning says so, and that CIDEr says nothing of one image alone. With `java` also
+    `meteor` and `spice`; where SPICE alone cannot run, a SaccadeWarning says why and it is left out.
 
     Raises DataError for results without references, an image with two results, a reference without a word, and files
     that are not as expected, and SaccadeError where `java` is asked for and missing or fails.
@@ -49,8 +49,9 @@ def score_captions(results: Path | str, references: Sequence[Path | str], *, jav
     without = [image for image in every if image not in captions]
     empty = [image for image, caption in captions.items() if not tokenize(caption)]
     _warn(path, len(captions), without, empty)
-    counts = {"images": len(captions), "images_without_result": len(without), "empty_captions": len(empty)}
-    scores = counts | caption_metrics(captions, by_image)
+    counts = {"images_without_result": len(without), "empty_captions": len(empty)}
+    found = {"images": len(captions)} | {name: count for name, count in counts.items() if count}
+    scores = found | caption_metrics(captions, by_image)
     return scores | java_metrics(captions, by_image) if java else scores
 
 
