@@ -49,7 +49,9 @@ def test_a_run_is_evaluated_and_its_files_score_the_same(name: str, runs, saccad
     assert ("pointing_accuracy" in metrics) == (name != "nic")
     files = [runs[name] / "test" / file for file in ("results.json", "references.json")]
     scored = json.loads(saccade("score", "captions", *files, "--json").out)
-    assert {key: metrics[key] for key in scored} == pytest.approx(scored)
+    shared = scored.keys() & metrics.keys()
+    assert shared >= {"bleu_4", "cider", "images"}
+    assert {key: metrics[key] for key in shared} == pytest.approx({key: scored[key] for key in shared})
 
 
 def test_a_wider_beam_finds_captions_of_higher_probability(runs, tmp_path) -> None:

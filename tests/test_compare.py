@@ -309,7 +309,7 @@ def test_what_would_fail_in_the_end_is_refused_before_anything_is_trained(entrie
     with pytest.raises(RecipeError, match=r"'x' trains in 2 processes with the strategy 'auto'.*ddp_spawn or ddp_fork"):
         compare([*entries, Entry("x", several)], tmp_path)
     monkeypatch.setattr(saccade.compare, "limited", lambda *_: [])
-    with pytest.raises(DataError, match="the test split of scenes has no questions with answers: compare on another"):
+    with pytest.raises(DataError, match="the test split of scenes has no right answers to score by: compare on"):
         compare(entries, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -338,7 +338,7 @@ def test_data_that_changed_between_two_runs_is_noticed(whole, entries, tmp_path)
     again = copied(whole[0], tmp_path / "again")
     metrics = again / "ibowimg-scenes" / "seed-1" / "test" / "metrics.json"
     metrics.write_text(json.dumps(json.loads(metrics.read_text()) | {"questions": 5}))
-    with pytest.raises(RunError, match=r"ibowimg-scenes/seed-1 cannot be compared.* texts \d+, 5; delete"):
+    with pytest.raises(RunError, match=r"ibowimg-scenes/seed-1 cannot be compared.* records \d+, 5; delete"):
         compare(entries, again, seeds=2)
 
 
@@ -346,5 +346,5 @@ def test_a_split_whose_answers_are_secret_is_refused(whole, entries, tmp_path) -
     again = copied(whole[0], tmp_path / "again")
     metrics = again / "ibowimg-scenes" / "seed-0" / "test" / "metrics.json"
     metrics.write_text(json.dumps({"split": "test", "questions": 5, "images": 3}))
-    with pytest.raises(DataError, match="the test split of scenes has no questions with answers: compare on another"):
+    with pytest.raises(DataError, match="the test split of scenes has no right answers to score by: compare on"):
         compare(entries, again, seeds=2)

@@ -94,7 +94,7 @@ def test_the_markdown_in_full() -> None:
         "- `a`: 8.33 points, standard error 2.79: exceeds 2 standard errors\n"
         "- `c|d --x 1`: 0.50 points, standard error 2.93: does not exceed 2 standard errors\n"
         "\n"
-        "Deviations over seeds are the noise of training alone: all runs answer the same questions. Which questions "
+        "Deviations over seeds are the noise of training alone: all runs are of the same questions. Which questions "
         "were asked gives an accuracy a standard error of up to 1.58 points besides (binomial, questions taken as "
         "independent).\n"
     )
@@ -149,7 +149,7 @@ def captions(metric: str, **values: tuple[float, ...]) -> Comparison:
         Row(label, tuple(Result(seed, {**about, metric: v}, 1234, 60.0) for seed, v in enumerate(of)))
         for label, of in values.items()
     ]
-    return Comparison(tuple(rows), sum(map(len, values.values())), metric)
+    return Comparison(tuple(rows), sum(map(len, values.values())), metric, "captions")
 
 
 def test_differences_are_told_in_the_unit_of_the_metric() -> None:

@@ -114,11 +114,6 @@ def images_at_hand(data: Corpus, limit: int | None = None) -> list[str]:
 
 def _imported_store(recipe: Recipe, images: Sequence[str]) -> FeatureStore:
     """The store that `saccade import-features` made, which must have every image."""
-    if not recipe.data.store:
-        raise RecipeError(
-            f"{recipe.name} trains on features from files: turn them into a store with saccade import-features, then "
-            "say --data.store DIR"
-        )
     store = FeatureStore.open(recipe.data.store, positions=recipe.features.positions)
     if missing := [image for image in images if image not in store]:
         raise StoreError(
@@ -166,7 +161,7 @@ def store_path(recipe: Recipe) -> Path:
 
 
 def check_model(recipe: Recipe) -> None:
-    """Refuse a model or sizes that cannot be, and a model of another task than the recipe's."""
+    """Refuse a model or sizes that cannot be, one of another task than the recipe's, and features that are nowhere."""
     output, task = output_of(recipe.model), recipe.task.task()
     if output is not task.Output:
         does = next((kind for kind, config in TASKS.items() if config.task().Output is output), "another task")
@@ -178,6 +173,11 @@ def check_model(recipe: Recipe) -> None:
         raise RecipeError(
             f"train.accumulate: the loss of {recipe.task.kind} compares the {task.noun} of a batch with each other, so "
             "that it cannot be computed in parts: leave it out, or lower --train.batch-size"
+        )
+    if recipe.features.backbone == IMPORTED and not recipe.data.store:
+        raise RecipeError(
+            f"{recipe.name} trains on features from files: turn them into a store with saccade import-features, then "
+            "say --data.store DIR"
         )
     for size in recipe.sizes:
         look_up(model_sizes(recipe.model), size, f"size of {recipe.model}")

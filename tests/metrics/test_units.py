@@ -37,7 +37,7 @@ def test_every_metric_that_the_code_names_is_listed() -> None:
     found = set(caption_metrics({"a": "A dog."}, {"a": ["The dog."]}))
     files = [
         *Path(saccade.__file__).parent.glob("metrics/*.py"),
-        *Path(saccade.__file__).parent.glob("tasks/*.py"),
+        *Path(saccade.__file__).parent.glob("tasks/**/*.py"),
         *Path(saccade.__file__).parent.glob("score/*.py"),
     ]
     for path in files:

@@ -62,7 +62,7 @@ def create_model(name: str, *, region_size: int, num_regions: int | None = None,
     try:
         return build(region_size=region_size, **sizes)
     except (ValueError, RuntimeError) as error:  # what torch raises for a negative width or a dropout of 3
-        given = ", ".join(f"{size}={value}" for size, value in sizes.items())
+        given = ", ".join(f"{size}={value}" for size, value in sizes.items() if size not in needed)
         raise RecipeError(f"{name} cannot be made with the sizes {given}: {error}") from None
 
 

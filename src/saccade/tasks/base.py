@@ -71,6 +71,7 @@ class TaskConfig(ABC):
     ALIKE: ClassVar[tuple[str, ...]] = ()
 
     kind: str
+    """The name of the task."""
 
     @staticmethod
     @abstractmethod
