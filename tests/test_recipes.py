@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +15,14 @@ from tests.data.vqa_files import write_vqa
 
 from saccade.data.scenes import write_scenes
 from saccade.evaluate import evaluate
-from saccade.models import output_of
+from saccade.models import MODELS, output_of
 from saccade.recipes import RECIPES, get_recipe
 from saccade.train import train
 from saccade.types import Answers, Captions
 
 IMAGES = 4
+WIDTHS = {"hidden_size", "embedding_size", "attention_size", "lstm_size", "gru_size"}
+"""The sizes that are narrowed here: what is looked at is the path; the paper's sizes are in the tests of the models."""
 
 
 def write_daquar(folder: Path) -> None:
@@ -76,11 +79,13 @@ def test_smoke_trains_and_evaluates(name: str, corpora, tmp_path) -> None:
     recipe = get_recipe(name).smoke()
     captions = recipe.task.kind == "captioning"
     root = corpora("own captions" if captions and recipe.data.name == "own" else recipe.data.name)
+    widths = WIDTHS & inspect.signature(MODELS[recipe.model]).parameters.keys()
     store = root.with_name(f"{root.name}-{recipe.features.backbone}-{recipe.features.positions}")
     recipe = dataclasses.replace(
         recipe,
         data=dataclasses.replace(recipe.data, root=str(root), store=str(store), limit=IMAGES),
         train=dataclasses.replace(recipe.train, epochs=1, accelerator="cpu"),
+        sizes=recipe.sizes | dict.fromkeys(widths, 32),
     )
     validated = train(recipe, tmp_path / "run")
     assert 0 <= validated[recipe.train.metric] <= 1
