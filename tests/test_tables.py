@@ -123,7 +123,13 @@ def test_everything_public_has_a_docstring() -> None:
 def test_every_field_of_a_recipe_has_a_help_text() -> None:
     """A group of fields, which is a dataclass itself, is helped by that dataclass's docstring."""
     configs = _with_parts(Recipe)
-    assert {config.__name__ for config in configs} >= {"Recipe", "FeatureSpec", "AnsweringConfig", "CaptioningConfig", "TrainConfig"}
+    assert {config.__name__ for config in configs} >= {
+        "Recipe",
+        "FeatureSpec",
+        "AnsweringConfig",
+        "CaptioningConfig",
+        "TrainConfig",
+    }
     assert FeatureSpec in configs
     fields = [field for config in configs for field in _undocumented(config)]
     assert fields == []

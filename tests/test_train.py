@@ -1,25 +1,17 @@
-"""The loop: killed and resumed equals undisturbed, two processes equal one, parts equal the whole; schedules."""
+"""The loop: parts equal the whole, clipping, the scale of the loss, the mean of the weights; schedules."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import random
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 
 import pytest
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from safetensors.torch import load_file
+from tests.runs import LINEAR, assert_same_weights, log, small, steps, timeless, weights
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -32,135 +24,30 @@ from saccade.features.spec import FeatureSpec
 from saccade.models import create_model
 from saccade.optim import build_average
 from saccade.progress import SILENT
-from saccade.recipe import OptimConfig, Recipe, recipe_to_dict
+from saccade.recipe import OptimConfig, Recipe
 from saccade.recipes import get_recipe
 from saccade.state import Progress, load_resume, save_resume
 from saccade.tensors import save_tensors
 from saccade.train import build_optimizer, learning_rate, train
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory) -> str:
-    return str(tmp_path_factory.mktemp("features") / "store")
-
-
-def small(store: str, *, optim: OptimConfig | None = None, sizes: dict | None = None, **changes) -> Recipe:
-    """r-DAN on 24 scenes a split, narrow, without dropout unless asked for."""
-    recipe = get_recipe("r-dan-scenes").smoke()
-    return dataclasses.replace(
-        recipe,
-        data=dataclasses.replace(recipe.data, store=store),
-        train=dataclasses.replace(recipe.train, **{"accelerator": "cpu"} | changes),
-        optim=optim or recipe.optim,
-        sizes={"hidden_size": 16, "dropout": 0.0} | (sizes or {}),
-    )
-
-
-# Adam would divide the rounding errors of gradients that are zero by themselves.
-LINEAR = OptimConfig(name="sgd", lr=0.1, momentum=0.9, weight_decay=5e-4, clip=0.1)
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    """The last weights, not the best."""
-    (last,) = (run / "resume").iterdir()
-    return load_file(last / "model.safetensors")
-
-
-def log(run: Path) -> list[dict]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-
-
-def timeless(record: dict) -> dict:
-    return {name: value for name, value in record.items() if name not in ("seconds", "examples_per_second")}
-
-
-def assert_same_weights(a: Path, b: Path, **tolerance: float) -> None:
-    ours, theirs = weights(a), weights(b)
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        if tolerance:
-            torch.testing.assert_close(value, theirs[name], **tolerance)
-        else:
-            assert torch.equal(value, theirs[name]), name
-
-
-def test_a_run_killed_at_random_and_resumed_ends_with_the_same_bits(store, tmp_path) -> None:
-    recipe = small(store, epochs=6, save_every=2, batch_size=8, sizes={"dropout": 0.3})
-    train(recipe, tmp_path / "whole")
-    checkpoint.write_json(tmp_path / "recipe.json", recipe_to_dict(recipe))
-    script = (
-        "import sys; from pathlib import Path; from saccade.recipe import recipe_from_dict\n"
-        "from saccade.serial import *\n"
-        "from saccade.train import train; folder = Path(sys.argv[1]); run = folder / 'killed'\n"
-        "train(recipe_from_dict(read_json(folder / 'recipe.json')), run, resume=(run / 'recipe.json').exists())"
-    )
-    kills, chance = 0, random.Random(7)
-    for attempt in range(40):
-        process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE)
-        # Wait until the run makes progress beyond what it had, then kill it at a random moment; at last let it finish.
-        before, patience = _steps(tmp_path / "killed"), time.monotonic() + 120
-        while process.poll() is None and _steps(tmp_path / "killed") == before and time.monotonic() < patience:
-            time.sleep(0.01)
-        if attempt < 4:
-            time.sleep(chance.uniform(0, 0.4))
-            process.send_signal(signal.SIGKILL)
-        _, errors = process.communicate(timeout=300)
-        kills += process.returncode == -signal.SIGKILL
-        assert process.returncode in (0, -signal.SIGKILL), errors.decode()
-        if process.returncode == 0:
-            break
-    assert kills >= 2
-    assert_same_weights(tmp_path / "whole", tmp_path / "killed")
-    assert [timeless(r) for r in log(tmp_path / "whole")] == [timeless(r) for r in log(tmp_path / "killed")]
-    best = [load_file(tmp_path / run / "model.safetensors") for run in ("whole", "killed")]
-    assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
-
-
-def _steps(run: Path) -> list[str]:
-    return sorted(path.name for path in run.glob("resume/step-*"))
-
-
-def test_two_processes_give_the_losses_and_metrics_of_one(store, tmp_path) -> None:
-    one = small(store, epochs=2, batch_size=16, optim=LINEAR, average=0.9)
-    two = dataclasses.replace(one, train=dataclasses.replace(one.train, devices=2, strategy="ddp_spawn"))
-    train(one, tmp_path / "one")
-    _train_in_a_process_of_its_own(two, tmp_path / "two")
-    assert_same_weights(tmp_path / "one", tmp_path / "two", atol=1e-5, rtol=1e-4)
-    for ours, theirs in zip(log(tmp_path / "one"), log(tmp_path / "two"), strict=True):
-        assert timeless(ours) == pytest.approx(timeless(theirs), rel=1e-4)
-
-
-def _train_in_a_process_of_its_own(recipe: Recipe, out: Path) -> None:
-    """Spawned workers import the main module, so that must not be pytest."""
-    checkpoint.write_json(out.with_suffix(".json"), recipe_to_dict(recipe))
-    script = out.with_suffix(".py")
-    script.write_text(
-        "import sys\nfrom pathlib import Path\nfrom saccade.recipe import recipe_from_dict\n"
-        "from saccade.serial import *\n"
-        "from saccade.train import train\nif __name__ == '__main__':\n"
-        "    train(recipe_from_dict(read_json(Path(sys.argv[1]))), Path(sys.argv[2]))\n"
-    )
-    environment = os.environ | {"MASTER_ADDR": "127.0.0.1"}
-    subprocess.run([sys.executable, script, out.with_suffix(".json"), out], check=True, env=environment, timeout=300)
-
-
-def test_accumulated_parts_give_the_step_of_the_whole_batch(store, tmp_path) -> None:
-    whole = small(store, epochs=1, batch_size=24, optim=LINEAR)
+def test_accumulated_parts_give_the_step_of_the_whole_batch(scenes_store, tmp_path) -> None:
+    whole = small(scenes_store, epochs=1, batch_size=24, optim=LINEAR)
     parts = dataclasses.replace(whole, train=dataclasses.replace(whole.train, accumulate=3))
     train(whole, tmp_path / "whole")
     train(parts, tmp_path / "parts")
     assert_same_weights(tmp_path / "whole", tmp_path / "parts", atol=1e-5, rtol=1e-4)
 
 
-def test_bf16_trains_and_resumes(store, tmp_path) -> None:
-    recipe = small(store, epochs=1, precision="bf16-mixed")
+def test_bf16_trains_and_resumes(scenes_store, tmp_path) -> None:
+    recipe = small(scenes_store, epochs=1, precision="bf16-mixed")
     train(recipe, tmp_path / "run")
     longer = dataclasses.replace(recipe, optim=recipe.optim, train=dataclasses.replace(recipe.train, patience=3))
     assert 0 <= train(longer, tmp_path / "run", resume=True)["accuracy"] <= 1
 
 
-def test_a_finished_run_is_neither_overwritten_nor_resumed_as_another(store, tmp_path) -> None:
-    recipe = small(store, epochs=1)
+def test_a_finished_run_is_neither_overwritten_nor_resumed_as_another(scenes_store, tmp_path) -> None:
+    recipe = small(scenes_store, epochs=1)
     train(recipe, tmp_path / "run")
     with pytest.raises(RunError, match="holds a run already"):
         train(recipe, tmp_path / "run")
@@ -176,39 +63,39 @@ def test_a_finished_run_is_neither_overwritten_nor_resumed_as_another(store, tmp
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
 
-def test_early_stopping_keeps_the_best_epoch(store, tmp_path) -> None:
+def test_early_stopping_keeps_the_best_epoch(scenes_store, tmp_path) -> None:
     stuck = OptimConfig(name="sgd", lr=1e-30)
-    metrics = train(small(store, epochs=9, patience=2, optim=stuck), tmp_path / "run")
+    metrics = train(small(scenes_store, epochs=9, patience=2, optim=stuck), tmp_path / "run")
     assert metrics["epoch"] == 1
     assert len(log(tmp_path / "run")) == 3
 
 
-def test_a_loss_that_is_no_number_stops_the_run_with_advice(store, tmp_path) -> None:
+def test_a_loss_that_is_no_number_stops_the_run_with_advice(scenes_store, tmp_path) -> None:
     wild = OptimConfig(name="sgd", lr=1e30)
     with pytest.raises(RunError, match=r"no longer finite.*lower --optim\.lr"):
-        train(small(store, epochs=9, optim=wild), tmp_path / "run")
+        train(small(scenes_store, epochs=9, optim=wild), tmp_path / "run")
 
 
-def test_an_unknown_metric_names_those_there_are(store, tmp_path) -> None:
+def test_an_unknown_metric_names_those_there_are(scenes_store, tmp_path) -> None:
     with pytest.raises(RecipeError, match="no validation metric named 'bleu'; there are accuracy"):
-        train(small(store, metric="bleu"), tmp_path / "run")
+        train(small(scenes_store, metric="bleu"), tmp_path / "run")
 
 
 @pytest.mark.parametrize("clip_by", ["norm", "value", "parameter"])
-def test_clipping_bounds_the_step(store, tmp_path, clip_by) -> None:
+def test_clipping_bounds_the_step(scenes_store, tmp_path, clip_by) -> None:
     gentle = OptimConfig(name="sgd", lr=1.0, momentum=0.0, clip=1e-9, clip_by=clip_by)
-    recipe = small(store, epochs=1, optim=gentle)
+    recipe = small(scenes_store, epochs=1, optim=gentle)
     train(recipe, tmp_path / "run")
     train(dataclasses.replace(recipe, optim=dataclasses.replace(gentle, lr=1e-30)), tmp_path / "still")
     assert_same_weights(tmp_path / "run", tmp_path / "still", atol=1e-7, rtol=0)
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
-def test_a_penalty_inside_the_clipping_is_part_of_the_loss_of_a_step(store, tmp_path, accumulate) -> None:
+def test_a_penalty_inside_the_clipping_is_part_of_the_loss_of_a_step(scenes_store, tmp_path, accumulate) -> None:
     optim = OptimConfig(
         name="sgd", lr=0.5, momentum=0.0, weight_decay=0.3, decay_inside_clip=True, clip=0.02, clip_by="parameter"
     )
-    recipe = small(store, epochs=1, batch_size=10_000, optim=optim, accumulate=accumulate)
+    recipe = small(scenes_store, epochs=1, batch_size=10_000, optim=optim, accumulate=accumulate)
     train(recipe, tmp_path / "run")
     setup = build(recipe, SILENT, torch.device("cpu"))
     torch.manual_seed(recipe.train.seed)
@@ -265,18 +152,20 @@ def test_biases_and_embeddings_may_learn_faster_and_be_spared_the_penalty() -> N
     assert spared == {name: 0.0 if name in embeddings else 0.5 for name in named}
 
 
-def test_a_loss_weight_acts_before_clipping_and_a_learning_rate_behind_it(store, tmp_path) -> None:
+def test_a_loss_weight_acts_before_clipping_and_a_learning_rate_behind_it(scenes_store, tmp_path) -> None:
     """Without clipping, a weight of 20 is a rate of 20."""
     plain = OptimConfig(name="sgd", lr=0.02, momentum=0.0)
     weighted = dataclasses.replace(plain, lr=0.001, loss_weight=20.0)
     for name, optim in {"plain": plain, "weighted": weighted}.items():
-        train(small(store, epochs=1, optim=optim), tmp_path / name)
+        train(small(scenes_store, epochs=1, optim=optim), tmp_path / name)
     assert_same_weights(tmp_path / "plain", tmp_path / "weighted", atol=1e-6, rtol=1e-5)
     assert log(tmp_path / "plain")[0]["loss"] == pytest.approx(log(tmp_path / "weighted")[0]["loss"], rel=1e-5)
 
 
-def test_training_on_validation_questions_too_keeps_the_last_epoch_and_validates_nothing(store, tmp_path) -> None:
-    recipe = small(store)
+def test_training_on_validation_questions_too_keeps_the_last_epoch_and_validates_nothing(
+    scenes_store, tmp_path
+) -> None:
+    recipe = small(scenes_store)
     data = dataclasses.replace(recipe.data, train="train+val")
     metrics = train(dataclasses.replace(recipe, data=data), tmp_path / "run")
     assert metrics.keys() == {"loss", "epoch"}
@@ -321,11 +210,11 @@ def test_the_average_is_the_running_mean_of_the_weights(decay) -> None:
     assert torch.equal(average.module.running_mean, draws[-1])
 
 
-def test_an_averaged_run_keeps_the_mean_and_is_the_same_when_it_is_cut_and_resumed(store, tmp_path) -> None:
+def test_an_averaged_run_keeps_the_mean_and_is_the_same_when_it_is_cut_and_resumed(scenes_store, tmp_path) -> None:
     optim = OptimConfig(name="adam", lr=5e-3)
-    train(small(store, epochs=3, optim=optim, average=0.9), tmp_path / "whole")
-    train(small(store, epochs=2, optim=optim, average=0.9), tmp_path / "cut")
-    train(small(store, epochs=3, optim=optim, average=0.9), tmp_path / "cut", resume=True)
+    train(small(scenes_store, epochs=3, optim=optim, average=0.9), tmp_path / "whole")
+    train(small(scenes_store, epochs=2, optim=optim, average=0.9), tmp_path / "cut")
+    train(small(scenes_store, epochs=3, optim=optim, average=0.9), tmp_path / "cut", resume=True)
     assert [timeless(each) for each in log(tmp_path / "cut")] == [timeless(each) for each in log(tmp_path / "whole")]
     [last] = (tmp_path / "whole" / "resume").iterdir()
     [resumed] = (tmp_path / "cut" / "resume").iterdir()
@@ -335,8 +224,8 @@ def test_an_averaged_run_keeps_the_mean_and_is_the_same_when_it_is_cut_and_resum
     assert any(not torch.equal(means[f"module.{name}"], value) for name, value in steps.items())
 
 
-def test_what_is_kept_is_the_mean(store, tmp_path) -> None:
-    recipe = small(store, average=0.9)
+def test_what_is_kept_is_the_mean(scenes_store, tmp_path) -> None:
+    recipe = small(scenes_store, average=0.9)
     data = dataclasses.replace(recipe.data, train="train+val")  # nothing to choose the epoch on: the last is kept
     train(dataclasses.replace(recipe, data=data), tmp_path / "run")
     [last] = (tmp_path / "run" / "resume").iterdir()
@@ -345,9 +234,9 @@ def test_what_is_kept_is_the_mean(store, tmp_path) -> None:
     checkpoint.load(tmp_path / "run")
 
 
-def test_a_mean_that_never_moves_is_refused(store) -> None:
+def test_a_mean_that_never_moves_is_refused(scenes_store) -> None:
     with pytest.raises(RecipeError, match=r"train\.average"):
-        small(store, average=1.0)
+        small(scenes_store, average=1.0)
 
 
 class ScalesOnly(MixedPrecision):
@@ -378,10 +267,10 @@ def scaled(monkeypatch, **options) -> list[MixedPrecision]:
 
 @pytest.mark.parametrize("clip_by", [None, "norm", "value", "parameter"])
 def test_a_scaled_loss_takes_the_steps_of_an_unscaled_one_however_it_is_clipped(
-    store, tmp_path, monkeypatch, clip_by
+    scenes_store, tmp_path, monkeypatch, clip_by
 ) -> None:
     clipping = {"clip": None} if clip_by is None else {"clip": 0.01, "clip_by": clip_by}
-    recipe = small(store, epochs=1, optim=dataclasses.replace(LINEAR, **clipping), accumulate=2)
+    recipe = small(scenes_store, epochs=1, optim=dataclasses.replace(LINEAR, **clipping), accumulate=2)
     train(recipe, tmp_path / "plain")
     made = scaled(monkeypatch)
     train(recipe, tmp_path / "scaled")
@@ -389,11 +278,11 @@ def test_a_scaled_loss_takes_the_steps_of_an_unscaled_one_however_it_is_clipped(
     assert_same_weights(tmp_path / "plain", tmp_path / "scaled")
 
 
-def test_the_scale_is_saved_and_resumed(store, tmp_path, monkeypatch) -> None:
+def test_the_scale_is_saved_and_resumed(scenes_store, tmp_path, monkeypatch) -> None:
     made = scaled(monkeypatch, growth_interval=4)
-    recipe = small(store, epochs=2, optim=LINEAR)
+    recipe = small(scenes_store, epochs=2, optim=LINEAR)
     train(recipe, tmp_path / "whole")
-    train(small(store, epochs=1, optim=LINEAR), tmp_path / "cut")
+    train(small(scenes_store, epochs=1, optim=LINEAR), tmp_path / "cut")
     train(recipe, tmp_path / "cut", resume=True)
     whole, cut, resumed = (plugin.state_dict() for plugin in made)
     assert resumed == whole
@@ -414,8 +303,8 @@ class Kinds(TorchDispatchMode):
         return given
 
 
-def test_a_device_without_float64_is_given_none(store, tmp_path, monkeypatch) -> None:
-    recipe = small(store, epochs=1, average=0.9, optim=dataclasses.replace(LINEAR, clip_by="parameter"))
+def test_a_device_without_float64_is_given_none(scenes_store, tmp_path, monkeypatch) -> None:
+    recipe = small(scenes_store, epochs=1, average=0.9, optim=dataclasses.replace(LINEAR, clip_by="parameter"))
     with Kinds() as kinds:
         train(recipe, tmp_path / "float64")
     assert torch.float64 in kinds.seen
@@ -429,8 +318,8 @@ def test_a_device_without_float64_is_given_none(store, tmp_path, monkeypatch) ->
     assert losses[0] == pytest.approx(losses[1], rel=1e-12)
 
 
-def test_no_step_is_lost_to_a_metric_that_fails(store, tmp_path, monkeypatch) -> None:
-    recipe = small(store, epochs=2, sizes={"dropout": 0.3})
+def test_no_step_is_lost_to_a_metric_that_fails(scenes_store, tmp_path, monkeypatch) -> None:
+    recipe = small(scenes_store, epochs=2, sizes={"dropout": 0.3})
     train(recipe, tmp_path / "whole")
 
     def fail(*_: object) -> dict[str, float]:
@@ -441,87 +330,10 @@ def test_no_step_is_lost_to_a_metric_that_fails(store, tmp_path, monkeypatch) ->
         for resume in (False, True):
             with pytest.raises(RunError, match="no Java"):
                 train(recipe, tmp_path / "failed", resume=resume)
-            assert _steps(tmp_path / "failed") == [f"step-{log(tmp_path / 'whole')[0]['step']:09d}"]
+            assert steps(tmp_path / "failed") == [f"step-{log(tmp_path / 'whole')[0]['step']:09d}"]
     train(recipe, tmp_path / "failed", resume=True)
     assert_same_weights(tmp_path / "whole", tmp_path / "failed")
     assert [timeless(r) for r in log(tmp_path / "whole")] == [timeless(r) for r in log(tmp_path / "failed")]
-
-
-def command(store: str, *arguments: object) -> list[str]:
-    """The command line, to be run in processes of its own, for the recipe of `small` with one rate and no dropout."""
-    fields = {"data.store": store, "train.accelerator": "cpu", "sizes.hidden-size": 16, "sizes.dropout": 0.0}
-    fields |= {"optim.name": "sgd", "optim.schedule": "constant", "optim.warmup-epochs": 0.0, "optim.lr": 0.1}
-    said = [str(word) for name, value in fields.items() for word in (f"--{name}", value)]
-    return ["-m", "saccade", "train", "r-dan-scenes", "--smoke", *said, *map(str, arguments)]
-
-
-def test_torchruns_processes_are_one_run(store, tmp_path) -> None:
-    train(small(store, epochs=1), tmp_path / "features")  # they are extracted once
-    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    two = subprocess.Popen(
-        [*run, *command(store, "--out", tmp_path / "two")], env=environment, stdout=subprocess.PIPE, text=True
-    )
-    one = subprocess.run(
-        [sys.executable, *command(store, "--out", tmp_path / "one")],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    printed, _ = two.communicate(timeout=300)
-    assert two.returncode == 0
-    ours = "".join(line for line in printed.splitlines(keepends=True) if not line.startswith("[Gloo]"))
-    assert ours.replace("two", "one") == one.stdout  # once, and the same
-    for ours, theirs in zip(log(tmp_path / "one"), log(tmp_path / "two"), strict=True):
-        assert timeless(ours) == pytest.approx(timeless(theirs), rel=1e-4)
-    assert_same_weights(tmp_path / "one", tmp_path / "two", atol=1e-5, rtol=1e-4)
-    assert not list((tmp_path / "two").rglob(".*"))
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no such locks on Windows")
-def test_of_two_that_resume_one_run_one_goes_on_and_one_says_why_not(store, tmp_path) -> None:
-    train(small(store, epochs=1, optim=LINEAR), tmp_path / "run")
-    resume = ["-m", "saccade", "train", "r-dan-scenes", "--out", str(tmp_path / "run"), "--resume"]
-    resume += ["--train.epochs", "100000"]
-    two = [subprocess.Popen([sys.executable, *resume], stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    try:
-        until = time.monotonic() + 120
-        while all(process.poll() is None for process in two) and time.monotonic() < until:
-            time.sleep(0.1)
-        (refused,) = (process for process in two if process.poll() is not None)
-        assert refused.returncode == 1
-        assert refused.stderr is not None
-        line = f"saccade: another process is training in {tmp_path / 'run'}: wait for it to end, or name another "
-        assert refused.stderr.read() == line + "folder with --out\n"
-        epochs = len(log(tmp_path / "run"))
-        while len(log(tmp_path / "run")) <= epochs + 1 and time.monotonic() < until:
-            time.sleep(0.1)
-        assert len(log(tmp_path / "run")) > epochs + 1
-    finally:
-        for process in two:
-            process.kill()
-            process.communicate()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="processes are not forked on Windows")
-@pytest.mark.parametrize("strategy", ["ddp", "ddp_fork"])
-def test_the_error_of_two_processes_is_one_line(store, tmp_path, strategy) -> None:
-    several = ("--train.devices", 2, "--train.strategy", strategy, "--train.metric", "nope", "--out", tmp_path / "run")
-    outcome = subprocess.run(
-        [sys.executable, *command(store, *several)], capture_output=True, text=True, timeout=300, check=False
-    )
-    assert outcome.returncode == 1
-    assert "Traceback" not in outcome.stderr
-    *_, last = outcome.stderr.splitlines()
-    assert last.startswith("saccade: train.metric: no validation metric named 'nope'; there are accuracy")
-    assert outcome.stderr.count("nope") == 1
 
 
 def test_a_run_goes_on_where_its_data_store_and_weights_moved_to(tmp_path) -> None:
