@@ -21,7 +21,7 @@ from saccade.train import train
 
 
 def test_a_run_killed_at_random_and_resumed_ends_with_the_same_bits(scenes_store, tmp_path) -> None:
-    recipe = small(scenes_store, epochs=6, save_every=2, batch_size=8, sizes={"dropout": 0.3})
+    recipe = small(scenes_store, epochs=12, save_every=2, batch_size=8, sizes={"dropout": 0.3})
     train(recipe, tmp_path / "whole")
     checkpoint.write_json(tmp_path / "recipe.json", recipe_to_dict(recipe))
     script = (
@@ -31,14 +31,14 @@ def test_a_run_killed_at_random_and_resumed_ends_with_the_same_bits(scenes_store
         "train(recipe_from_dict(read_json(folder / 'recipe.json')), run, resume=(run / 'recipe.json').exists())"
     )
     kills, chance = 0, random.Random(7)
-    for attempt in range(40):
+    for _ in range(40):
         process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE)
         # Wait until the run makes progress beyond what it had, then kill it at a random moment; at last let it finish.
         before, patience = steps(tmp_path / "killed"), time.monotonic() + 120
         while process.poll() is None and steps(tmp_path / "killed") == before and time.monotonic() < patience:
             time.sleep(0.01)
-        if attempt < 2:
-            time.sleep(chance.uniform(0, 0.4))
+        if kills < 2:
+            time.sleep(chance.uniform(0, 0.2))
             process.send_signal(signal.SIGKILL)
         _, errors = process.communicate(timeout=300)
         kills += process.returncode == -signal.SIGKILL
