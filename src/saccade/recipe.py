@@ -220,6 +220,7 @@ def recipe_from_dict(values: Mapping[str, Any], *, where: str = "recipe.json") -
     version = values.pop("format", 1)
     if not isinstance(version, int) or version > FORMAT:
         raise RunError(f"{where}: written in format {version!r}, this Saccade reads up to {FORMAT}: upgrade it")
-    if isinstance(values.get("task"), Mapping):
-        values["task"] = task_config(values["task"], where=f"{where}.task")
+    fields = values.get("task")
+    if isinstance(fields, Mapping):
+        values["task"] = task_config(fields, where=f"{where}.task")
     return from_dict(Recipe, values, where=where)
