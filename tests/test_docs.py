@@ -230,6 +230,7 @@ def _block(path: str, page: str = "docs/add_a_paper.md") -> str:
 def _module(name: str, code: str, monkeypatch: pytest.MonkeyPatch | None = None) -> types.ModuleType:
     """The code as a module; with `monkeypatch` others can import it."""
     module = types.ModuleType(name)
+    module.__file__ = f"{name}.py"  # a module without one is taken for a built-in
     if monkeypatch is not None:
         monkeypatch.setitem(sys.modules, name, module)
     exec(compile(code, name, "exec"), module.__dict__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -290,16 +291,16 @@ class Hub:
 
 @pytest.fixture
 def hub(trained_run, tmp_path, monkeypatch) -> Iterator[Hub]:
-    from huggingface_hub import constants
+    from huggingface_hub import constants, file_download
 
     other = tmp_path / "other"
     other.mkdir()
     (other / "README.md").write_text("no run")
     served = Hub({"someone/r-dan": trained_run, "someone/words": other})
     monkeypatch.setattr(constants, "ENDPOINT", served.address)
-    monkeypatch.setattr(
-        constants, "HUGGINGFACE_CO_URL_TEMPLATE", served.address + "/{repo_id}/resolve/{revision}/{filename}"
-    )
+    template = served.address + "/{repo_id}/resolve/{revision}/{filename}"
+    for module in (constants, file_download):  # the second has it by name before version 1
+        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
@@ -337,7 +338,7 @@ def test_a_folder_is_a_folder_and_the_hub_is_asked_by_its_name_alone(hub, traine
     [
         ("someone/nothing", 404, "it has none, or it is private"),
         ("someone/nothing", 401, "it has none, or it is private"),
-        ("someone/nothing", 503, "503"),
+        ("someone/nothing", 503, "503|check your internet"),  # before version 1 the client kept the number to itself
         ("someone/words", 200, "its repository lacks model.safetensors"),
         ("some--one/r-dan", 200, "--"),
     ],
@@ -347,7 +348,7 @@ def test_what_the_hub_has_not_is_one_error(hub, caplog, name, status, reason) ->
     before = logging.getLogger("huggingface_hub").level
     with pytest.raises(RunError, match=f"hub:{name}: the hub gave no run of that name") as raised:
         Predictor.from_pretrained(f"hub:{name}")
-    assert reason in str(raised.value)
+    assert re.search(reason, str(raised.value))
     assert "\n" not in str(raised.value)
     assert raised.value.__cause__ is None
     assert logging.getLogger("huggingface_hub").level == before

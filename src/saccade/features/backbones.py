@@ -45,13 +45,14 @@ class Backbone(nn.Module):
     def __init__(self, model: nn.Module, spec: FeatureSpec, *, mean: Colour, std: Colour) -> None:
         super().__init__()
         # Channels last: convolutions on a CPU take half the time.
-        self._model = model.eval().float().requires_grad_(False).to(memory_format=torch.channels_last)
+        self._model = model.eval().float().to(memory_format=torch.channels_last)
         self._layer = spec.layer
         self.weights_hash = hash_weights(model.state_dict())
         self.mean = mean if spec.mean is None else spec.mean
         self.std = std if spec.std is None else spec.std
         try:
             _resample_positions(model, spec)
+            model.requires_grad_(False)  # the resampled positions too, which timm 1.0.20 leaves trainable
             probe = torch.zeros(1, 3, spec.image_size, spec.image_size)
             self._tokens = self._layer == -1 and _gives_tokens(model, probe)
             with torch.no_grad():
