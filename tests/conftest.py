@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: what is small here, threads only slow down
+
 import pytest
 from jaxtyping import install_import_hook
 

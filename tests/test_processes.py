@@ -21,7 +21,7 @@ from saccade.train import train
 
 
 def test_a_run_killed_at_random_and_resumed_ends_with_the_same_bits(scenes_store, tmp_path) -> None:
-    recipe = small(scenes_store, epochs=12, save_every=2, batch_size=8, sizes={"dropout": 0.3})
+    recipe = small(scenes_store, epochs=6, save_every=2, batch_size=8, sizes={"dropout": 0.3})
     train(recipe, tmp_path / "whole")
     checkpoint.write_json(tmp_path / "recipe.json", recipe_to_dict(recipe))
     script = (
