@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from saccade.data import create_dataset
 from saccade.data.records import ChecksImages, Corpus, images_of
 from saccade.errors import DataError, RecipeError, StoreError, look_up
 from saccade.features.extract import extract
-from saccade.features.spec import IMPORTED, POSITION_SIZE, FeatureSpec
+from saccade.features.spec import AT_READING, IMPORTED, POSITION_SIZE, FeatureSpec
 from saccade.features.store import FeatureStore
+from saccade.features.tuning import Tuning
 from saccade.models import create_model, data_sizes, model_sizes, needs_locations, output_of
 from saccade.progress import Report
 from saccade.recipe import Card, Recipe
@@ -46,10 +48,20 @@ class Setup:
     facts: FeatureFacts
     train: Sequence[Any]
     val: Sequence[Any]
+    tuning: Tuning | None = None
+    """The backbone as something to train, where the recipe says so."""
 
 
-def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
-    """Read the data, extract or open the features, and make the task from the training split alone."""
+def build(
+    recipe: Recipe,
+    report: Report,
+    device: torch.device,
+    autocast: Callable[[], AbstractContextManager[Any]] | None = None,
+) -> Setup:
+    """Read the data, extract or open the features, and make the task from the training split alone.
+
+    `autocast` makes the context that a backbone in training runs in.
+    """
     check_model(recipe)
     kind = recipe.task.task()
     data = create_dataset(recipe.data.name, recipe.data.root, limit=recipe.data.limit)
@@ -64,7 +76,8 @@ def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
     task = _task(recipe, train, val)  # before the features, so that hours of extraction are not for nothing
     for remark in task.remarks(train):
         report.say(remark)
-    store = build_store(recipe, data, report, device)
+    tuning = _tuning(recipe, data, device, autocast)
+    store = build_store(recipe if tuning is None else _kept(recipe, tuning), data, report, device)
     at_hand = readable(train, store.failed, report, kind.noun)
     val = readable(val, store.failed, report, kind.noun)
     if len(at_hand) < len(train):
@@ -72,7 +85,33 @@ def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
     further = task.further(recipe, train, report)
     task.check(further)
     facts = FeatureFacts(store.spec, store.weights_hash, store.region_size, store.grid)
-    return Setup(data, task, store, facts, [*train, *further], val)
+    if tuning is not None:
+        facts = FeatureFacts(recipe.features, store.weights_hash, tuning.region_size, tuning.grid)
+        if tuning.kept is not None:
+            tuning.from_store(store)
+    return Setup(data, task, store, facts, [*train, *further], val, tuning)
+
+
+def _tuning(
+    recipe: Recipe, data: Corpus, device: torch.device, autocast: Callable[[], AbstractContextManager[Any]] | None
+) -> Tuning | None:
+    config = recipe.train
+    if config.finetune_from is None:
+        return None
+    return Tuning(
+        recipe.features,
+        data.open_image,
+        device,
+        config.augment,
+        stages=config.finetune_stages,
+        size=config.finetune_size,
+        autocast=autocast,
+    )
+
+
+def _kept(recipe: Recipe, tuning: Tuning) -> Recipe:
+    """The recipe whose store is what the tuning keeps of an image."""
+    return recipe if tuning.kept is None else dataclasses.replace(recipe, features=tuning.kept)
 
 
 def _task(recipe: Recipe, train: Sequence[Any], val: Sequence[Any]) -> Task[Any, Any, Any]:
@@ -114,7 +153,7 @@ def images_at_hand(data: Corpus, limit: int | None = None) -> list[str]:
 
 def _imported_store(recipe: Recipe, images: Sequence[str]) -> FeatureStore:
     """The store that `saccade import-features` made, which must have every image."""
-    store = FeatureStore.open(recipe.data.store, positions=recipe.features.positions)
+    store = FeatureStore.open(recipe.data.store, reading=recipe.features)
     if missing := [image for image in images if image not in store]:
         raise StoreError(
             f"{store.path} lacks {len(missing):,} of the {len(images):,} images of {recipe.data.name}: "
@@ -152,7 +191,7 @@ def store_path(recipe: Recipe) -> Path:
     """Where the recipe's features lie: as told, or a folder named after what they depend on."""
     if recipe.data.store:
         return Path(recipe.data.store)
-    spec = to_dict(recipe.features) | {"positions": None}  # these are added when features are read
+    spec = to_dict(recipe.features) | dict.fromkeys(AT_READING)
     facts = json.dumps([spec, recipe.data.root, recipe.data.limit], sort_keys=True)
     return (
         Path("stores")

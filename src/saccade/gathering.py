@@ -1,10 +1,13 @@
-"""The rows of all processes as one tensor, for losses that compare the texts of a batch with each other."""
+"""What processes tell each other while they train: rows that a loss compares, gradients that no wrapper shares."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector
 
 
 def gather_rows(fabric: Fabric, rows: Tensor, *, kept: bool = True) -> Tensor:
@@ -27,3 +30,14 @@ def gather_rows(fabric: Fabric, rows: Tensor, *, kept: bool = True) -> Tensor:
     parts = [part[:count] for part, count in zip(gathered, counts, strict=True)]
     # What stands in for none takes part in the graph all the same: every process must send its gradients.
     return torch.cat(parts) + 0 * rows.sum()
+
+
+def share_gradients(fabric: Fabric, parameters: Sequence[nn.Parameter]) -> None:
+    """Make each gradient its mean over processes, as wrapping a model does for those that learn from the start."""
+    if fabric.world_size == 1:
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    mean = fabric.all_reduce(parameters_to_vector(gradients), reduce_op="mean")
+    assert isinstance(mean, Tensor)
+    for gradient, part in zip(gradients, torch.split(mean, [each.numel() for each in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))

@@ -32,8 +32,9 @@ def build_optimizer(config: OptimConfig, model: nn.Module, finetune_lr: float = 
     if config.name == "graves":
         # Graves adds 1e-4 below the root; torch adds beside it, where the same floor is its root.
         return torch.optim.RMSprop(groups, lr=config.lr, alpha=0.95, eps=1e-2, momentum=config.momentum, centered=True)
-    kind = torch.optim.Adam if config.name == "adam" else torch.optim.Adamax
-    return kind(groups, lr=config.lr, betas=config.betas)
+    kinds: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adamax": torch.optim.Adamax}
+    optimizer: torch.optim.Optimizer = kinds[config.name](groups, lr=config.lr, betas=config.betas)
+    return optimizer
 
 
 def _parameter_groups(config: OptimConfig, model: nn.Module) -> list[dict[str, Any]]:

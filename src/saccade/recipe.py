@@ -55,8 +55,9 @@ class DataConfig:
 class OptimConfig:
     """The optimiser, its schedule and clipping."""
 
-    name: Literal["sgd", "adam", "adamax", "rmsprop", "graves"] = "sgd"
-    """Optimiser; graves is the RMSProp of Graves (2013): centred, decay 0.95, with momentum."""
+    name: Literal["sgd", "adam", "adamw", "adamax", "rmsprop", "graves"] = "sgd"
+    """Optimiser; adamw shrinks weights apart from the gradient (Loshchilov and Hutter 2019); graves is the RMSProp of
+    Graves (2013): centred, decay 0.95, with momentum."""
     lr: float = 0.1
     """Base learning rate."""
     bias_lr: float = 1.0
@@ -66,7 +67,7 @@ class OptimConfig:
     momentum: float = 0.9
     """Momentum of sgd and graves."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """Decay rates of adam and adamax."""
+    """Decay rates of adam, adamw and adamax."""
     weight_decay: float = 0.0
     """L2 penalty on the parameters."""
     decay: Literal["all", "weights", "not-embeddings"] = "all"

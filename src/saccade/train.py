@@ -23,14 +23,15 @@ from saccade.data.batches import deal, prefetch
 from saccade.devices import RunningSum, launch, make_fabric
 from saccade.errors import RecipeError, RunError
 from saccade.evaluate import predict_all
-from saccade.features.tuning import Together, Tuning
-from saccade.gathering import gather_rows
+from saccade.features.tuning import Together
+from saccade.gathering import gather_rows, share_gradients
 from saccade.metrics.units import format_metric
 from saccade.optim import build_average, build_optimizer, learning_rate, penalty
 from saccade.progress import SILENT, Report
 from saccade.recipe import Recipe
 from saccade.serial import read_json, write_json
 from saccade.state import Progress, append_log, cut_log, load_resume, save_progress, save_resume
+from saccade.tasks.base import Reader
 
 
 def train(
@@ -57,15 +58,14 @@ def train(
 
 def _run(fabric: Fabric, *, recipe: Recipe, out: Path, report: Report) -> None:
     with fabric.rank_zero_first():  # the first process extracts the features, the others find them made
-        setup = build(recipe, report if fabric.is_global_zero else SILENT, fabric.device)
+        setup = build(recipe, report if fabric.is_global_zero else SILENT, fabric.device, fabric.autocast)
     if (out / checkpoint.FEATURES).exists():
         setup = replace(setup, task=checkpoint.resumed_task(out, recipe, setup.task, setup.facts))
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe, setup.task, setup.facts)
     setup.task.prepare(model, setup.train, report if fabric.is_global_zero else SILENT)
-    tuning = _tuning(recipe, setup, fabric)
-    if tuning is not None:
-        model = Together(model, tuning.backbone)
+    if setup.tuning is not None:
+        model = Together(model, setup.tuning.backbone)
     optimizer = build_optimizer(recipe.optim, model, recipe.train.finetune_lr)
     # A run's companions are written once: a resumed run keeps its own.
     if fabric.is_global_zero and not (out / checkpoint.FEATURES).exists():
@@ -77,31 +77,10 @@ def _run(fabric: Fabric, *, recipe: Recipe, out: Path, report: Report) -> None:
     if precision:  # none before the first save, and none where nothing is scaled
         fabric.strategy.precision.load_state_dict(precision)
     shown = report if fabric.is_global_zero else SILENT
-    loop = _Loop(fabric, recipe, out, setup, model, optimizer, progress, shown, tuning, average)
+    loop = _Loop(fabric, recipe, out, setup, model, optimizer, progress, shown, average)
     if fabric.is_global_zero:
         cut_log(out, progress.epoch)
     loop.fit(wrapped, wrapped_optimizer)
-
-
-def _tuning(recipe: Recipe, setup: Setup, fabric: Fabric) -> Tuning | None:
-    """The backbone as something to train, where the recipe says so."""
-    if recipe.train.finetune_from is None:
-        return None
-    if fabric.world_size > 1 or recipe.train.accumulate > 1:
-        raise RecipeError(
-            "train.finetune_from: the backbone is trained on one device, without --train.accumulate; "
-            "--train.finetune-from None leaves it as it is"
-        )
-    spec, config = setup.facts.spec, recipe.train
-    return Tuning(
-        spec,
-        setup.data.open_image,
-        fabric.device,
-        config.augment,
-        stages=config.finetune_stages,
-        size=config.finetune_size,
-        autocast=fabric.autocast,
-    )
 
 
 class _Loop:
@@ -117,13 +96,12 @@ class _Loop:
         optimizer: torch.optim.Optimizer,
         progress: Progress,
         report: Report,
-        tuning: Tuning | None = None,
         average: AveragedModel | None = None,
     ) -> None:
         self.fabric, self.recipe, self.out, self.setup = fabric, recipe, out, setup
         self.model, self.optimizer, self.progress, self.report = model, optimizer, progress, report
         self.writer = _tensorboard(out) if fabric.is_global_zero else None
-        self.tuning, self.tuned = tuning, False
+        self.tuning, self.tuned = setup.tuning, False
         self.average, self.kept = average, model if average is None else average.module
         self.records = setup.task.trainable(setup.train)
 
@@ -193,6 +171,8 @@ class _Loop:
                 share = loss * (self.recipe.optim.loss_weight * fabric.world_size / size)
                 fabric.backward(share if part else share + penalty(self.optimizer))  # which is the step's, not a part's
             total.add(loss)
+        if self.tuning is not None and self.tuned:
+            share_gradients(fabric, self.tuning.learning)
         self._clip(wrapped, optimizer)
         optimizer.step()
         optimizer.zero_grad()
@@ -215,8 +195,15 @@ class _Loop:
     def _collate(self, share: tuple[list[int], float]) -> tuple[Any, float]:
         indices, weight = share
         records = [self.records[i] for i in indices]
-        read = self.tuning.read_augmented if self.tuning is not None and self.tuned else self.setup.store.read
-        return self.setup.task.collate(records, read, grouped=self.recipe.train.group_by_image), weight
+        return self.setup.task.collate(
+            records, self._training_reader(), grouped=self.recipe.train.group_by_image
+        ), weight
+
+    def _training_reader(self) -> Reader:
+        """From images to the regions that are learnt from."""
+        if self.tuning is not None and self.tuned:
+            return self.tuning.read_augmented
+        return self.tuning.read_plain if self.tuning is not None and self.tuning.kept else self.setup.store.read
 
     def _sum_loss(self, total: RunningSum) -> None:
         self.progress.loss_sum = total.over(self.fabric)
@@ -271,7 +258,7 @@ class _Loop:
         examples = setup.task.examples(setup.val)
         model, read = self.kept, setup.store.read
         if isinstance(model, Together):
-            if self.tuning is not None and self.tuned:
+            if self.tuning is not None and (self.tuned or self.tuning.kept):
                 read = partial(self.tuning.read_plain, backbone=model.backbone)
             model = model.model
         options = self.recipe.task.options()

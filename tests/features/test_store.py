@@ -84,7 +84,7 @@ def test_a_store_says_what_it_holds(tmp_path, ragged):
 
 def test_positions_are_appended_when_read(tmp_path, ragged):
     write(tmp_path / "s", ragged=ragged)
-    plain, placed = (FeatureStore.open(tmp_path / "s", positions=positions) for positions in (None, True))
+    plain, placed = (FeatureStore.open(tmp_path / "s", reading=each) for each in (None, PLACED))
     a, b = plain.read(IDS[2:5]), placed.read(IDS[2:5])
     assert placed.region_size == b.features.shape[-1] == 21
     assert torch.equal(a.features, b.features[..., :5])
@@ -94,7 +94,7 @@ def test_positions_are_appended_when_read(tmp_path, ragged):
 
 def test_a_store_travels_to_worker_processes(tmp_path, ragged):
     write(tmp_path / "s", ragged=ragged)
-    store = FeatureStore.open(tmp_path / "s", positions=True)
+    store = FeatureStore.open(tmp_path / "s", reading=PLACED)
     data = pickle.dumps(store)
     assert len(data) < 500
     assert torch.equal(pickle.loads(data).read(IDS[:3]).features, store.read(IDS[:3]).features)

@@ -75,18 +75,33 @@ class Backbone(nn.Module):
         model: Any = self._model
         if stages is None:
             return list(model.parameters())
-        ends = [] if type(model) in OWN_BACKBONES.values() else [each["module"] for each in model.feature_info]
-        ends = ends[: self._layer + 1 or None]
-        if not ends:
-            raise RecipeError("train.finetune_stages: this backbone has no stages; leave it out to train it whole")
-        if not 0 < stages < len(ends):
-            raise RecipeError(
-                f"train.finetune_stages: expected 1 to {len(ends) - 1}, fewer than the backbone's {len(ends)} stages, "
-                f"got {stages}; leave it out to train it whole"
-            )
+        end = self._ends[self.layer_before(stages)]
         modules = dict(model.named_modules())
-        last = max(i for i, name in enumerate(modules) if f"{name}.".startswith(f"{ends[-1 - stages]}."))
+        last = max(i for i, name in enumerate(modules) if f"{name}.".startswith(f"{end}."))
         return [each for module in list(modules.values())[last + 1 :] for each in module.parameters(recurse=False)]
+
+    def layer_before(self, stages: int) -> int:
+        """The layer in which all but the last so many stages end; raises RecipeError where that cannot be."""
+        count = len(self._ends)
+        if not count:
+            raise RecipeError("train.finetune_stages: this backbone has no stages; leave it out to train it whole")
+        if not 0 < stages < count:
+            raise RecipeError(
+                f"train.finetune_stages: expected 1 to {count - 1}, fewer than the backbone's {count} stages, got "
+                f"{stages}; leave it out to train it whole"
+            )
+        return count - 1 - stages
+
+    def stage_end(self, layer: int) -> str:
+        """The name of the module, one of `named_modules`, in which that layer ends."""
+        return f"_model.{self._ends[layer]}"
+
+    @property
+    def _ends(self) -> list[str]:
+        """The modules in which the stages of the map end, by timm's names; none where timm knows of no stages."""
+        model: Any = self._model
+        ends = [] if type(model) in OWN_BACKBONES.values() else [each["module"] for each in model.feature_info]
+        return ends[: self._layer + 1 or None]
 
     def _map(self, images: Tensor) -> Float[Tensor, "images channels rows columns"]:
         model: Any = self._model
@@ -102,8 +117,8 @@ class Backbone(nn.Module):
             maps = model.forward_features(images)
             if getattr(model, "output_fmt", "NCHW") == "NHWC":
                 maps = maps.permute(0, 3, 1, 2)
-        assert isinstance(maps, Tensor)
-        return maps
+        found: Tensor = maps
+        return found
 
 
 def known_backbones() -> list[str]:

@@ -52,11 +52,23 @@ def position_code(boxes: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*boxes 16"
     return torch.cat((boxes, angles.sin(), angles.cos()), -1)
 
 
-def with_positions(
-    features: Float[Tensor, "images regions size"], boxes: Float[Tensor, "images regions 4"]
+def as_read(
+    features: Float[Tensor, "images regions size"],
+    boxes: Float[Tensor, "images regions 4"],
+    mask: Bool[Tensor, "images regions"],
+    *,
+    standardize: bool,
+    positions: bool,
 ) -> Float[Tensor, "images regions longer"]:
-    """Features with the code of each region's place appended, rounded to the features' numbers."""
-    return torch.cat((features, position_code(boxes).to(features.dtype)), -1)
+    """Features as a model is given them: each region's standardised, the code of its place appended, padding 0.
+
+    The numbers' type stays.
+    """
+    if standardize:
+        features = torch.nn.functional.layer_norm(features.float(), features.shape[-1:]).to(features.dtype)
+    if positions:
+        features = torch.cat((features, position_code(boxes).to(features.dtype)), -1)
+    return features * mask[..., None] if standardize or positions else features
 
 
 def pad_regions(features: list[Tensor], boxes: list[Tensor]) -> Regions:

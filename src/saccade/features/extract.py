@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from saccade.errors import ImageError, RecipeError
 from saccade.features.backbones import OWN_BACKBONES, Colour, create_backbone
-from saccade.features.boxes import grid_boxes, not_empty, pad_regions, window, with_positions
+from saccade.features.boxes import as_read, grid_boxes, not_empty, pad_regions, window
 from saccade.features.spec import POSITION_SIZE, FeatureSpec
 from saccade.features.store import FeatureStore
 from saccade.features.writer import SHARD_IMAGES, FeatureWriter, check_ids, finished_store
@@ -59,7 +59,7 @@ class Extractor:
         self.region_size = self.size + POSITION_SIZE * spec.positions
         self.weights_hash = self.backbone.weights_hash
         self._trained = trained or state is not None
-        self._autocast = autocast if autocast is not None and self._trained else nullcontext
+        self.autocast = autocast if autocast is not None and self._trained else nullcontext
 
     def __call__(self, images: Sequence[Image.Image], backbone: nn.Module | None = None) -> Regions:
         """The regions of images, on the extractor's device, in float32; through its backbone, or one in its place.
@@ -95,7 +95,7 @@ class Extractor:
         """The features of all cells for preprocessed images: rounded to the spec's numbers, in float32 if trained."""
         run = backbone or self.backbone
         if self._trained:
-            with self._autocast():
+            with self.autocast():
                 unrounded: Tensor = run(images.to(self.device))
             return unrounded.float()
         features: Tensor = run(images.to(self.device)).to(getattr(torch, self.spec.dtype))
@@ -118,9 +118,13 @@ class Extractor:
         return self.preprocess(upright), upright.size
 
     def _regions(self, loaded: Sequence[tuple[Tensor, tuple[int, int]]], backbone: nn.Module | None) -> Regions:
-        """The regions of loaded images; those with fewer are padded with zeros."""
+        """The regions of loaded images."""
         features = self.features(torch.stack([pixels for pixels, _ in loaded]), backbone)
-        boxes = [grid_boxes(self.grid, window(size, self.spec.resize)) for _, size in loaded]
+        return self.placed(features, [size for _, size in loaded])
+
+    def placed(self, features: Float[Tensor, "images cells channels"], sizes: Sequence[tuple[int, int]]) -> Regions:
+        """The regions of images of those widths and heights; those with fewer are padded with zeros."""
+        boxes = [grid_boxes(self.grid, window(size, self.spec.resize)) for size in sizes]
         seen = [not_empty(each) for each in boxes]
         if all(bool(each.all()) for each in seen):
             mask = torch.ones(features.shape[:2], dtype=torch.bool, device=self.device)
@@ -130,10 +134,11 @@ class Extractor:
             places = [each[some].to(self.device) for each, some in zip(boxes, seen, strict=True)]
             found = pad_regions(kept, places)
         assert found.boxes is not None
-        if self.spec.positions:
-            found = replace(found, features=with_positions(found.features, found.boxes) * found.mask[..., None])
-        grid = self.grid if covers_image(self.spec) else None
-        return replace(found, features=found.features.float(), grid=grid)
+        grid, spec = self.grid if covers_image(self.spec) else None, self.spec
+        features = as_read(
+            found.features, found.boxes, found.mask, standardize=spec.standardize, positions=spec.positions
+        )
+        return replace(found, features=features.float(), grid=grid)
 
 
 def covers_image(spec: FeatureSpec) -> bool:

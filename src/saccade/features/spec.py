@@ -9,6 +9,7 @@ from typing import Any, Literal
 from saccade.errors import RecipeError
 
 IMPORTED = "imported"  # the backbone of features that came from files
+AT_READING = ("positions", "standardize")
 POSITION_SIZE = 16  # numbers of a region's position code
 # timm's other ways to weights, which would go past `weights`, its checks, and the care that it is loaded with.
 RESERVED = frozenset({"model_name", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path"})
@@ -48,6 +49,9 @@ class FeatureSpec:
     positions: bool = False
     """Append a code of its place to every region; made when features are read, not stored."""
 
+    standardize: bool = False
+    """Give the numbers of each region mean 0 and deviation 1; done when features are read, not stored."""
+
     backbone_args: tuple[str, ...] = ()
     """Further arguments of the backbone, as in `pad_type=same`."""
 
@@ -72,6 +76,11 @@ class FeatureSpec:
         if reserved := sorted(RESERVED & found.keys()):
             raise RecipeError(f"backbone_args: {reserved[0]} cannot be said there; say backbone and weights")
         return found
+
+
+def at_reading(spec: FeatureSpec) -> dict[str, Any]:
+    """The fields that decide how stored features are read, not how they are made."""
+    return {name: getattr(spec, name) for name in AT_READING}
 
 
 def _argument(text: str) -> tuple[str, Any]:

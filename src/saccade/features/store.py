@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.errors import RunError, StoreError
-from saccade.features.spec import POSITION_SIZE, FeatureSpec
+from saccade.features.spec import POSITION_SIZE, FeatureSpec, at_reading
 from saccade.serial import from_dict, read_json
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ class FeatureStore:
     cells of a grid over the whole image.
     """
 
-    def __init__(self, path: Path, manifest: dict[str, Any], *, positions: bool | None = None) -> None:
+    def __init__(self, path: Path, manifest: dict[str, Any], *, reading: FeatureSpec | None = None) -> None:
         self.path = path
         self._shards = manifest["shards"]
         spec = from_dict(FeatureSpec, manifest["spec"], where="features")
-        self.spec = spec if positions is None else dataclasses.replace(spec, positions=positions)
+        self.spec = spec if reading is None else dataclasses.replace(spec, **at_reading(reading))
         self.weights_hash: str = manifest["weights_hash"]
         self.failed: dict[str, str] = manifest["failed"]
         self.grid: tuple[int, int] | None = manifest["grid"] and (manifest["grid"][0], manifest["grid"][1])
@@ -63,8 +63,8 @@ class FeatureStore:
         self._read_index()
 
     @classmethod
-    def open(cls, path: Path | str, *, positions: bool | None = None) -> FeatureStore:
-        """The finished store in a folder, with position codes or without (by default as it was asked for when made).
+    def open(cls, path: Path | str, *, reading: FeatureSpec | None = None) -> FeatureStore:
+        """The finished store in a folder, read as a spec says (by default as it was asked for when made).
 
         Raises StoreError when it is missing, unfinished, or a file is not as the manifest says. Contents are not read:
         `verify` does that.
@@ -78,12 +78,12 @@ class FeatureStore:
             raise StoreError(f"{path}: no such feature store; make it with saccade extract")
         manifest = read_manifest(path)
         try:
-            return cls(path, manifest, positions=positions)
+            return cls(path, manifest, reading=reading)
         except (KeyError, TypeError, IndexError) as error:
             raise StoreError(f"{path / MANIFEST} was altered ({error!r}): restore it, or delete the folder") from None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.path, self.spec.positions)
+        return _reopen, (self.path, self.spec)
 
     @property
     def ids(self) -> Sequence[str]:
@@ -141,7 +141,7 @@ class FeatureStore:
         # Not needed to write a store, and half a gigabyte to load.
         import torch  # noqa: PLC0415
 
-        from saccade.features.boxes import grid_boxes, with_positions  # noqa: PLC0415
+        from saccade.features.boxes import as_read, grid_boxes  # noqa: PLC0415
         from saccade.types import Regions  # noqa: PLC0415
 
         features = torch.from_numpy(rows)
@@ -152,8 +152,8 @@ class FeatureStore:
         else:
             assert self.grid is not None
             places = grid_boxes(self.grid).expand(n, -1, -1)[:, :width]
-        if self.spec.positions:
-            features = with_positions(features, places) * mask[..., None]
+        spec = self.spec
+        features = as_read(features, places, mask, standardize=spec.standardize, positions=spec.positions)
         if dtype is not None:
             features = features.to(getattr(torch, dtype))
         return Regions(features, mask, places, self.grid)
@@ -208,8 +208,8 @@ class FeatureStore:
         )
 
 
-def _reopen(path: Path, positions: bool) -> FeatureStore:
-    return FeatureStore.open(path, positions=positions)
+def _reopen(path: Path, reading: FeatureSpec) -> FeatureStore:
+    return FeatureStore.open(path, reading=reading)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

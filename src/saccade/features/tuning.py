@@ -14,8 +14,10 @@ from torch import nn
 
 from saccade.errors import RecipeError
 from saccade.features.backbones import Backbone
-from saccade.features.extract import DECODERS, Extractor
+from saccade.features.extract import DECODERS, Extractor, covers_image
 from saccade.features.spec import IMPORTED, FeatureSpec
+from saccade.features.stages import LastStages
+from saccade.features.store import FeatureStore
 from saccade.types import Regions
 
 LEAST_SIDE = 0.85  # of width and height that a random crop keeps
@@ -48,6 +50,9 @@ class Tuning:
     a backbone that was trained before, in place of the spec's; `autocast` makes the context that the backbone runs in.
     Raises RecipeError for imported features, which have no backbone here, for a number of stages that there are not,
     and for a size that the backbone cannot take.
+
+    Where images are not augmented, the stages that do not learn give the same for an image each time: `kept` is then
+    the spec of their map, and with `from_store` that is read where the image would be.
     """
 
     def __init__(
@@ -67,8 +72,33 @@ class Tuning:
         self._extractor = Extractor(spec, device=device, state=state, trained=True, autocast=autocast)
         self._open, self._augment, self._autocast = open_image, augment, autocast
         self.backbone: Backbone = self._extractor.backbone
-        self._learning = self.backbone.last_stages(stages)
+        self.learning = self.backbone.last_stages(stages)
         self._augmenting = self._extractor if size is None else self._of_size(size)
+        still = augment == "none" and size is None and stages is not None and covers_image(spec)
+        self._behind = LastStages.of(self.backbone, spec, stages) if still and stages is not None else None
+        self._store: FeatureStore | None = None
+
+    @property
+    def kept(self) -> FeatureSpec | None:
+        """What can be kept of an image from epoch to epoch; None where nothing can."""
+        if self._behind is None:
+            return None
+        # Not rounded: what is served is not either.
+        return replace(self._extractor.spec, layer=self._behind.layer, dtype="float32", positions=False, standardize=False, width=None)
+
+    @property
+    def region_size(self) -> int:
+        """Numbers per region."""
+        return self._extractor.region_size
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """Rows and columns of the regions, where they are a grid over the whole image."""
+        return self._extractor.grid if covers_image(self._extractor.spec) else None
+
+    def from_store(self, store: FeatureStore) -> None:
+        """Read what is `kept` from there, instead of the images."""
+        self._store = store
 
     def _of_size(self, size: int) -> Extractor:
         """An extractor for images of another size, with the same backbone."""
@@ -82,18 +112,29 @@ class Tuning:
 
     def unfreeze(self) -> None:
         """Let the backbone's weights learn."""
-        for parameter in self._learning:
+        for parameter in self.learning:
             parameter.requires_grad_(True)
 
     def read_augmented(self, images: Sequence[str]) -> Regions:
         """The regions of augmented images, through which gradients reach the backbone."""
+        if self._store is not None:
+            return self._from_kept(self._store, images, self.backbone)
         with ThreadPoolExecutor(DECODERS) as pool:
             opened = list(pool.map(self._open, images))
         return self._augmenting.differentiable([self._augmented(image) for image in opened])
 
     def read_plain(self, images: Sequence[str], backbone: nn.Module | None = None) -> Regions:
         """The regions of the images as they are, through the backbone or one that has its place."""
-        return self._extractor.read(images, self._open, backbone)
+        if self._store is None:
+            return self._extractor.read(images, self._open, backbone)
+        with torch.no_grad():
+            return self._from_kept(self._store, images, backbone or self.backbone)
+
+    def _from_kept(self, store: FeatureStore, images: Sequence[str], backbone: nn.Module) -> Regions:
+        assert self._behind is not None
+        with self._extractor.autocast():
+            features = self._behind(backbone, store.read(images).features.to(self._extractor.device)).float()
+        return self._extractor.placed(features, [(1, 1)] * len(images))
 
     def _augmented(self, image: Image.Image) -> Image.Image:
         if self._augment == "none":

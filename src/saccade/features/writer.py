@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.errors import StoreError
-from saccade.features.spec import IMPORTED, FeatureSpec
+from saccade.features.spec import AT_READING, IMPORTED, FeatureSpec
 from saccade.features.store import FORMAT, MANIFEST, PLAN, FeatureStore, hash_file, read_manifest
 from saccade.serial import locked, read_json, temporary_name, to_dict, write_json
 
@@ -251,8 +251,8 @@ def fingerprint(ids: Sequence[str]) -> dict[str, Any]:
 
 def refuse_other_plan(path: Path, there: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Raise StoreError saying what differs between the plan of the store in that folder and the wanted one."""
-    # Position codes are appended when features are read: stores with and without them are the same.
-    specs = [{**plan.get("spec", {}), "positions": None} for plan in (there, wanted)]
+    # What is done when features are read does not make another store.
+    specs = [{**plan.get("spec", {}), **dict.fromkeys(AT_READING)} for plan in (there, wanted)]
     # The file of the weights may have moved: what is in it has a hash.
     if there.get("weights_hash") == wanted.get("weights_hash", ""):
         specs = [{**spec, "weights": None} for spec in specs]
@@ -278,7 +278,7 @@ def finished_store(path: Path, ids: Sequence[str], spec: FeatureSpec, weights_ha
     """
     if not (path / MANIFEST).exists():
         return None
-    store, there = FeatureStore.open(path, positions=spec.positions), read_manifest(path)
+    store, there = FeatureStore.open(path, reading=spec), read_manifest(path)
     holds_all = all(image in store or image in store.failed for image in ids)
     wanted = {"spec": to_dict(spec), "images": there["images"] if holds_all else fingerprint(ids)}
     refuse_other_plan(path, there, wanted if weights_hash is None else {**wanted, "weights_hash": weights_hash})

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from saccade.errors import look_up
 from saccade.recipe import Recipe
-from saccade.recipes import ban, baselines, captioning_baselines, dan, dfaf, sat, smem
+from saccade.recipes import ban, baselines, captioning_baselines, dan, dfaf, own, sat, smem
 
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
-    for paper in (dan, smem, ban, dfaf, baselines, sat, captioning_baselines)
+    for paper in (dan, smem, ban, dfaf, baselines, sat, captioning_baselines, own)
     for recipe in paper.RECIPES
 }
 

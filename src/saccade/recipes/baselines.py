@@ -150,17 +150,4 @@ RECIPES = (
         on_daquar(model, f"DAQUAR: {ABOUT[model]}", sizes=sizes, measured=f"{MEASURED_DAQUAR[model]}, three seeds")
         for model, sizes in DAQUAR_SIZES.items()
     ),
-    *(
-        Recipe(
-            name=f"{model}-own",
-            model=model,
-            data=DataConfig("own"),
-            features=FeatureSpec(),
-            task=AnsweringConfig(scoring="exact"),
-            optim=OptimConfig(name="adam", lr=1e-3),
-            train=TrainConfig(epochs=30, batch_size=128, group_by_image=True, patience=5),
-            card=Card(f"own images and questions: {ABOUT[model]}"),
-        )
-        for model in ("ibowimg", "question-only")
-    ),
 )

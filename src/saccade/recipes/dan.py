@@ -5,7 +5,6 @@ from __future__ import annotations
 from saccade.features.spec import FeatureSpec
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
 from saccade.recipes.shared import NOT_MEASURED, on_daquar, on_scenes
-from saccade.tasks import AnsweringConfig
 
 RECIPES = (
     Recipe(
@@ -42,15 +41,5 @@ RECIPES = (
         sizes={"hidden_size": 256},
         measured="25.5 ± 1.6 % on held-out training images, three seeds of 4 minutes on a CPU core, MobileNetV2 "
         "weights trained with TensorFlow's padding; see docs/results.md for the command",
-    ),
-    Recipe(
-        name="r-dan-own",
-        model="r-dan",
-        data=DataConfig("own"),
-        features=FeatureSpec(),
-        task=AnsweringConfig(scoring="exact"),
-        optim=OptimConfig(name="adam", lr=1e-3, schedule="cosine", warmup_epochs=1.0, clip=1.0),
-        train=TrainConfig(epochs=30, batch_size=128, group_by_image=True, patience=8),
-        card=Card(about="r-DAN on own images and questions, in JSON Lines files (docs/own_data.md)"),
     ),
 )

@@ -60,20 +60,6 @@ RECIPES = (
         )
         for model, what in ABOUT.items()
     ),
-    *(
-        Recipe(
-            name=f"{model}-own",
-            model=model,
-            data=DataConfig("own"),
-            features=FeatureSpec(),
-            task=CaptioningConfig(min_word_count=2, label_smoothing=0.1, beam=3),
-            optim=OptimConfig(name="adam", lr=1e-3, clip=1.0),
-            train=TrainConfig(epochs=30, batch_size=64, metric="bleu_4", patience=5),
-            sizes={"hidden_size": 512, "attention_size": 256, "embedding_dropout": 0.3, "region_dropout": 0.1},
-            card=Card(f"own images and captions: Show, Attend and Tell, {what}"),
-        )
-        for model, what in ABOUT.items()
-    ),
     *(_as_published(model, corpus) for model in ABOUT for corpus in ("flickr30k", "coco")),
     *(
         captions_of_scenes(
