@@ -129,9 +129,9 @@ def write_scenes(
     """Write scenes as own data, PNG files and JSON Lines, eight tenths for training; how many of what were written.
 
     Questions of the types in `without` are left out. The folder appears when it is complete. A run that was killed
-    leaves only `.<name>.partial` beside it, which the next run replaces. `progress` hears after each image how many of how many are done. Raises DataError when `out`
-    exists and is not an empty folder, when fewer than 3 images are asked for, when no type of question is left, and
-    when the disk refuses; UnknownNameError for a type that there is not.
+    leaves only `.<name>.partial` beside it, which the next run replaces. `progress` hears after each image how many of
+    how many are done. Raises DataError when `out` exists and is not an empty folder, when fewer than 3 images are asked
+    for, when no type of question is left, and when the disk refuses; UnknownNameError for a type that there is not.
     """
     for kind in without:
         look_up(KINDS, kind, "type of question")
