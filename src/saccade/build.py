@@ -181,7 +181,7 @@ def check_model(recipe: Recipe) -> None:
         )
     for size in recipe.sizes:
         look_up(model_sizes(recipe.model), size, f"size of {recipe.model}")
-    create_model(recipe.model, region_size=1, **dict.fromkeys(data_sizes(recipe.model), 1), **recipe.sizes)
+    model_of_sizes(recipe, {}, 1)
 
 
 def limited(data: Corpus, split: str, recipe: Recipe) -> Sequence[Any]:
@@ -202,13 +202,16 @@ def build_model(recipe: Recipe, task: Task[Any, Any, Any], facts: FeatureFacts) 
         raise RecipeError(
             f"{recipe.model} learns something for each place in the image, so it needs a grid of regions, not boxes"
         )
-    return create_model(
-        recipe.model,
-        **task.sizes(),
-        region_size=facts.region_size,
-        num_regions=None if facts.grid is None else facts.grid[0] * facts.grid[1],
-        **recipe.sizes,
-    )
+    regions = None if facts.grid is None else facts.grid[0] * facts.grid[1]
+    return model_of_sizes(recipe, task.sizes(), facts.region_size, regions)
+
+
+def model_of_sizes(
+    recipe: Recipe, sizes: Mapping[str, int], region_size: int, num_regions: int | None = None
+) -> nn.Module:
+    """The recipe's model with those sizes of the data; 1 of each that is not said."""
+    data = {**dict.fromkeys(data_sizes(recipe.model), 1), **sizes}
+    return create_model(recipe.model, **data, region_size=region_size, num_regions=num_regions, **recipe.sizes)
 
 
 def differing_fields(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:

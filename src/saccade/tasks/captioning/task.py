@@ -129,9 +129,9 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
         """The words, in the order of their ids."""
         return {"words": self.vocabulary.known_words()}
 
-    def sizes(self) -> dict[str, int]:
-        """How many words there are."""
-        return {"num_words": len(self.vocabulary)}
+    def entries(self) -> dict[str, Sequence[str]]:
+        """The words, those of the special symbols too."""
+        return {"num_words": self.vocabulary.listed()}
 
     def search(self, options: CaptioningOptions) -> Search:
         """How captions are searched for; raises RecipeError for a search that cannot be."""
