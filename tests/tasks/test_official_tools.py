@@ -110,6 +110,16 @@ def test_cocos_tools_read_and_score_the_captions(kind, tmp_path, monkeypatch) ->
     assert all(type(entry["image_id"]) is int for entry in json.loads(results.read_text()))
 
 
+@pytest.mark.parametrize(("kind", "year"), [("coco", 2014), ("coco2017", 2017)])
+def test_results_on_coco_are_read_against_its_own_annotations(kind, year, tmp_path) -> None:
+    pytest.importorskip("pycocotools")
+    from pycocotools.coco import COCO
+
+    results, _ = exported(corpus_of(kind, tmp_path), tmp_path / "out")
+    truth = COCO(str(tmp_path / "annotations" / f"captions_val{year}.json"))
+    assert truth.loadRes(str(results)).getImgIds() == list(range(50, 58))
+
+
 @pytest.mark.java
 def test_cocos_tools_read_them_with_their_own_tokeniser(tmp_path, monkeypatch) -> None:
     evaluation = pytest.importorskip("pycocoevalcap.eval")
