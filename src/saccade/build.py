@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from saccade.data import create_dataset
+from saccade.data import GENERATED, create_dataset
 from saccade.data.records import ChecksImages, Corpus, images_of
-from saccade.errors import DataError, RecipeError, StoreError, look_up
+from saccade.data.scenes import written_background
+from saccade.data.scenes_look import Look
+from saccade.errors import DataError, RecipeError, SaccadeWarning, StoreError, look_up
 from saccade.features.extract import extract
 from saccade.features.spec import IMPORTED, POSITION_SIZE, FeatureSpec
 from saccade.features.store import FeatureStore
@@ -64,6 +67,8 @@ def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
     task = _task(recipe, train, val)  # before the features, so that hours of extraction are not for nothing
     for remark in task.remarks(train):
         report.say(remark)
+    if recipe.data.name not in GENERATED:
+        warn_of_scenes_cnn(recipe.features, recipe.data.root)
     store = build_store(recipe, data, report, device)
     at_hand = readable(train, store.failed, report, kind.noun)
     val = readable(val, store.failed, report, kind.noun)
@@ -80,6 +85,21 @@ def _task(recipe: Recipe, train: Sequence[Any], val: Sequence[Any]) -> Task[Any,
     task.check([*train, *val])
     task.trainable(train)
     return task
+
+
+def warn_of_scenes_cnn(spec: FeatureSpec, *folders: Path | str) -> None:
+    """Warn where the backbone of the scenes is to look at something else; written scenes are told by their file."""
+    if spec.backbone != "scenes-cnn" or spec.weights != "pretrained":
+        return
+    background = next(filter(None, map(written_background, folders)), None)
+    if background != Look().background:
+        seen = "these images may be something else" if background is None else f"behind these it is {background}"
+        warnings.warn(
+            f"scenes-cnn knows nothing but generated scenes on {Look().background}, and {seen}: expect little of it, "
+            "or choose another one with --features.backbone (of saccade extract: --backbone)",
+            SaccadeWarning,
+            stacklevel=2,
+        )
 
 
 def build_store(recipe: Recipe, data: Corpus, report: Report, device: torch.device) -> FeatureStore:

@@ -29,12 +29,14 @@ class Extract:
 
     def run(self) -> None:
         """Extract and print what the store holds."""
+        from saccade.build import warn_of_scenes_cnn
         from saccade.console import ConsoleReport
         from saccade.features.devices import find_device
         from saccade.features.extract import extract
         from saccade.images import find_images, open_image
 
         device, names = find_device(self.device), find_images(self.images)
+        warn_of_scenes_cnn(self.features, self.images, self.images.absolute().parent)
         with ConsoleReport() as report:
             store = extract(
                 names,

@@ -160,6 +160,15 @@ def write_scenes(
     return counts
 
 
+def written_background(folder: Path | str) -> str | None:
+    """What is behind the things of the scenes that were written into a folder; None where none were, as far as seen."""
+    try:
+        background = json.loads((Path(folder) / OPTIONS).read_text(encoding="utf-8"))["background"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return background if isinstance(background, str) else None
+
+
 def _write(
     folder: Path, scenes: Scenes, without: Sequence[str], total: int, progress: Callable[[int, int], None] | None
 ) -> dict[str, int]:
