@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -330,6 +331,20 @@ def test_a_model_that_has_nothing_in_common_is_refused_by_name(other, tmp_path) 
     with pytest.raises(RunError, match=r"is a run of r-dan \(r-dan-scenes\), of whose weights none fits sat-soft"):
         train(recipe, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_the_page_on_starting_runs(saccade, other, tmp_path, monkeypatch) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "starting.md").read_text(encoding="utf-8")
+    shell, shown = re.findall(r"^```(?:text)?\n(.*?)^```", page, re.M | re.S)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    shutil.copytree(other, tmp_path / "runs" / "r-dan-scenes")
+    write, begin = (line.split()[1:] for line in shell.splitlines())
+    assert saccade(*write).code == 0
+    outcome = saccade(*begin, "--train.epochs", 1, "--train.accelerator", "cpu")
+    assert outcome.code == 0, outcome
+    said = next(line for line in (outcome.err + outcome.out).splitlines() if line.startswith("taken from"))
+    assert re.sub(r"\d+", "N", said).partition("; new")[0] == re.sub(r"\d+", "N", shown.strip()).partition("; new")[0]
 
 
 def test_the_command_line_takes_what_makes_the_weights_fit(saccade, refused, other, tmp_path, monkeypatch) -> None:
