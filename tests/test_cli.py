@@ -230,6 +230,17 @@ def test_extract_counts_and_lists_what_it_could_not_read(saccade, own_scenes, tm
     assert "image_size is 96 there and 64 here" in other.err
 
 
+@pytest.mark.filterwarnings("default")
+def test_extract_warns_that_scenes_cnn_knows_scenes_alone(saccade, own_scenes, tmp_path) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "photo.png")
+    for folder, lines in ((tmp_path, 1), (own_scenes, 0), (own_scenes / "images", 0)):
+        out = tmp_path / f"store-{folder.name}"
+        outcome = saccade("extract", folder, "--out", out, "--backbone", "scenes-cnn", "--image-size", 96)
+        assert outcome.code == 0, outcome
+        assert outcome.err.count("saccade: warning: scenes-cnn knows nothing but generated scenes on grey") == lines
+
+
+@pytest.mark.filterwarnings("ignore:scenes-cnn knows nothing")
 def test_extract_refuses_what_it_cannot_do(refused, tmp_path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "words").mkdir()
