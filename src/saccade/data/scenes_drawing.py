@@ -201,6 +201,7 @@ def _background(draws: Draws) -> Background:
 
 
 def jittered(draws: Draws, rgb: RGB, most: int) -> RGB:
+    """A colour by lot of which no channel is further than `most` from that of the one given."""
     red, green, blue = (min(255, channel + draws.between(-most, most)) for channel in rgb)
     return red, green, blue
 
