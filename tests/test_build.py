@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tests.data.vqa_files import write_genome, write_vqa
 
 from saccade.build import build, build_model, build_store, check_model, images_at_hand, store_path
 from saccade.data import create_dataset
 from saccade.data.scenes import write_scenes
-from saccade.errors import DataError, RecipeError, StoreError, UnknownNameError
+from saccade.data.scenes_look import Look
+from saccade.errors import DataError, RecipeError, SaccadeWarning, StoreError, UnknownNameError
 from saccade.features.spec import IMPORTED, FeatureSpec
 from saccade.features.writer import FeatureWriter
 from saccade.models import create_model
 from saccade.progress import SILENT, Report
-from saccade.recipe import Recipe
+from saccade.recipe import DataConfig, Recipe
 from saccade.recipes import get_recipe
 
 CPU = torch.device("cpu")
@@ -239,3 +242,32 @@ def test_a_model_of_another_task_is_refused_by_what_its_forward_returns() -> Non
     ):
         with pytest.raises(RecipeError, match=f"{parts}: choose another model or recipe"):
             check_model(dataclasses.replace(get_recipe(name), model=model, sizes={}))
+
+
+def foreign(folder: Path) -> Path:
+    for split in ("train", "val", "test"):
+        Image.new("RGB", (96, 96), "teal").save(folder / f"{split}.png")
+        line = {"image": f"{split}.png", "question": "is it red", "answers": ["no"]}
+        (folder / f"{split}.jsonl").write_text(json.dumps(line))
+    return folder
+
+
+@pytest.mark.parametrize("background", ["grey", "noise", None, "damaged"])
+def test_scenes_cnn_on_anything_but_its_scenes_is_warned_of_once_before_extraction(background, tmp_path) -> None:
+    root = tmp_path / "mine"
+    if background in ("grey", "noise"):
+        write_scenes(root, images=10, look=Look(background=background))
+    else:
+        root.mkdir()
+        foreign(root)
+        if background is not None:
+            (root / "scenes.json").write_text('{"background": 3')
+    recipe = get_recipe("r-dan-scenes").smoke()
+    recipe = dataclasses.replace(recipe, data=DataConfig("own", str(root), store=str(tmp_path / "store")))
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        build(recipe, SILENT, torch.device("cpu"))
+    said = [str(each.message) for each in heard if each.category is SaccadeWarning]
+    wanted = {"grey": 0, "noise": 1, None: 1, "damaged": 1}[background]
+    assert [("scenes-cnn knows nothing but generated scenes" in text) for text in said] == [True] * wanted
+    assert not said or ("behind these it is noise" if background == "noise" else "may be something else") in said[0]

@@ -178,6 +178,27 @@ def test_scenes_are_counted_and_never_written_over(saccade, refused, tmp_path) -
     assert files_below(tmp_path) == before
 
 
+def test_scenes_of_another_look_are_written_as_asked(saccade, refused, tmp_path) -> None:
+    look = ("--size", 48, 64, "--background", "colored", "--things", 2, 3, "--small", 4, 5, "--large", 8, 9)
+    outcome = saccade("scenes", "--out", tmp_path / "mine", "--images", 6, *look, "--without", "relation", "count")
+    assert outcome.code == 0, outcome
+    options = json.loads((tmp_path / "mine" / "scenes.json").read_text())
+    assert options == {
+        "images": 6,
+        "seed": 0,
+        "side": [48, 64],
+        "background": "colored",
+        "things": [2, 3],
+        "small": [4, 5],
+        "large": [8, 9],
+        "without": ["count", "relation"],
+    }
+    assert "relation" not in (tmp_path / "mine" / "train.jsonl").read_text()
+    for wrong in (("--size", 8), ("--size", 64, 32), ("--size", 64, 65, 66), ("--things", 2, 9)):
+        refused("scenes", "--out", tmp_path / "new", *wrong, parts=("within",))
+    assert not (tmp_path / "new").exists()
+
+
 def test_the_next_step_that_scenes_names_can_be_taken(saccade, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     said = saccade("scenes", "--out", "mine", "--images", 10).out.splitlines()[-1]
@@ -209,6 +230,17 @@ def test_extract_counts_and_lists_what_it_could_not_read(saccade, own_scenes, tm
     assert "image_size is 96 there and 64 here" in other.err
 
 
+@pytest.mark.filterwarnings("default")
+def test_extract_warns_that_scenes_cnn_knows_scenes_alone(saccade, own_scenes, tmp_path) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "photo.png")
+    for folder, lines in ((tmp_path, 1), (own_scenes, 0), (own_scenes / "images", 0)):
+        out = tmp_path / f"store-{folder.name}"
+        outcome = saccade("extract", folder, "--out", out, "--backbone", "scenes-cnn", "--image-size", 96)
+        assert outcome.code == 0, outcome
+        assert outcome.err.count("saccade: warning: scenes-cnn knows nothing but generated scenes on grey") == lines
+
+
+@pytest.mark.filterwarnings("ignore:scenes-cnn knows nothing")
 def test_extract_refuses_what_it_cannot_do(refused, tmp_path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "words").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -16,12 +17,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.runs import small
 
 import saccade
 from saccade.checkpoint import ALWAYS, MODEL
 from saccade.errors import DataError, ImageError, RecipeError, RunError
 from saccade.predict import Predictor
 from saccade.tasks.answering.reply import AnswerReply
+from saccade.train import train
 
 QUESTION = "what color is the large circle?"
 
@@ -319,6 +322,16 @@ def test_a_run_is_loaded_from_the_hub_by_name(hub, predictor, scene) -> None:
     hub.repositories.clear()
     hub.status = 503  # the hub is down: what was fetched before still serves
     Predictor.from_pretrained("hf://someone/r-dan", device="cpu")
+
+
+def test_a_run_starts_from_one_of_the_hub(hub, scenes_store) -> None:
+    recipe = small(scenes_store, epochs=1, start_from="hub:someone/r-dan")
+    train(recipe, Path("new"))
+    assert json.loads(Path("new/started.json").read_text())["run"] == "hub:someone/r-dan"
+    nobody = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, start_from="hub:someone/else"))
+    with pytest.raises(RunError, match="hub:someone/else: the hub gave no run of that name"):
+        train(nobody, Path("none"))
+    assert not Path("none").exists()
 
 
 def test_a_folder_is_a_folder_and_the_hub_is_asked_by_its_name_alone(hub, trained_run, tmp_path) -> None:

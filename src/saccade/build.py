@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from saccade.data import create_dataset
+from saccade.data import GENERATED, create_dataset
 from saccade.data.records import ChecksImages, Corpus, images_of
-from saccade.errors import DataError, RecipeError, StoreError, look_up
+from saccade.data.scenes import written_background
+from saccade.data.scenes_look import Look
+from saccade.errors import DataError, RecipeError, SaccadeWarning, StoreError, look_up
 from saccade.features.extract import extract
 from saccade.features.spec import AT_READING, IMPORTED, POSITION_SIZE, FeatureSpec
 from saccade.features.store import FeatureStore
@@ -76,6 +79,8 @@ def build(
     task = _task(recipe, train, val)  # before the features, so that hours of extraction are not for nothing
     for remark in task.remarks(train):
         report.say(remark)
+    if recipe.data.name not in GENERATED:
+        warn_of_scenes_cnn(recipe.features, recipe.data.root)
     tuning = _tuning(recipe, data, device, autocast)
     store = build_store(recipe if tuning is None else _kept(recipe, tuning), data, report, device)
     at_hand = readable(train, store.failed, report, kind.noun)
@@ -119,6 +124,21 @@ def _task(recipe: Recipe, train: Sequence[Any], val: Sequence[Any]) -> Task[Any,
     task.check([*train, *val])
     task.trainable(train)
     return task
+
+
+def warn_of_scenes_cnn(spec: FeatureSpec, *folders: Path | str) -> None:
+    """Warn where the backbone of the scenes is to look at something else; written scenes are told by their file."""
+    if spec.backbone != "scenes-cnn" or spec.weights != "pretrained":
+        return
+    background = next(filter(None, map(written_background, folders)), None)
+    if background != Look().background:
+        seen = "these images may be something else" if background is None else f"behind these it is {background}"
+        warnings.warn(
+            f"scenes-cnn knows nothing but generated scenes on {Look().background}, and {seen}: expect little of it, "
+            "or choose another one with --features.backbone (of saccade extract: --backbone)",
+            SaccadeWarning,
+            stacklevel=2,
+        )
 
 
 def build_store(recipe: Recipe, data: Corpus, report: Report, device: torch.device) -> FeatureStore:
@@ -220,7 +240,7 @@ def check_model(recipe: Recipe) -> None:
         )
     for size in recipe.sizes:
         look_up(model_sizes(recipe.model), size, f"size of {recipe.model}")
-    create_model(recipe.model, region_size=1, **dict.fromkeys(data_sizes(recipe.model), 1), **recipe.sizes)
+    model_of_sizes(recipe, {}, 1)
 
 
 def limited(data: Corpus, split: str, recipe: Recipe) -> Sequence[Any]:
@@ -241,13 +261,16 @@ def build_model(recipe: Recipe, task: Task[Any, Any, Any], facts: FeatureFacts) 
         raise RecipeError(
             f"{recipe.model} learns something for each place in the image, so it needs a grid of regions, not boxes"
         )
-    return create_model(
-        recipe.model,
-        **task.sizes(),
-        region_size=facts.region_size,
-        num_regions=None if facts.grid is None else facts.grid[0] * facts.grid[1],
-        **recipe.sizes,
-    )
+    regions = None if facts.grid is None else facts.grid[0] * facts.grid[1]
+    return model_of_sizes(recipe, task.sizes(), facts.region_size, regions)
+
+
+def model_of_sizes(
+    recipe: Recipe, sizes: Mapping[str, int], region_size: int, num_regions: int | None = None
+) -> nn.Module:
+    """The recipe's model with those sizes of the data; 1 of each that is not said."""
+    data = {**dict.fromkeys(data_sizes(recipe.model), 1), **sizes}
+    return create_model(recipe.model, **data, region_size=region_size, num_regions=num_regions, **recipe.sizes)
 
 
 def differing_fields(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:

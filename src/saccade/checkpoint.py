@@ -38,8 +38,8 @@ ALWAYS = (RECIPE, FEATURES)  # beside the files of the task
 # The number of epochs is not among them under a cosine schedule, which depends on it.
 RESUMABLE = ("epochs", "patience", "save_every", "devices", "num_nodes", "accelerator", "strategy")
 # Places of files, which may have moved: what makes it another run is other content, which `check_facts` and the
-# comparison of the vocabularies tell. Word vectors are no more than where a run started from.
-PLACES = ("data.root", "data.store", "task.glove", "features.weights")
+# comparison of the vocabularies tell. Word vectors and another run are no more than where a run started from.
+PLACES = ("data.root", "data.store", "task.glove", "features.weights", "train.start_from")
 NO_PLACES = ("", "pretrained", "random")
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
-import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +17,7 @@ from saccade.errors import RecipeError, RunError
 from saccade.features.devices import find_device
 from saccade.features.extract import Extractor
 from saccade.features.spec import IMPORTED
+from saccade.hub import run_folder
 from saccade.images import ImageSource, read_image
 from saccade.tasks.reply import OpenedImage
 from saccade.types import Grouping
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from saccade.tasks.captioning.reply import CaptionReply
 
 AT_ONCE = 32  # texts, or images where the task reads none
-HUB = re.compile(r"(?:hub:|hf://)([\w-][\w.-]*/[\w.-]+)")
 
 
 class Predictor:
@@ -50,7 +48,7 @@ class Predictor:
         GPU, else the CPU. Raises RunError when the run is incomplete or altered, or when the backbone's weights are not
         the ones it was trained with.
         """
-        loaded = checkpoint.load(_local(run))
+        loaded = checkpoint.load(run_folder(run))
         chosen = find_device(device)
         spec = loaded.facts.spec
         if spec.backbone == IMPORTED:
@@ -146,43 +144,3 @@ def _paired(images: int, texts: int | None) -> list[tuple[int, int]]:
     if texts == 1:
         return [(image, 0) for image in range(images)]
     raise RecipeError(f"expected a text for each image, or one of either, got {images} images and {texts} texts")
-
-
-def _local(run: str | Path) -> Path:
-    """The run's folder: as named, or fetched from the hub where the name begins with hub: or hf://."""
-    path, name = Path(run), str(run)
-    if not name.startswith(("hub:", "hf:")):
-        if not path.exists() and re.fullmatch(r"[\w-]+/[\w.-]+", name):
-            raise RunError(
-                f"{path}: no such run directory; `saccade train RECIPE --out {path}` makes one. The Hugging Face hub "
-                f"is asked for as hub:{name}"
-            )
-        return path
-    match = HUB.fullmatch(name)
-    if match is None:
-        raise RunError(f"{name}: expected a repository of the Hugging Face hub as hub:OWNER/NAME")
-    return _fetched(match[1])
-
-
-def _fetched(repository: str) -> Path:
-    """The folder of a repository's run, fetched from the hub unless it is in its cache; raises RunError."""
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only here is the hub needed
-    from huggingface_hub.errors import RepositoryNotFoundError  # noqa: PLC0415
-
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # its warnings of retries and of missing accounts say less than our error
-    try:
-        folder = Path(
-            snapshot_download(repository, allow_patterns=["*.json", checkpoint.MODEL], ignore_patterns=["*/*"])
-        )
-        if (folder / checkpoint.MODEL).exists():
-            return folder
-        reason = f"its repository lacks {checkpoint.MODEL}"
-    except RepositoryNotFoundError:
-        reason = "it has none, or it is private"
-    except Exception as error:  # the hub's client raises what its HTTP library raises
-        reason = str(error).partition("\n")[0] or type(error).__name__
-    finally:
-        logger.setLevel(level)
-    raise RunError(f"hub:{repository}: the hub gave no run of that name ({reason})")

@@ -114,6 +114,10 @@ class TrainConfig:
     """Validate and keep the running mean of the weights, of which a step leaves that share; by default the weights."""
     seed: int = 0
     """The source of all randomness."""
+    start_from: str = ""
+    """Run to start from, a folder or hub:OWNER/NAME: words and answers by their text, other weights by name and shape.
+
+    On the command line the sizes of its model, its features and how it trained its backbone are then the defaults."""
     finetune_from: int | None = None
     """Train the backbone too after so many epochs, on images that are read and augmented anew for each batch."""
     finetune_lr: float = 1e-5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -17,11 +18,11 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from saccade import checkpoint
+from saccade import checkpoint, starting
 from saccade.build import Setup, build, build_model
 from saccade.data.batches import deal, prefetch
 from saccade.devices import RunningSum, launch, make_fabric
-from saccade.errors import RecipeError, RunError
+from saccade.errors import RecipeError, RunError, SaccadeWarning
 from saccade.evaluate import predict_all
 from saccade.features.tuning import Together
 from saccade.gathering import gather_rows, share_gradients
@@ -47,6 +48,8 @@ def train(
         fabric = make_fabric(config.accelerator, config.devices, config.num_nodes, config.strategy, config.precision)
     except RecipeError as error:
         raise RecipeError(f"train.{error}") from None
+    if not resume:
+        starting.check(recipe, out)
     with ExitStack() as held:
         if fabric.is_global_zero:
             held.enter_context(checkpoint.prepared(out, recipe, resume=resume, overwrite=overwrite))
@@ -58,6 +61,7 @@ def train(
 
 def _run(fabric: Fabric, *, recipe: Recipe, out: Path, report: Report) -> None:
     with fabric.rank_zero_first():  # the first process extracts the features, the others find them made
+        other = starting.opened(recipe, out)
         setup = build(recipe, report if fabric.is_global_zero else SILENT, fabric.device, fabric.autocast)
     if (out / checkpoint.FEATURES).exists():
         setup = replace(setup, task=checkpoint.resumed_task(out, recipe, setup.task, setup.facts))
@@ -66,14 +70,26 @@ def _run(fabric: Fabric, *, recipe: Recipe, out: Path, report: Report) -> None:
     setup.task.prepare(model, setup.train, report if fabric.is_global_zero else SILENT)
     if setup.tuning is not None:
         model = Together(model, setup.tuning.backbone)
+    taken = None if other is None else starting.take(model, other, recipe, setup.task, setup.facts)
     optimizer = build_optimizer(recipe.optim, model, recipe.train.finetune_lr)
     # A run's companions are written once: a resumed run keeps its own.
     if fabric.is_global_zero and not (out / checkpoint.FEATURES).exists():
         checkpoint.create(out, recipe, setup.task, setup.facts)
+    if fabric.is_global_zero and taken is not None:
+        starting.write(out, taken)
+        report.say(str(taken))
+        for warning in taken.warnings:
+            warnings.warn(warning, SaccadeWarning, stacklevel=2)
     fabric.barrier()
+    if (
+        starting.continues_backbone(out) if taken is None else taken.backbone
+    ):  # which has learnt with its model already: there is nothing to wait for
+        recipe = replace(recipe, train=replace(recipe.train, finetune_from=0))
     wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
     average = build_average(model, recipe.train.average) if recipe.train.average else None
     progress, precision = load_resume(out, model, optimizer, average)
+    if setup.tuning is not None:
+        setup.tuning.check_kept()
     if precision:  # none before the first save, and none where nothing is scaled
         fabric.strategy.precision.load_state_dict(precision)
     shown = report if fabric.is_global_zero else SILENT

@@ -139,8 +139,9 @@ def test_images_are_listed_without_a_text_or_a_scene_made(name: str, monkeypatch
     def made(*_: object) -> object:
         raise AssertionError("nothing should have been made")
 
-    for function in ("ask", "captions", "draw_scene", "render"):
+    for function in ("ask", "captions", "render"):
         monkeypatch.setattr(f"saccade.data.scenes.{function}", made)
+    monkeypatch.setattr("saccade.data.scenes_look.draw_scene", made)
     for function in ("_absolute", "_relative", "render"):
         monkeypatch.setattr(f"saccade.data.positions.{function}", made)
     whole = create_dataset(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -14,8 +15,10 @@ import pytest
 from PIL import Image
 
 from saccade.data.records import SPLITS, Caption, Corpus, Question, images_of
-from saccade.data.scenes import SHARES, Scenes, split_of, write_scenes
+from saccade.data.scenes import OPTIONS, SHARES, Scenes, split_of, write_scenes
 from saccade.data.scenes_drawing import COLORS, FULL, GAP, IMAGE_SIZE, RADII, SHAPES, coverage
+from saccade.data.scenes_look import BACKDROPS, Look
+from saccade.data.scenes_questions import KINDS
 from saccade.errors import DataError, ImageError, UnknownNameError
 
 
@@ -268,3 +271,83 @@ def test_writing_over_something_is_refused(tmp_path):
     with pytest.raises(DataError, match="at least 3 images, one for each split, got 2"):
         write_scenes(tmp_path / "few", images=2)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_the_files_of_the_default_look_are_pinned(tmp_path):
+    write_scenes(out := tmp_path / "mine", images=10)
+    written = hashlib.sha256()
+    for path in sorted(out.rglob("*.png")):  # the pixels: how PNG packs them is the library's
+        written.update(Image.open(path).tobytes())
+    for path in sorted(out.glob("*.jsonl")):
+        written.update(path.read_bytes())
+    assert written.hexdigest() == "5a595c847bf20a51068e6bb901ac9086d613a677aa103f61b298bb0bfd0aa19f"
+
+
+@pytest.mark.parametrize("background", list(BACKDROPS))
+@pytest.mark.parametrize("side", [40, 96, 161, 192])
+def test_boxes_hold_their_things_at_any_size_and_before_any_background(background, side):
+    scenes = Scenes(seed=4, train=12, look=Look((side, side), background))
+    for image in scenes.images("train"):
+        pixels = np.asarray(scenes.open_image(image)).astype(int)
+        assert pixels.shape == (side, side, 3)
+        for thing in scenes.scene(image).things:
+            x1, y1, x2, y2 = (edge * side for edge in thing.box)
+            middle = pixels[round((y1 + y2) / 2) - 1 :, round((x1 + x2) / 2) - 1 :][:2, :2].mean(axis=(0, 1))
+            assert np.abs(middle - COLORS[thing.color]).max() < 30
+            if thing.shape == "square":  # which fills its box: just inside it has its colour, just outside it has not
+                row = pixels[round((y1 + y2) / 2), :, :]
+                inside, outside = row[math.ceil(x1) : math.floor(x2)], row[[math.floor(x1) - 2] if x1 > 2 else []]
+                assert np.abs(inside - np.array(thing.rgb)).max() < 30
+                assert all(np.abs(pixel - np.array(thing.rgb)).max() > 20 for pixel in outside)
+
+
+def test_another_look_changes_what_it_names_alone():
+    usual, other = Scenes(seed=2), Scenes(seed=2, look=Look((64, 128), "gradients"))
+    images = usual.images("val")[:8]
+    for image in images:
+        assert other.scene(image).things == usual.scene(image).things
+        assert other.questions_of(image) == usual.questions_of(image)
+        assert other.scene(image).background.kind == "cloudy"
+        assert all(other.is_true(image, caption.text) for caption in other.captions_of(image))
+    sides = {other.open_image(image).width for image in images}
+    assert len(sides) > 3
+    assert min(sides) >= 64
+    assert max(sides) <= 128
+
+
+def test_things_may_be_fewer_and_of_other_sizes():
+    scenes = Scenes(look=Look(things=(3, 4), small=(4, 5), large=(10, 14)))
+    things = [scenes.scene(image).things for image in scenes.images("test")[:80]]
+    assert {len(some) for some in things} == {3, 4}
+    assert {thing.radius for some in things for thing in some if thing.size == "small"} == {4, 5}
+    assert {thing.radius for some in things for thing in some if thing.size == "large"} == {10, 11, 12, 13, 14}
+
+
+@pytest.mark.parametrize(
+    ("look", "message"),
+    [
+        ({"side": (96, 8)}, r"the side of scenes from one to another within 32 and 1024, got \(96, 8\)"),
+        ({"side": (8, 96)}, "the side of scenes"),
+        ({"side": (96, 96, 96)}, "the side of scenes"),
+        ({"things": (1, 6)}, "the number of things"),
+        ({"small": (6, 11)}, r"small things to be smaller than large ones, got radii \(6, 11\) and \(11, 13\)"),
+        ({"large": (11, 40)}, "the radius of large things"),
+    ],
+)
+def test_a_look_that_cannot_be_is_refused(look, message):
+    with pytest.raises(DataError, match=message):
+        Look(**look)
+
+
+def test_types_of_questions_can_be_left_out(tmp_path):
+    write_scenes(tmp_path / "all", images=20)
+    write_scenes(tmp_path / "fewer", images=20, without=("relation", "count"))
+    kept = [line for line in lines(tmp_path / "all" / "train.jsonl") if line["type"] not in ("relation", "count")]
+    assert lines(tmp_path / "fewer" / "train.jsonl") == kept
+    assert json.loads((tmp_path / "fewer" / OPTIONS).read_text())["without"] == ["count", "relation"]
+    with pytest.raises(UnknownNameError, match="did you mean 'relation'"):
+        write_scenes(tmp_path / "new", images=20, without=("relations",))
+    with pytest.raises(DataError, match="expected a type of question to be left"):
+        write_scenes(tmp_path / "new", images=20, without=tuple(KINDS))
+    with pytest.raises(UnknownNameError, match="did you mean 'gradients'"):
+        Look(background="gradient")

@@ -244,6 +244,7 @@ def test_the_json_values_are_named_as_documented_and_hold_each_image_once():
             "boxes": None,
             "grid": [3, 5],
             "style": "heat",
+            "said": "15 regions, the strongest 0.72, 11 times the even share",
         },
         "outlines": [],
     }

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from tests.explain.samples import GREY, peaked
 
-from saccade.explain import Outline, Picture, RegionWeights
+from saccade.explain import Outline, Picture, RegionWeights, overlay
 from saccade.explain.colors import ANCHORS, OUTLINES, laid_over, map_colors, scale_colors, under_light
+from saccade.explain.lattice import FEWEST, lattice_of, whole_extent
 from saccade.explain.overlay import SMOOTHING, laid, sized, smoothed
+from saccade.features.boxes import grid_boxes, not_empty, window
 
 EVEN = (1 / 35,) * 35
 CROP = ((0.5, 0.0, 0.75, 0.5), (0.75, 0.0, 1.0, 0.5), (0.5, 0.5, 0.75, 1.0), (0.75, 0.5, 1.0, 1.0))
@@ -110,6 +112,72 @@ def test_a_grid_over_a_crop_leaves_the_rest_bare_or_dark():
     light = over((0.25,) * 4, 200, boxes=CROP, grid=(2, 2), style="light")
     assert (light[:, :100] == under_light(np.array([128.0] * 3), np.array(0.0))).all()
     assert light[:, 100:].min() > light[:, :100].max()
+
+
+def cells(grid: tuple[int, int], size: tuple[int, int], resize: str) -> np.ndarray:
+    """The boxes of those cells of a grid that see some of an image of that size."""
+    boxes = grid_boxes(grid, window(size, resize))
+    return boxes[not_empty(boxes)].numpy().astype(float)
+
+
+@settings(deadline=None)
+@given(
+    st.tuples(st.integers(2, 14), st.integers(2, 14)),
+    st.tuples(st.integers(20, 900), st.integers(20, 900)),
+    st.sampled_from(["squash", "crop", "pad"]),
+)
+def test_cells_of_what_the_model_saw_are_known_for_a_grid(grid, size, resize):
+    boxes = cells(grid, size, resize)
+    if len(boxes) < FEWEST:
+        return
+    rows, columns = len(np.unique(boxes[:, 1].round(4))), len(np.unique(boxes[:, 0].round(4)))
+    assert lattice_of(boxes) == (rows, columns)
+    left, top, right, bottom = whole_extent(boxes, (rows, columns))
+    widths = boxes[:, 2] - boxes[:, 0]
+    assert (right - left) / columns >= widths.max() - 1e-6
+    if resize != "pad":
+        assert (left, top, right, bottom) == pytest.approx((*boxes[:, :2].min(0), *boxes[:, 2:].max(0)))
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**16), st.integers(1, 30))
+def test_other_boxes_are_no_grid(seed, count):
+    corners = np.random.default_rng(seed).random((count, 2, 2))
+    corners.sort(axis=1)
+    assert lattice_of(corners.reshape(count, 4)) is None
+
+
+@pytest.mark.parametrize("style", ["heat", "light"])
+def test_a_map_over_a_crop_is_drawn_as_a_grid_without_being_told(style):
+    wide, places = Image.new("RGB", (300, 200), (128, 128, 128)), cells((7, 7), (300, 200), "crop")
+    weights, boxes = peaked(49, 10), tuple(map(tuple, places))
+    drawn = over(weights, 300, wide, boxes=boxes, style=style)
+    np.testing.assert_array_equal(drawn, over(weights, 300, wide, boxes=boxes, grid=(7, 7), style=style))
+    assert np.ptp(drawn[:, :49].reshape(-1, 3), axis=0).max() == 0  # nothing lies over what the model did not see
+
+
+@pytest.mark.parametrize("style", ["heat", "light"])
+@pytest.mark.parametrize("size", [(300, 200), (200, 300), (300, 47)])
+def test_a_map_over_a_padded_image_covers_it_and_puts_each_cell_where_it_is(style, size):
+    image, boxes = Image.new("RGB", size, (128, 128, 128)), cells((7, 7), size, "pad")
+    even = over((1 / len(boxes),) * len(boxes), 300, image, boxes=tuple(map(tuple, boxes)), style=style)
+    assert np.ptp(even.reshape(-1, 3), axis=0).max() <= 1
+    for at in range(0, len(boxes), 6):
+        drawn = over(peaked(len(boxes), at), 120, image, boxes=tuple(map(tuple, boxes)), style="light").sum(axis=2)
+        y, x = np.unravel_index(drawn.argmax(), drawn.shape)
+        left, top, right, bottom = boxes[at] * (*drawn.shape[::-1], *drawn.shape[::-1])
+        assert left - 1 <= x <= right + 1
+        assert top - 1 <= y <= bottom + 1
+
+
+def test_a_label_never_lies_over_that_of_a_stronger_region(monkeypatch):
+    written: list[tuple[int, int, int, int]] = []
+    monkeypatch.setattr(overlay, "_label", lambda _, place, *rest: written.append(place))
+    close = ((0.3, 0.3, 0.5, 0.5), (0.32, 0.3, 0.52, 0.5), (0.1, 0.8, 0.3, 0.9))
+    over((0.5, 0.3, 0.2), 300, boxes=close)
+    assert len(written) == 2
+    over((0.5, 0.3, 0.2), 300, boxes=THREE)
+    assert len(written) == 5
 
 
 @pytest.mark.parametrize("style", ["heat", "light"])

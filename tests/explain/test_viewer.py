@@ -72,7 +72,7 @@ def test_the_images_are_the_picture_and_one_map_for_each_step():
     assert images[1]["alt"] == (
         "step 1, weights over the image: 15 regions, the strongest 0.72, 11 times the even share"
     )
-    assert images[2]["alt"] == "step 2, weights over the image: 15 regions, all as good as even"
+    assert images[2]["alt"] == "step 2, weights over the image: even: none of 15 regions above 1.2 times the mean"
 
 
 def test_every_word_carries_its_weight_as_text_and_title():
@@ -120,9 +120,12 @@ def test_pictures_are_as_large_as_needed_to_be_read(name, size):
 
 
 def test_an_even_map_says_so_in_the_page():
-    even = np.full((2, 35), 1 / 35)
-    assert Reader(figure_page(a_caption(("a", "b"), maps=even))).text.count("35 regions, all as good as even") == 2
-    assert "as good as even" not in Reader(figure_page(a_caption(("a", "b")))).text
+    almost = np.linspace(1, 1.15, 35) / np.linspace(1, 1.15, 35).sum()
+    figure = a_caption(("a", "b"), maps=np.stack([np.full(35, 1 / 35), almost]))
+    said = "even: none of 35 regions above 1.2 times the mean"
+    assert Reader(figure_page(figure)).text.count(said) == 2
+    assert [panel["picture"]["regions"]["said"] for panel in figure.to_dict()["panels"][1:]] == [said, said]
+    assert "even:" not in Reader(figure_page(a_caption(("a", "b")))).text
 
 
 def test_other_texts_stand_with_their_numbers():

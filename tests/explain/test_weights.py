@@ -34,4 +34,4 @@ def test_an_even_map_is_low_on_its_scale_has_no_strongest_region_and_says_so(cou
     even = [1 / count] * count
     assert strongest(even) is None
     assert scaled(even) == pytest.approx(max(0.25, 1 / count))
-    assert said(even).endswith("all as good as even" if count > 1 else "all the weight")
+    assert said(even).endswith("regions above 1.2 times the mean" if count > 1 else "all the weight")

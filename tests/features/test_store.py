@@ -14,6 +14,7 @@ from saccade.features.spec import FeatureSpec
 from saccade.features.store import FeatureStore
 from saccade.features.writer import FeatureWriter
 
+PLACED = FeatureSpec(positions=True)
 IDS = [f"image {i}" for i in range(13)]
 COUNTS = [10, 100, 37, 1, 53, 11, 29, 10, 61, 7, 17, 100, 23]
 

@@ -13,7 +13,6 @@ from saccade.hypotheses import Search
 from saccade.models import create_model
 from saccade.recipe import TrainConfig
 from saccade.tasks import CaptioningConfig, CaptioningOptions
-from saccade.tasks.captioning.coco import coco_references
 from saccade.tasks.captioning.task import CaptionedImage, CaptioningTask, CaptionPrediction
 from saccade.text import END_ID
 from saccade.types import Captions, Regions
@@ -172,12 +171,6 @@ def test_object_words_point_at_their_boxes() -> None:
     assert "pointing_accuracy" not in task.metrics(predictions(task, model(task, "nic"), captions))
     captions[0] = dataclasses.replace(captions[0], phrases=(Phrase((0, 2), left),))
     assert task.metrics(predictions(task, Looking(model(task)), captions))["pointing_accuracy"] == 0
-
-
-def test_references_are_in_cocos_format() -> None:
-    document = coco_references({"a": ("one", "two")})
-    assert document["images"] == [{"id": "a"}]
-    assert [entry["caption"] for entry in document["annotations"]] == ["one", "two"]
 
 
 def test_a_search_may_be_changed_and_a_wrong_one_is_refused() -> None:

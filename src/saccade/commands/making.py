@@ -29,12 +29,14 @@ class Extract:
 
     def run(self) -> None:
         """Extract and print what the store holds."""
+        from saccade.build import warn_of_scenes_cnn
         from saccade.console import ConsoleReport
         from saccade.features.devices import find_device
         from saccade.features.extract import extract
         from saccade.images import find_images, open_image
 
         device, names = find_device(self.device), find_images(self.images)
+        warn_of_scenes_cnn(self.features, self.images, self.images.absolute().parent)
         with ConsoleReport() as report:
             store = extract(
                 names,
@@ -62,16 +64,32 @@ class WriteScenes:
     """How many images, over all splits."""
     seed: int = 0
     """Another seed, other scenes."""
+    size: tuple[int, ...] = (96,)
+    """Side of the images in pixels; with two numbers, every image has its own from one to the other."""
+    background: Literal["grey", "light", "colored", "noise", "gradients"] = "grey"
+    """What is behind the things. The backbone scenes-cnn was trained on grey alone."""
+    things: tuple[int, int] = (2, 6)
+    """Fewest and most things in a scene."""
+    small: tuple[int, int] = (6, 7)
+    """Smallest and largest radius of small things, in pixels of an image of 96."""
+    large: tuple[int, int] = (11, 13)
+    """Smallest and largest radius of large things, likewise."""
+    without: tuple[Literal["color", "shape", "size", "position", "count", "existence", "relation"], ...] = ()
+    """Types of questions to leave out."""
 
     def run(self) -> None:
         """Write them and say how to go on."""
         from saccade.data.scenes import write_scenes
+        from saccade.data.scenes_look import Look
 
-        counts = write_scenes(self.out, images=self.images, seed=self.seed)
+        side = (self.size[0], self.size[-1]) if len(self.size) in (1, 2) else self.size
+        look = Look(side, self.background, self.things, self.small, self.large)  # type: ignore[arg-type]
+        counts = write_scenes(self.out, images=self.images, seed=self.seed, look=look, without=self.without)
         for name, count in counts.items():
             print(f"{name:20} {count}")
-        fields = "--features.backbone scenes-cnn --features.image-size 96 --features.positions"
-        print(f"Train on them: saccade train r-dan-own --data.root {self.out} {fields}")
+        seen = look == Look()
+        fields = " --features.backbone scenes-cnn --features.image-size 96 --features.positions" if seen else ""
+        print(f"Train on them: saccade train r-dan-own --data.root {self.out}{fields}")
 
 
 @dataclass(frozen=True)

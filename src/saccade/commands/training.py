@@ -15,7 +15,7 @@ import tyro
 
 from saccade.console import FLAGS, print_metrics
 from saccade.devices import is_first_process
-from saccade.errors import RecipeError, UnknownNameError, look_up
+from saccade.errors import RecipeError, RunError, UnknownNameError, look_up
 from saccade.features.spec import IMPORTED
 from saccade.recipe import Recipe, recipe_from_dict
 from saccade.recipes import RECIPES, get_recipe
@@ -47,7 +47,7 @@ class Train:
         from saccade.features.backbones import known_backbones
         from saccade.models import model_sizes
 
-        recipe = _saved_recipe(arguments) or get_recipe(arguments[0])
+        recipe = _saved_recipe(arguments) or _started(get_recipe(arguments[0]), arguments)
         defaults = model_sizes(recipe.model)
         recipe = dataclasses.replace(recipe, sizes=defaults | recipe.sizes)
         prog = f"saccade train {arguments[0]}"
@@ -89,6 +89,22 @@ def _saved_recipe(arguments: Sequence[str]) -> Recipe | None:
     said = dict(pairwise(arguments)) | dict(a.split("=", 1) for a in arguments if "=" in a)
     file = Path(said.get("--out", Path("runs") / get_recipe(arguments[0]).name)) / RECIPE
     return recipe_from_dict(read_json(file), where=RECIPE) if file.exists() else None
+
+
+def _started(recipe: Recipe, arguments: Sequence[str]) -> Recipe:
+    """The recipe as it is; with --train.start-from, with what makes the weights of that run fit."""
+    said = [*pairwise(arguments), *(tuple(argument.split("=", 1)) for argument in arguments if "=" in argument)]
+    named = [value for flag, value in said if flag in ("--train.start-from", "--train.start_from")]
+    if not named:
+        return recipe
+    from saccade.hub import run_folder
+    from saccade.recipes.starting import fitted_to
+    from saccade.serial import read_json
+
+    file = run_folder(named[-1]) / "recipe.json"
+    if not file.exists():
+        raise RunError(f"train.start_from: {named[-1]} is no run directory: it has no recipe.json")
+    return fitted_to(recipe, recipe_from_dict(read_json(file), where=str(file)))
 
 
 @dataclass(frozen=True)

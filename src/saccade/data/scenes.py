@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -16,22 +17,26 @@ from typing import Any
 from PIL.Image import Image
 
 from saccade.data.records import SPLITS, Caption, Question, R, records_of
-from saccade.data.scenes_drawing import Draws, Scene, draw_scene, render
+from saccade.data.scenes_drawing import Draws, Scene, render
 from saccade.data.scenes_language import PhrasedSentence, captions, phrased_sentence
-from saccade.data.scenes_questions import ask
+from saccade.data.scenes_look import Look
+from saccade.data.scenes_questions import KINDS, ask
 from saccade.data.scenes_truth import is_true
-from saccade.errors import DataError, ImageError, UnknownNameError
+from saccade.errors import DataError, ImageError, UnknownNameError, look_up
 
 SHARES = {"train": 8, "val": 1, "test": 1}  # tenths
 # What a random stream is for. Each has its own, so that a change of one leaves the others' bytes alone.
-LAYOUT, NOISE, QUESTIONS, CAPTIONS, PHRASES = range(5)
+LAYOUT, NOISE, QUESTIONS, CAPTIONS, PHRASES, BACKGROUND, SIDE = range(7)
+OPTIONS = "scenes.json"  # in a folder of written scenes: how they were made, which tells them from photographs
 
 
 class Scenes:
-    """The data set of a seed; an image's id is its split and number, as in "test/00012"."""
+    """The data set of a seed and a look; an image's id is its split and number, as in "test/00012"."""
 
-    def __init__(self, *, seed: int = 0, train: int = 8000, val: int = 1000, test: int = 1000) -> None:
-        self._seed = seed
+    def __init__(
+        self, *, seed: int = 0, train: int = 8000, val: int = 1000, test: int = 1000, look: Look | None = None
+    ) -> None:
+        self._seed, self._look = seed, look or Look()
         self._sizes = dict(zip(SPLITS, (train, val, test), strict=True))
         self._asked: dict[str, tuple[Question, ...]] = {}
         self._captioned: dict[str, tuple[Caption, ...]] = {}
@@ -60,15 +65,16 @@ class Scenes:
 
     def open_image(self, image: str) -> Image:
         """The image of that id; raises ImageError."""
-        return render(self.scene(image), self._draws(image, NOISE))
+        side = self._draws(image, SIDE).between(*self._look.side)
+        return render(self.scene(image), self._draws(image, NOISE), side)
 
     def scene(self, image: str) -> Scene:
         """What the image of that id shows; raises ImageError."""
         draws = self._draws(image, LAYOUT)
         split = image.partition("/")[0]
-        while split_of(scene := draw_scene(draws)) != split:
+        while split_of(scene := self._look.draw(draws)) != split:
             pass
-        return scene
+        return self._look.with_background(scene, self._draws(image, BACKGROUND))
 
     def captions_of(self, image: str) -> list[Caption]:
         """Five captions of one image; phrases about things have their boxes."""
@@ -112,25 +118,38 @@ def split_of(scene: Scene) -> str:
 
 
 def write_scenes(
-    out: Path, *, images: int, seed: int = 0, progress: Callable[[int, int], None] | None = None
+    out: Path,
+    *,
+    images: int,
+    seed: int = 0,
+    look: Look | None = None,
+    without: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, int]:
     """Write scenes as own data, PNG files and JSON Lines, eight tenths for training; how many of what were written.
 
-    The folder appears when it is complete. A run that was killed leaves only `.<name>.partial` beside it, which the
-    next run replaces. `progress` hears after each image how many of how many are done. Raises DataError when `out`
-    exists and is not an empty folder, when fewer than 3 images are asked for, and when the disk refuses.
+    Questions of the types in `without` are left out. The folder appears when it is complete. A run that was killed
+    leaves only `.<name>.partial` beside it, which the next run replaces. `progress` hears after each image how many of
+    how many are done. Raises DataError when `out` exists and is not an empty folder, when fewer than 3 images are asked
+    for, when no type of question is left, and when the disk refuses; UnknownNameError for a type that there is not.
     """
+    for kind in without:
+        look_up(KINDS, kind, "type of question")
+    if set(without) >= set(KINDS):
+        raise DataError(f"expected a type of question to be left, but all are to be left out: {', '.join(KINDS)}")
     if images < 3:
         raise DataError(f"expected at least 3 images, one for each split, got {images}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError("exists already and is not an empty folder; name another, or remove it", out)
     partial = out.absolute().with_name(f".{out.absolute().name}.partial")
     tenth = max(1, images // 10)
-    scenes = Scenes(seed=seed, train=images - 2 * tenth, val=tenth, test=tenth)
+    scenes = Scenes(seed=seed, train=images - 2 * tenth, val=tenth, test=tenth, look=look)
+    options = {"images": images, "seed": seed, **asdict(look or Look()), "without": sorted(set(without))}
     try:
         shutil.rmtree(partial, ignore_errors=True)
         (partial / "images").mkdir(parents=True)
-        counts = _write(partial, scenes, images, progress)
+        counts = _write(partial, scenes, without, images, progress)
+        (partial / OPTIONS).write_text(json.dumps(options) + "\n", encoding="utf-8", newline="\n")
         if out.exists():
             out.rmdir()
         partial.rename(out)
@@ -141,7 +160,18 @@ def write_scenes(
     return counts
 
 
-def _write(folder: Path, scenes: Scenes, total: int, progress: Callable[[int, int], None] | None) -> dict[str, int]:
+def written_background(folder: Path | str) -> str | None:
+    """What is behind the things of the scenes that were written into a folder; None where none were, as far as seen."""
+    try:
+        background = json.loads((Path(folder) / OPTIONS).read_text(encoding="utf-8"))["background"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return background if isinstance(background, str) else None
+
+
+def _write(
+    folder: Path, scenes: Scenes, without: Sequence[str], total: int, progress: Callable[[int, int], None] | None
+) -> dict[str, int]:
     counts = {"images": 0, "questions": 0, "captions": 0, "sentences": 0}
     for split in SPLITS:
         questions: list[dict[str, Any]] = []
@@ -153,6 +183,7 @@ def _write(folder: Path, scenes: Scenes, total: int, progress: Callable[[int, in
             questions += (
                 {"image": name, "question": q.text, "answers": q.answers, "type": q.kind, "boxes": q.boxes}
                 for q in scenes.questions_of(image)
+                if q.kind not in without
             )
             captioned.append({"image": name, "captions": [caption.text for caption in scenes.captions_of(image)]})
             sentence = scenes.phrases(image)

@@ -6,7 +6,7 @@ platform and every NumPy version gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
@@ -37,6 +37,7 @@ COLORS: dict[str, RGB] = {
 }
 RADII = {"small": (6, 7), "large": (11, 12, 13)}
 BACKGROUNDS = ("plain", "shaded", "striped", "checked")
+CLOUDED = ("noisy", "cloudy")  # kinds of background that scenes have only where another look is asked for
 COLOR_JITTER, TINT = 10, 8  # largest change of a channel, of a thing and of a background
 FULL = 16  # what a wholly covered pixel counts: 4 x 4 samples
 
@@ -91,7 +92,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Background:
-    """Two greyish colours and the pattern that mixes them: its kind, direction (0 to 3) and width in pixels."""
+    """Two colours and the pattern that mixes them: its kind, direction (0 to 3; or a seed) and width in pixels."""
 
     kind: str
     first: RGB
@@ -108,33 +109,44 @@ class Scene:
     background: Background
 
 
-def draw_scene(draws: Draws) -> Scene:
+def draw_scene(
+    draws: Draws, radii_of: Mapping[str, Sequence[int]] = RADII, span: tuple[int, int] = (FEWEST, MOST)
+) -> Scene:
     """A scene by lot. Every shape, colour and size is as likely as any other; most scenes repeat a few of them."""
-    count = draws.between(FEWEST, MOST)
+    count = draws.between(*span)
     colors = draws.sample(tuple(COLORS), draws.choice((2, 3, 4, 8)))
     shapes = draws.sample(SHAPES, draws.choice((2, 3, 5)))
     appearances = _appearances(draws, count, (shapes, colors, tuple(RADII)))
-    radii = [draws.choice(RADII[size]) for _, _, size in appearances]
+    radii = [draws.choice(radii_of[size]) for _, _, size in appearances]
     things = [
-        Thing(shape, color, size, x, y, radius, _jittered(draws, COLORS[color], COLOR_JITTER))
+        Thing(shape, color, size, x, y, radius, jittered(draws, COLORS[color], COLOR_JITTER))
         for (shape, color, size), radius, (x, y) in zip(appearances, radii, _centres(draws, radii), strict=True)
     ]
     return Scene(tuple(things), _background(draws))
 
 
-def render(scene: Scene, draws: Draws) -> Image.Image:
-    """The scene's image; `draws` gives the noise."""
-    background = scene.background
-    mix = _pattern(background.kind, background.direction, background.period)[..., None]
-    pixels = (np.array(background.first, np.int32) * (255 - mix) + np.array(background.second, np.int32) * mix) // 255
-    for thing in scene.things:
-        covered = coverage(thing.shape, thing.radius)[..., None]
-        x, y, r = thing.x, thing.y, thing.radius
-        window = pixels[y - r : y + r, x - r : x + r]
-        window[...] = (window * (FULL - covered) + np.array(thing.rgb, np.int32) * covered) // FULL
+def render(scene: Scene, draws: Draws, side: int = IMAGE_SIZE) -> Image.Image:
+    """The scene's image, of `side` pixels each way; `draws` gives the noise."""
+    pixels = _paint(scene, -(-side // IMAGE_SIZE))
+    if len(pixels) != side:
+        smaller = Image.fromarray(pixels.astype(np.uint8)).resize((side, side), Image.Resampling.BOX)
+        pixels = np.array(smaller, np.int32)
     noise = draws.bytes(pixels.size).reshape(pixels.shape)
     pixels += ((noise & 15) + (noise >> 4)) >> 1  # the sum of two dice: 0 to 15, most often 7
     return Image.fromarray(np.clip(pixels - 7, 0, 255).astype(np.uint8))
+
+
+def _paint(scene: Scene, scale: int) -> NDArray[np.int32]:
+    """The scene without noise, so many times as wide as `IMAGE_SIZE`: [height, width, 3]."""
+    background = scene.background
+    mix = _pattern(background.kind, background.direction, background.period, scale)[..., None]
+    pixels = (np.array(background.first, np.int32) * (255 - mix) + np.array(background.second, np.int32) * mix) // 255
+    for thing in scene.things:
+        x, y, r = (scale * pixels for pixels in (thing.x, thing.y, thing.radius))
+        covered = coverage(thing.shape, r)[..., None]
+        window = pixels[y - r : y + r, x - r : x + r]
+        window[...] = (window * (FULL - covered) + np.array(thing.rgb, np.int32) * covered) // FULL
+    return pixels
 
 
 @cache
@@ -182,22 +194,28 @@ def _centres(draws: Draws, radii: Sequence[int]) -> list[tuple[int, int]]:
 
 def _background(draws: Draws) -> Background:
     level = draws.between(55, 125)
-    first = _jittered(draws, (level, level, level), TINT)
+    first = jittered(draws, (level, level, level), TINT)
     level += draws.choice((-1, 1)) * draws.between(18, 36)
-    second = _jittered(draws, (level, level, level), TINT)
+    second = jittered(draws, (level, level, level), TINT)
     return Background(draws.choice(BACKGROUNDS), first, second, draws.below(4), draws.between(4, 14))
 
 
-def _jittered(draws: Draws, rgb: RGB, most: int) -> RGB:
+def jittered(draws: Draws, rgb: RGB, most: int) -> RGB:
+    """A colour by lot of which no channel is further than `most` from that of the one given."""
     red, green, blue = (min(255, channel + draws.between(-most, most)) for channel in rgb)
     return red, green, blue
 
 
+def _pattern(kind: str, direction: int, period: int, scale: int) -> NDArray[np.int32]:
+    """How much of the second colour each pixel has, 0 to 255; `scale` is what the pattern's sizes are multiplied by."""
+    side, period = scale * IMAGE_SIZE, scale * period
+    return _clouds(direction, period, side) if kind in CLOUDED else _lines(kind, direction, period, side)
+
+
 @cache
-def _pattern(kind: str, direction: int, period: int) -> NDArray[np.int32]:
-    """How much of the second colour each pixel has, 0 to 255."""
-    y, x = np.mgrid[:IMAGE_SIZE, :IMAGE_SIZE].astype(np.int32)
-    along = (x, y, x + y, x - y + IMAGE_SIZE)[direction]
+def _lines(kind: str, direction: int, period: int, side: int) -> NDArray[np.int32]:
+    y, x = np.mgrid[:side, :side].astype(np.int32)
+    along = (x, y, x + y, x - y + side)[direction]
     mix = {
         "plain": np.zeros_like(x),
         "shaded": along * 255 // along.max(),
@@ -205,3 +223,17 @@ def _pattern(kind: str, direction: int, period: int) -> NDArray[np.int32]:
         "checked": (x // period + y // period) % 2 * 255,
     }[kind]
     return np.asarray(mix, np.int32)
+
+
+def _clouds(seed: int, cell: int, side: int) -> NDArray[np.int32]:
+    """Random heights on a lattice of `cell` pixels, evenly in between, and half as much of a lattice twice as fine."""
+    total = np.zeros((side, side), np.int32)
+    for octave, weight in enumerate((4, 2, 1)):
+        step = max(1, cell >> octave)
+        count = side // step + 2
+        heights = Draws(seed, octave).bytes(count * count).reshape(count, count).astype(np.int32)
+        at, part = np.divmod(np.arange(side, dtype=np.int32), step)
+        rows = (heights[at] * (step - part)[:, None] + heights[at + 1] * part[:, None]) // step
+        total += weight * ((rows[:, at] * (step - part) + rows[:, at + 1] * part) // step)
+    lowest = int(total.min())
+    return np.asarray((total - lowest) * 255 // max(1, int(total.max()) - lowest), np.int32)

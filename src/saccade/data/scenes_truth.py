@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from saccade.data.scenes_drawing import BACKGROUNDS, COLORS, RADII, SHAPES, Scene, Thing
+from saccade.data.scenes_drawing import BACKGROUNDS, CLOUDED, COLORS, RADII, SHAPES, Scene, Thing
 from saccade.data.scenes_language import NOUNS, NUMBERS, Description, article, place, relations
 
 
@@ -32,7 +32,7 @@ NUMBER = _any(NUMBERS[1:])
 GROUP = rf"{NUMBER} {NOUN_PHRASE}"
 PLACE = r"(?:in the (?:top|bottom) (?:left|right)|at the (?:top|bottom)|on the (?:left|right)|in the middle)"
 PLACED = rf"{THING} {PLACE}"
-ON = rf"an? {_any(BACKGROUNDS)} background"
+ON = rf"an? {_any((*BACKGROUNDS, *CLOUDED))} background"
 COUNT = rf"{NUMBER} {_any([f'{noun}s' for noun in NOUNS])}"
 LISTING = re.compile(rf"(?:there is |the image shows )?({THING}(?: {THING})* and {THING})")
 OVERVIEW = re.compile(

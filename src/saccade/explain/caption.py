@@ -67,7 +67,8 @@ def caption_figure(
         beta = None if betas is None else float(betas[i])
         gauge = None if beta is None else Bar("beta", beta, f"{beta:.2f}")
         panels.append(Panel(word, Picture(image, regions=regions), gauge))
-    reading = READING_BOXES if grid is None else READING_GRID
+    gridded = all(panel.picture.regions.grid is not None for panel in panels if panel.picture and panel.picture.regions)
+    reading = READING_GRID if gridded else READING_BOXES
     reading = reading if betas is None else f"{reading} {READING_BETAS}"
     return Figure(title, lines, tuple(panels), "small", reading, listing)
 

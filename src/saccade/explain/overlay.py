@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageEnhance
@@ -55,13 +57,18 @@ def map_over(image: Image.Image, regions: RegionWeights, side: int) -> Image.Ima
         picture = _lit(plain, pale, places, scaled(regions.weights), order)
         named = order[:LABELLED_BOXES]
     else:
-        picture = _heated(pale, scaled(regions.weights).reshape(regions.grid), _extent(places))
+        extent = _pixels(regions.extent(), plain.size)
+        picture = _heated(pale, scaled(regions.weights).reshape(regions.grid), extent)
         named = order[:1]
     if strongest(regions.weights) is not None:
-        for i in reversed(named):
-            if i == order[0]:
-                _frame(picture, places[i], PAPER)
-            _label(picture, places[i], short_text(regions.weights[i]), _label_size(side), INK)
+        _frame(picture, places[order[0]], PAPER)
+        taken: list[Pixels] = []
+        for i in named:  # a label that would lie over that of a stronger region is left out
+            text, size = short_text(regions.weights[i]), _label_size(side)
+            where = _label_place(picture.size, places[i], text, size)
+            if not any(_overlap(where, other) for other in taken):
+                _label(picture, where, text, size, INK)
+                taken.append(where)
     return picture
 
 
@@ -73,13 +80,11 @@ def light_over(image: Image.Image, regions: RegionWeights, grid: tuple[int, int]
     share. What lies outside the grid is dim.
     """
     plain = sized(image, side)
-    left, top, right, bottom = _extent([_pixels(box, plain.size) for box in regions.places()])
-    cells = np.asarray(regions.weights).reshape(grid)
-    smooth = smoothed(cells, (max(1, right - left), max(1, bottom - top)))
+    extent = _pixels(regions.extent(), plain.size)
+    smooth = smoothed(np.asarray(regions.weights).reshape(grid), _size(extent))
     light = np.zeros(plain.size[::-1])
-    light[top:bottom, left:right] = (smooth / max(float(smooth.max()), least_top(regions.weights)))[
-        : bottom - top, : right - left
-    ]
+    there, here = _seen(extent, plain.size)
+    light[there] = (smooth / max(float(smooth.max()), least_top(regions.weights)))[here]
     pale = ImageEnhance.Color(plain).enhance(PALENESS)
     return Image.fromarray(under_light(np.asarray(pale, dtype=np.float64), light))
 
@@ -107,13 +112,12 @@ def _blur(pixels: int, cell: float) -> Float[np.ndarray, "pixels pixels"]:
 
 def _heated(pale: Image.Image, cells: Float[np.ndarray, "rows columns"], extent: Pixels) -> Image.Image:
     """The picture under the grid's weights, interpolated between the centres of its cells; bare outside the grid."""
-    left, top, right, bottom = extent
-    size = max(1, right - left), max(1, bottom - top)
-    smooth = np.asarray(Image.fromarray(cells.astype(np.float32)).resize(size, Image.Resampling.BICUBIC))
-    seen = np.asarray(pale.crop((left, top, left + size[0], top + size[1])), dtype=np.float64)
-    picture = pale.copy()
-    picture.paste(Image.fromarray(laid_over(seen, np.clip(smooth.astype(np.float64), 0.0, 1.0))), (left, top))
-    return picture
+    smooth = np.asarray(Image.fromarray(cells.astype(np.float32)).resize(_size(extent), Image.Resampling.BICUBIC))
+    there, here = _seen(extent, pale.size)
+    picture = np.array(pale)
+    seen = picture[there].astype(np.float64)
+    picture[there] = laid_over(seen, np.clip(smooth[here].astype(np.float64), 0.0, 1.0))
+    return Image.fromarray(picture)
 
 
 def _lit(
@@ -139,8 +143,8 @@ def _outline(picture: Image.Image, outline: Outline, size: int) -> None:
     place, color = _pixels(box, picture.size), outline_color(outline.color)
     _frame(picture, place, color)
     if outline.label:
-        room = picture.width - LABEL_PAD
-        _label(picture, place, fonts.shortened(outline.label, size, room), size, color)
+        text = fonts.shortened(outline.label, size, picture.width - LABEL_PAD)
+        _label(picture, _label_place(picture.size, place, text, size), text, size, color)
 
 
 def _frame(picture: Image.Image, place: Pixels, color: RGB) -> None:
@@ -151,27 +155,44 @@ def _frame(picture: Image.Image, place: Pixels, color: RGB) -> None:
     draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=color, width=2)
 
 
-def _label(picture: Image.Image, place: Pixels, text: str, size: int, color: RGB) -> None:
-    """Write a label above a region, or where there is room, white on a colour."""
-    draw = ImageDraw.Draw(picture)
-    left, top, _, bottom = place
+def _label_place(picture: tuple[int, int], region: Pixels, text: str, size: int) -> Pixels:
+    """Where a label stands: above the region, or where there is room."""
+    left, top, _, bottom = region
     width, height = fonts.length(text, size) + LABEL_PAD, size + 5
-    x = max(0, min(left - 2, picture.width - width))
-    y = top - height - 3 if top >= height + 3 else max(0, min(bottom + 4, picture.height - height))
-    draw.rectangle((x, y, x + width, y + height), fill=color)
-    fonts.write(draw, (x + LABEL_PAD // 2, y + size + 1), text, size, color=PAPER)
+    x = max(0, min(left - 2, picture[0] - width))
+    y = top - height - 3 if top >= height + 3 else max(0, min(bottom + 4, picture[1] - height))
+    return x, y, x + width, y + height
+
+
+def _label(picture: Image.Image, place: Pixels, text: str, size: int, color: RGB) -> None:
+    """Write a label at its place, white on a colour."""
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle(place, fill=color)
+    fonts.write(draw, (place[0] + LABEL_PAD // 2, place[1] + size + 1), text, size, color=PAPER)
 
 
 def _label_size(side: int) -> int:
     return max(LEAST_LABEL, round(side / 28))
 
 
-def _extent(places: list[Pixels]) -> Pixels:
-    left, top, right, bottom = zip(*places, strict=True)
-    return min(left), min(top), max(right), max(bottom)
+def _overlap(a: Pixels, b: Pixels) -> bool:
+    return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
-def _pixels(box: Float[np.ndarray, " 4"], size: tuple[int, int]) -> Pixels:
+def _size(extent: Pixels) -> tuple[int, int]:
+    """Its width and height, a pixel at the least."""
+    return max(1, extent[2] - extent[0]), max(1, extent[3] - extent[1])
+
+
+def _seen(extent: Pixels, size: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """The part of an extent that lies in a picture of that size: as rows and columns of the picture, and of itself."""
+    left, top, right, bottom = extent
+    x1, y1, x2, y2 = max(0, left), max(0, top), min(size[0], right), min(size[1], bottom)
+    x2, y2 = max(x1, x2), max(y1, y2)
+    return (slice(y1, y2), slice(x1, x2)), (slice(y1 - top, y2 - top), slice(x1 - left, x2 - left))
+
+
+def _pixels(box: Sequence[float] | Float[np.ndarray, " 4"], size: tuple[int, int]) -> Pixels:
     """The box in pixels of a picture of that size."""
     left, top, right, bottom = (round(float(edge) * size[i % 2]) for i, edge in enumerate(box))
     return left, top, right, bottom

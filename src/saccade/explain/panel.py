@@ -11,7 +11,8 @@ from jaxtyping import Float
 from PIL import Image
 
 from saccade.errors import SaccadeError
-from saccade.explain.weights import SUM_TOLERANCE, check_weights
+from saccade.explain.lattice import lattice_of, whole_extent
+from saccade.explain.weights import SUM_TOLERANCE, check_weights, said
 from saccade.images import to_rgb
 
 Box = tuple[float, float, float, float]
@@ -22,9 +23,11 @@ class RegionWeights:
     """Weights of the regions of an image; `name` says whose, as in "step 1".
 
     ``boxes`` are xyxy fractions of the image. With a ``grid`` of (rows, columns) the regions are its cells in row-major
-    order, drawn as one map over the boxes' extent, or over the whole image where boxes are None. ``style`` is the
-    colours of a heat map with its scale, or white light. Raises SaccadeError for weights that are not finite, negative,
-    or do not sum to 1, and for sizes that disagree.
+    order, drawn as one map over the boxes' extent, or over the whole image where boxes are None; boxes that are a
+    grid's cells, as those of an image that was cropped or padded, are known for it. ``style`` is the colours of a heat
+    map with its scale, or white light. ``said`` is what the weights say in words, made of them: that they are even,
+    where they are. Raises SaccadeError for weights that are not finite, negative, or do not sum to 1, and for sizes
+    that disagree.
     """
 
     name: str
@@ -32,9 +35,11 @@ class RegionWeights:
     boxes: tuple[Box, ...] | None = None
     grid: tuple[int, int] | None = None
     style: Literal["heat", "light"] = "heat"
+    said: str = ""
 
     def __post_init__(self) -> None:
         check_weights(self.weights, f"{self.name}: the regions' weights")
+        object.__setattr__(self, "said", said(self.weights))
         count = len(self.weights)
         if self.boxes is None and self.grid is None:
             raise SaccadeError(f"{self.name}: {count} regions cannot be drawn without their boxes or their grid")
@@ -44,11 +49,18 @@ class RegionWeights:
         if self.boxes is not None and len(self.boxes) != count:
             raise SaccadeError(f"{self.name}: expected a box for each of {count} regions, got {len(self.boxes)}")
         _check_boxes(self.boxes or (), self.name)
+        if self.grid is None:
+            object.__setattr__(self, "grid", lattice_of(self.places()))
 
     def places(self) -> Float[np.ndarray, "regions 4"]:
         """The regions' boxes in order of corner, inside the image; a grid's cells where no boxes were given."""
         boxes = self.boxes if self.boxes is not None else _cells(*(self.grid or (0, 0)))
         return inside(np.asarray(boxes, dtype=np.float64))
+
+    def extent(self) -> Box:
+        """What the grid spans; beyond the image where its outer cells were cut by the edges."""
+        assert self.grid is not None
+        return whole_extent(self.places(), self.grid)
 
 
 @dataclass(frozen=True)

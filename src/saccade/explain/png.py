@@ -14,7 +14,7 @@ from saccade.explain.layout import GAP, centred, framed, in_rows, stacked
 from saccade.explain.overlay import laid
 from saccade.explain.panel import Panel
 from saccade.explain.png_parts import BODY, SMALL
-from saccade.explain.weights import said, strongest
+from saccade.explain.weights import strongest
 
 HEADING, ABOVE_PARTS = 24, 28
 
@@ -82,7 +82,7 @@ def _panel(panel: Panel, layout: Layout) -> Image.Image:
     if panel.gauge is not None:
         parts.append(png_parts.gauge(panel.gauge, width))
     if regions is not None and strongest(regions.weights) is None:
-        parts.append(fonts.paragraph(said(regions.weights), SMALL, width, color=QUIET, align=layout.align))
+        parts.append(fonts.paragraph(regions.said, SMALL, width, color=QUIET, align=layout.align))
     if panel.bars:
         parts.append(png_parts.bars(panel.bars, width))
     if panel.words is not None:

@@ -14,8 +14,8 @@ from saccade.errors import SaccadeError
 SUM_TOLERANCE = 0.02
 # A scale reaches at least this many times the even share, so that an almost even map looks almost even.
 LEAST_CONTRAST = 4.0
-# The strongest weight is worth an outline when it is this many times the even share.
-LEAST_LEAD = 1.05
+# The strongest weight is worth an outline when it is this many times the even share; else the map is called even.
+LEAST_LEAD = 1.2
 
 
 def check_weights(weights: Sequence[float], what: str) -> None:
@@ -90,13 +90,13 @@ def said(weights: Sequence[float]) -> str:
     >>> said([0.7, 0.1, 0.1, 0.1])
     '4 regions, the strongest 0.70, 2.8 times the even share'
     >>> said([0.5, 0.5]), said([1.0])
-    ('2 regions, all as good as even', '1 region, which has all the weight')
+    ('even: none of 2 regions above 1.2 times the mean', '1 region, which has all the weight')
     """
     count, top = len(weights), strongest(weights)
     if count == 1:
         return "1 region, which has all the weight"
     if top is None:
-        return f"{count} regions, all as good as even"
+        return f"even: none of {count} regions above {LEAST_LEAD} times the mean"
     lead = weights[top] / even_share(weights)
     times = f"{lead:.1f}" if lead < 10 else f"{lead:.0f}"
     return f"{count} regions, the strongest {short_text(weights[top])}, {times} times the even share"

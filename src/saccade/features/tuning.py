@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from saccade.errors import RecipeError
-from saccade.features.backbones import Backbone
+from saccade.features.backbones import Backbone, hash_weights
 from saccade.features.extract import DECODERS, Extractor, covers_image
 from saccade.features.spec import IMPORTED, FeatureSpec
 from saccade.features.stages import LastStages
@@ -77,6 +77,7 @@ class Tuning:
         still = augment == "none" and size is None and stages is not None and covers_image(spec)
         self._behind = LastStages.of(self.backbone, spec, stages) if still and stages is not None else None
         self._store: FeatureStore | None = None
+        self._rest = self._hash_of_the_rest()
 
     @property
     def kept(self) -> FeatureSpec | None:
@@ -95,6 +96,16 @@ class Tuning:
     def grid(self) -> tuple[int, int] | None:
         """Rows and columns of the regions, where they are a grid over the whole image."""
         return self._extractor.grid if covers_image(self._extractor.spec) else None
+
+    def check_kept(self) -> None:
+        """Go back to reading images where what does not learn has other weights now: those of another run."""
+        if self._behind is not None and self._hash_of_the_rest() != self._rest:
+            self._behind = self._store = None
+
+    def _hash_of_the_rest(self) -> str:
+        learning = set(self.learning)
+        names = {name for name, parameter in self.backbone.named_parameters() if parameter in learning}
+        return hash_weights({name: value for name, value in self.backbone.state_dict().items() if name not in names})
 
     def from_store(self, store: FeatureStore) -> None:
         """Read what is `kept` from there, instead of the images."""

@@ -145,8 +145,12 @@ class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):
         """What the task learnt from its records, by name: words, classes. A resumed run must find the same."""
 
     @abstractmethod
+    def entries(self) -> dict[str, Sequence[str]]:
+        """What the sizes that a model is told of the data count, num_words and num_answers: the text of each number."""
+
     def sizes(self) -> dict[str, int]:
-        """What a model is told of the data: num_words, num_answers."""
+        """Those sizes."""
+        return {size: len(texts) for size, texts in self.entries().items()}
 
     def remarks(self, records: Sequence[AnyRecord]) -> list[str]:  # noqa: ARG002
         """What is worth saying about the training records when training starts."""

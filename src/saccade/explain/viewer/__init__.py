@@ -15,7 +15,7 @@ from saccade.explain.figure_json import jpeg_url
 from saccade.explain.overlay import laid
 from saccade.explain.panel import Picture, WordWeights
 from saccade.explain.report import Commands, Facts, MetricsTable
-from saccade.explain.weights import even_share, said, scale_top, scaled, short_text, strongest, weight_text
+from saccade.explain.weights import even_share, scale_top, scaled, short_text, strongest, weight_text
 
 Section = Figure | MetricsTable | Facts | Commands
 
@@ -58,7 +58,7 @@ def _image(picture: Picture, size: str) -> dict[str, object]:
     labels = ", ".join(outline.label for outline in picture.outlines if outline.label)
     alt = picture.alt
     if picture.regions is not None:
-        alt = f"{picture.regions.name}, weights over the image: {said(picture.regions.weights)}"
+        alt = f"{picture.regions.name}, weights over the image: {picture.regions.said}"
     alt = f"{alt}; outlined: {labels}" if labels else alt
     return {"src": jpeg_url(drawn), "width": drawn.width, "height": drawn.height, "alt": alt}
 
@@ -99,7 +99,6 @@ ENVIRONMENT.filters |= {
     "image": _image,
     "is_even": lambda weights: strongest(weights) is None,
     "kind": _kind,
-    "said": said,
     "scale_top": scale_top,
     "short_text": short_text,
     "size": _size,

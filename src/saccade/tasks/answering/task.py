@@ -126,9 +126,9 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
         """Words and answers, in the order of their numbers."""
         return {"words": self.vocabulary.known_words(), "answers": self.answers}
 
-    def sizes(self) -> dict[str, int]:
-        """How many words and answers there are."""
-        return {"num_words": len(self.vocabulary), "num_answers": len(self.answers)}
+    def entries(self) -> dict[str, Sequence[str]]:
+        """The words, those of the special symbols too, and the answers."""
+        return {"num_words": self.vocabulary.listed(), "num_answers": self.answers}
 
     def remarks(self, records: Sequence[Question]) -> list[str]:
         """Which answers, written differently, count as the same, and which as none."""

@@ -23,7 +23,7 @@ from saccade.hypotheses import Hypothesis, Search
 from saccade.metrics.caption import caption_metrics
 from saccade.metrics.java import check_java, java_metrics
 from saccade.tasks.base import Gather, Reader, Task
-from saccade.tasks.captioning.coco import coco_references, coco_results
+from saccade.tasks.captioning.coco import coco_files
 from saccade.tasks.captioning.config import CaptioningConfig, CaptioningOptions
 from saccade.tasks.captioning.reply import CaptionReply
 from saccade.tasks.pointing import pointing_of_words
@@ -129,9 +129,9 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
         """The words, in the order of their ids."""
         return {"words": self.vocabulary.known_words()}
 
-    def sizes(self) -> dict[str, int]:
-        """How many words there are."""
-        return {"num_words": len(self.vocabulary)}
+    def entries(self) -> dict[str, Sequence[str]]:
+        """The words, those of the special symbols too."""
+        return {"num_words": self.vocabulary.listed()}
 
     def search(self, options: CaptioningOptions) -> Search:
         """How captions are searched for; raises RecipeError for a search that cannot be."""
@@ -249,8 +249,7 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
 
     def exports(self, predictions: Sequence[CaptionPrediction], data: Corpus) -> dict[str, Any]:  # noqa: ARG002
         """Results and references in COCO's formats."""
-        results, references = _by_image(predictions)
-        return {"results.json": coco_results(results), "references.json": coco_references(references)}
+        return coco_files(*_by_image(predictions))
 
     def check_options(self, model: Any, options: CaptioningOptions) -> None:
         """Refuse now what would fail after the work: a look without hard attention, METEOR without Java."""
