@@ -6,10 +6,10 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import version
 
 import tyro
 
+from saccade.about import version
 from saccade.commands import COMMANDS
 from saccade.commands.training import Compare, Train
 from saccade.commands.using import Evaluate
@@ -51,7 +51,7 @@ def _dispatch(arguments: list[str]) -> None:
         print("usage: saccade COMMAND ...\n", *lines, "\nsaccade COMMAND --help says more.", sep="\n")
         sys.exit(0 if arguments else 2)
     if arguments[0] == "--version":
-        print(f"saccade {version('saccade')}")
+        print(f"saccade {version()}")
         return
     command = look_up(COMMANDS, arguments[0], "command")
     if command in (Train, Evaluate):
