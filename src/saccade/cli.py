@@ -11,6 +11,7 @@ import tyro
 
 from saccade.about import version
 from saccade.commands import COMMANDS
+from saccade.commands.predicting import Predict
 from saccade.commands.training import Compare, Train
 from saccade.commands.using import Evaluate
 from saccade.console import FLAGS, show_warning
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2 if isinstance(error, UnknownNameError) else 1)
     except KeyboardInterrupt:
         print(
-            "saccade: stopped; a training run goes on with --resume, an extraction or comparison with the same command",
+            "saccade: stopped; a training run goes on with --resume, an extraction, comparison or prediction with the "
+            "same command",
             file=sys.stderr,
         )
         sys.exit(130)
@@ -54,7 +56,7 @@ def _dispatch(arguments: list[str]) -> None:
         print(f"saccade {version()}")
         return
     command = look_up(COMMANDS, arguments[0], "command")
-    if command in (Train, Evaluate):
+    if command in (Train, Evaluate, Predict):
         command.parse(arguments[1:]).run()
     elif command is Compare:
         comparison, recipes = Compare.parse(arguments[1:])

@@ -39,9 +39,7 @@ UNSIGNED = 1
 
 
 # A file by its path, or as its bytes, or opened; or an image in memory. PyTorch is not loaded to say so.
-ImageSource = Union[  # noqa: UP007 - a name in quotes has no |
-    Path, str, bytes, bytearray, memoryview, io.IOBase, Image.Image, npt.NDArray[Any], "torch.Tensor"
-]
+ImageSource = Union[Path, str, bytes, bytearray, memoryview, io.IOBase, Image.Image, npt.NDArray[Any], "torch.Tensor"]
 
 
 def open_image(path: Path | str) -> Image.Image:
@@ -64,7 +62,7 @@ def read_image(source: ImageSource, *, name: str = "") -> Image.Image:
     if isinstance(source, Path | str):
         return _upright(lambda: _open(Path(source)), name or str(source))
     if isinstance(source, Image.Image):
-        return _upright(lambda: _loaded(source), name or _name_of(source, "filename"))
+        return _upright(lambda: _loaded(source), _name_of(source, "filename", name))
     if isinstance(source, np.ndarray):
         return _upright(lambda: _from_array(source), name or "image")
     if "torch" in sys.modules and isinstance(source, sys.modules["torch"].Tensor):
@@ -72,7 +70,7 @@ def read_image(source: ImageSource, *, name: str = "") -> Image.Image:
     if isinstance(source, bytes | bytearray | memoryview):
         return _upright(lambda: _open(io.BytesIO(source)), name or "image")
     if hasattr(source, "read"):
-        return _upright(lambda: _open_file(source), name or _name_of(source, "name"))
+        return _upright(lambda: _open_file(source), _name_of(source, "name", name))
     raise ImageError(
         f"{name or 'image'}: expected a path, bytes, a binary file, a Pillow image, an array or a tensor, got "
         f"{type(source).__name__}"
@@ -169,13 +167,13 @@ def _as_bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
             f"expected fractions from 0 to 1, got {array.dtype} from {low:.4g} to {high:.4g}; divide colours to 255 by "
             "255, and give an image as it was before it was normalised"
         )
-    return np.rint(array * 255).astype(np.uint8)
+    return np.asarray(np.rint(array * 255), np.uint8)
 
 
-def _name_of(source: object, attribute: str) -> str:
+def _name_of(source: object, attribute: str, otherwise: str) -> str:
     """The source's file name where it knows one; an open file's name may be a number."""
     name = getattr(source, attribute, None)
-    return str(name) if isinstance(name, str | Path) and str(name) else "image"
+    return str(name) if isinstance(name, str | Path) and str(name) else otherwise or "image"
 
 
 @cache

@@ -29,7 +29,9 @@ class Shaped:
 def _shaped(value: object) -> str:
     if isinstance(value, Tensor):
         return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
-    return f"({', '.join(map(_shaped, value))})" if isinstance(value, tuple) else repr(value)
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_shaped, value))}{',' * (len(value) == 1)})"
+    return repr(value)
 
 
 @dataclass(eq=False, repr=False)

@@ -63,7 +63,7 @@ class Extractor:
         self._trained = trained or state is not None
         self._autocast = autocast if autocast is not None and self._trained else nullcontext
 
-    def __call__(self, images: Sequence[Image.Image], backbone: nn.Module | None = None) -> Regions:
+    def __call__(self, images: Sequence[ImageSource], backbone: nn.Module | None = None) -> Regions:
         """The regions of images, on the extractor's device, in float32; through its backbone, or one in its place.
 
         Those of a frozen backbone equal the stored ones but for what the size of the batch changes in its last bits.
@@ -82,7 +82,7 @@ class Extractor:
             loaded = list(pool.map(lambda image: self.load(open_image(image)), images))
         return self.regions_of(loaded, backbone)
 
-    def differentiable(self, images: Sequence[Image.Image], backbone: nn.Module | None = None) -> Regions:
+    def differentiable(self, images: Sequence[ImageSource], backbone: nn.Module | None = None) -> Regions:
         """The regions of images, through which gradients reach a backbone that learns."""
         return self._regions([self.load(image) for image in images], backbone)
 

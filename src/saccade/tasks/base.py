@@ -120,10 +120,11 @@ class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):
     """What a task does with its own records.
 
     ``noun`` is what its records are called ("questions"), ``text`` what the text is that a run reads about each image
-    ("question"; "" where it wants images alone), ``usage`` how a run is used, and ``metric`` tells which epoch and
-    which model is best unless a recipe says otherwise. ``separable`` is whether the loss of a batch is the sum of the
-    losses of its parts: only then is a batch dealt out over parts and processes; else the loss compares the texts of a
-    batch with each other, and `gather` hands it those of all processes.
+    ("question"; "" where it wants images alone), ``columns`` what a prediction's `said` may name, and ``usage`` how a
+    run is used. ``metric`` tells which epoch and which model is best unless a recipe says otherwise. ``separable`` is
+    whether the loss of a batch is the sum of the losses of its parts: only then is a batch dealt out over parts and
+    processes; else the loss compares the texts of a batch with each other, and `gather` hands it those of all
+    processes.
     """
 
     Config: ClassVar[type[TaskConfig]]
@@ -131,6 +132,7 @@ class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):
     Output: ClassVar[type]
     noun: ClassVar[str]
     text: ClassVar[str] = ""
+    columns: ClassVar[tuple[str, ...]]
     usage: ClassVar[str]
     metric: ClassVar[str]
     separable: ClassVar[bool] = True

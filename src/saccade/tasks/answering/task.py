@@ -87,6 +87,7 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
 
     Config, Record, Output = AnsweringConfig, Question, Answers
     noun, text, metric = Question.noun, "question", "accuracy"
+    columns = ("answer", "probability", "alternatives")
     usage = "saccade ask, or Predictor.ask"
 
     def __init__(self, vocabulary: Vocabulary, answers: tuple[str, ...], config: AnsweringConfig) -> None:

@@ -101,6 +101,7 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
 
     Config, Record, Output = CaptioningConfig, Caption, Captions
     noun, metric = Caption.noun, "bleu_4"
+    columns = ("caption", "log_probability", "alternatives")
     usage = "saccade caption, or Predictor.caption"
 
     def __init__(self, vocabulary: Vocabulary, config: CaptioningConfig) -> None:
