@@ -231,9 +231,9 @@ def test_a_path_and_its_text_are_one_image_and_looked_at_once(predictor, scene, 
 def test_an_image_of_many_that_cannot_be_read_is_named_or_left_out(predictor, scene, tmp_path) -> None:
     damaged = tmp_path / "damaged.png"
     damaged.write_bytes(scene.read_bytes()[:200])
-    with pytest.raises(ImageError, match="damaged.png: the image is damaged"):
+    with pytest.raises(ImageError, match=r"damaged\.png: the image is damaged"):
         predictor([scene, damaged], QUESTION)
-    with pytest.raises(ImageError, match="^image 1: the image is damaged"):
+    with pytest.raises(ImageError, match=r"^image 1: the image is damaged"):
         predictor([scene, damaged.read_bytes()], QUESTION)
     sources = [*[scene] * 40, damaged, np.zeros((2, 2, 2)), scene]
     with pytest.warns(SaccadeWarning) as warned:

@@ -74,14 +74,8 @@ def predict(
     if out.resolve() == source.resolve():
         raise RecipeError(f"{out}: expected another file to write to than the one to read")
     asked = Unlabelled(source, root=root, column=task.text, texts=texts, check=task.check_text)
-    made_of = {
-        "run": hash_file(predictor.path / MODEL)[:16],
-        "input": asked.sha256[:16],
-        "folder": str(asked.root.resolve()),
-        "texts": list(texts),
-        "options": {name: value for name, value in dataclasses.asdict(chosen).items() if value is not None},
-    }
     about = {"run": str(predictor.path), "input": str(source), "saccade": version()}
+    made_of = _made_of(predictor, asked, texts, chosen)
     file = GrowingFile(out, made_of, about=about, last=(*task.columns, ERROR), overwrite=overwrite)
     if file.finished:
         return Predictions(file.done, file.failed, there=True)
@@ -103,6 +97,17 @@ def _options(config: TaskConfig, said: Mapping[str, Any]) -> Any:
     """The task's options; of a task that can give several predictions the best alone, unless more are asked for."""
     known = {field.name for field in dataclasses.fields(config.Options)}
     return config.options(**({"top": 1} if "top" in known else {}) | {k: v for k, v in said.items() if v is not None})
+
+
+def _made_of(predictor: Predictor, asked: Unlabelled, texts: Sequence[str], options: Any) -> dict[str, Any]:
+    """What decides the predictions; two hashes are cut to what an error can show."""
+    return {
+        "run": hash_file(predictor.path / MODEL)[:16],
+        "input": asked.sha256[:16],
+        "folder": str(asked.root.resolve()),
+        "texts": list(texts),
+        "options": {name: value for name, value in dataclasses.asdict(options).items() if value is not None},
+    }
 
 
 def _checked(asked: Unlabelled, task: Task[Any, Any, Any], report: Report) -> int:
