@@ -307,8 +307,10 @@ def test_what_does_not_fit_the_run_is_refused(answering, captioning, photos, tmp
         predict(answering, photos, out, texts=["what?"], options={"beam": 3})
     with pytest.raises(RecipeError, match="top: expected at least 1 answer, got 0"):
         predict(answering, photos, out, texts=["what?"], options={"top": 0})
-    with pytest.raises(DataError, match="expected a question about each image"):
+    with pytest.raises(DataError, match=r"photos\d*: expected a question to ask about each image: --question TEXT"):
         predict(answering, photos, out)
+    with pytest.raises(DataError, match=r"^expected a question with at least one word, got '\?!'"):
+        predict(answering, photos, out, texts=["what?", "?!"])
     with pytest.raises(RecipeError, match="batch_size: expected at least 1, got 0"):
         predict(answering, photos, out, texts=["what?"], batch_size=0)
     with pytest.raises(ImageError, match="no image files in it"):

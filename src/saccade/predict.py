@@ -144,7 +144,7 @@ class Predictor:
         options: Any,
         generator: torch.Generator,
     ) -> list[Any]:
-        """The replies of one batch; an image that several texts are about is looked at once."""
+        """The replies of one batch; an image that comes several times is looked at once."""
         pictures: list[Any] = [opened[image] for image, _ in pairs]
         rows: dict[int, int] = {}
         image_of = [rows.setdefault(id(picture), len(rows)) for picture in pictures]
@@ -153,7 +153,8 @@ class Predictor:
         with torch.inference_mode():
             regions = self.extractor([picture.image for picture in distinct]).to(self.device)
             if len(rows) < len(pictures):
-                regions = regions.grouped(Grouping.of(torch.tensor(image_of, device=self.device)))
+                places = torch.tensor(image_of, device=self.device)
+                regions = regions.take(places) if texts is None else regions.grouped(Grouping.of(places))
             with autocast(self.recipe.train.precision, self.device):
                 return self.task.reply(self.model, regions, pictures, texts, options, generator)
 

@@ -96,6 +96,11 @@ class Regions(Shaped):
         boxes = None if self.boxes is None else self.boxes[image][mask][None]
         return Regions(self.features[image][mask][None], mask[mask][None], boxes, self.grid)
 
+    def take(self, images: Int[Tensor, " chosen"]) -> Regions:
+        """The regions of chosen images of the batch, as often and in the order that they are named in."""
+        boxes = None if self.boxes is None else self.boxes[images]
+        return Regions(self.features[images], self.mask[images], boxes, self.grid)
+
     def of_text(self, text: int) -> Regions:
         """The regions of the image that a text of the batch is about, without those that only pad it."""
         return self.row(text if self.grouping is None else int(self.grouping.image[text]))

@@ -64,6 +64,8 @@ class Unlabelled:
     ) -> None:
         self.path, self._column, self._texts, self._check = path, column, tuple(map(composed, texts)), check
         self.root = path.parent if root is None else root
+        for text in self._texts:
+            check(text)
         suffix = path.suffix.lower()
         if root is not None and not root.is_dir():
             raise DataError("no such folder; --root names the folder of the images", root)
@@ -77,6 +79,8 @@ class Unlabelled:
             return
         if root is not None:
             raise DataError("--root is for the images of JSON Lines and CSV; an image or folder is where it is", path)
+        if column and not texts:
+            raise DataError(f"expected a {column} to ask about each image: --{column} TEXT", path)
         names = self._names(suffix)
         self._lines = lambda: ((number, {IMAGE: name}) for number, name in enumerate(names, 1))
         self.sha256 = hashlib.sha256("\0".join(names).encode()).hexdigest()
@@ -126,9 +130,12 @@ class Unlabelled:
             raise DataError(f"has a {self._column} of its own: leave out --{self._column}")
         if not own and not self._texts:
             raise DataError(f"expected a {self._column} about each image: {self._example()}, or --{self._column} TEXT")
-        for text in (composed(read_text(columns, self._column)),) if own else self._texts:
+        if own:
+            text = composed(read_text(columns, self._column))
             self._check(text)
-            yield Asked(image, text, columns if own else {IMAGE: image, self._column: text, **columns})
+            yield Asked(image, text, columns)
+        for text in self._texts:
+            yield Asked(image, text, {IMAGE: image, self._column: text, **columns})
 
     def _example(self) -> str:
         text = f', "{self._column}": "..."' if self._column else ""
