@@ -64,10 +64,10 @@ def deal(batch: Indices, part: int, parts: int) -> list[int]:
     return [index for group in batch[part::parts] for index in group]
 
 
-def prefetch(function: Callable[[T], R], items: Iterable[T], *, depth: int = 2, threads: int = 1) -> Iterator[R]:
-    """`map(function, items)` computed ahead by threads, at most `depth` results in waiting."""
+def prefetch(function: Callable[[T], R], items: Iterable[T], *, depth: int = 2) -> Iterator[R]:
+    """`map(function, items)` computed ahead by one thread, at most `depth` results in waiting."""
     source = iter(items)
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(1) as pool:
         waiting = [pool.submit(function, item) for item in islice(source, depth)]
         while waiting:
             result = waiting.pop(0).result()
