@@ -26,8 +26,9 @@ import torch
 import tyro
 
 from saccade.features.spec import FeatureSpec
-from saccade.features.store import MANIFEST, FeatureStore, hash_file
+from saccade.features.store import MANIFEST, FeatureStore
 from saccade.features.writer import FeatureWriter
+from saccade.serial import hash_file
 
 GRID, SIZE, BATCH = (14, 14), 2048, 128
 REGIONS = GRID[0] * GRID[1]

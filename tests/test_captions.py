@@ -226,6 +226,15 @@ def test_what_is_served_is_what_was_evaluated_to_the_last_bit_but_for_the_batch(
         assert reply.log_probability == pytest.approx(expected["log_probability"], abs=1e-5)
 
 
+def test_the_same_image_twice_has_the_same_caption_twice(runs, scene) -> None:
+    predictor = Predictor.from_pretrained(runs["sat-soft"], device="cpu")
+    with Image.open(scene) as image:
+        for source in (scene, image):
+            first, second = predictor.caption([source, source])
+            assert (first.caption, first.log_probability) == (second.caption, second.log_probability)
+            assert first.regions.features.shape == second.regions.features.shape
+
+
 @pytest.mark.parametrize("along", [True, False])
 def test_a_damaged_image_is_left_out_and_counted_whatever_backbone_looks(
     along, tuned, runs, scene, saccade, tmp_path, monkeypatch

@@ -185,6 +185,8 @@ def test_the_example_task_trains_evaluates_predicts_and_is_drawn(
     for suffix in ("png", "html"):
         save(reply.figure("what is there"), tmp_path / f"tags.{suffix}")
         assert (tmp_path / f"tags.{suffix}").stat().st_size > 5000
+    assert saccade("predict", run, scene, "--threshold", 0.0, "--out", tmp_path / "tags.jsonl").code == 0
+    assert len(json.loads((tmp_path / "tags.jsonl").read_text())["named"]) == 12
     assert saccade("ask", run, scene, "what is it?").code == 1
     assert saccade("evaluate", run, "--beam", 3).code == 1
 

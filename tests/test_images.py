@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from saccade.errors import ImageError, SaccadeWarning
@@ -200,6 +201,28 @@ def test_an_image_is_the_same_in_whatever_form_it_comes(tmp_path, picture):
     assert read_image(rgba).getpixel((0, 0)) == (255, 255, 255)
 
 
+def test_arrays_of_bytes_and_of_fractions_and_tensors_are_the_same_image(picture):
+    array = np.array(picture)
+    for form in (array, array / 255, (array / 255).astype(np.float32), array[:, ::-1][:, ::-1]):
+        assert read_image(form).tobytes() == picture.tobytes()
+        tensor = torch.from_numpy(form.copy()).permute(2, 0, 1)
+        assert read_image(tensor).tobytes() == picture.tobytes()
+    learnt = torch.from_numpy(array / 255).permute(2, 0, 1).requires_grad_()
+    assert read_image(learnt).tobytes() == picture.tobytes()
+    half = read_image(learnt.to(torch.bfloat16))
+    assert difference(half, picture) < 1
+
+
+def test_arrays_of_greys_and_with_opacity_are_images(picture):
+    greys = np.array(picture.convert("L"))
+    expected = picture.convert("L").convert("RGB").tobytes()
+    for form in (greys, greys[:, :, None], greys / 255, torch.from_numpy(greys), torch.from_numpy(greys)[None]):
+        assert read_image(form).tobytes() == expected
+    clear = np.zeros((3, 2, 4))
+    assert read_image(clear).getpixel((0, 0)) == (255, 255, 255)
+    assert read_image(np.zeros((3, 5, 3), np.uint8)).size == (5, 3)  # what could be either is an array's rows first
+
+
 def test_the_limit_and_the_errors_are_the_same_in_whatever_form_an_image_comes(tmp_path, picture):
     (tmp_path / "huge.png").write_bytes(png(12_000, 12_000))
     picture.resize((310, 170)).save(tmp_path / "whole.jpg")
@@ -226,9 +249,18 @@ def test_the_limit_and_the_errors_are_the_same_in_whatever_form_an_image_comes(t
         (b"Dear diary", "image: not an image that Pillow can read"),
         (b"", "image: not an image that Pillow can read"),
         (io.StringIO("Dear diary"), "image: expected a file opened in binary mode"),
-        (np.zeros((2, 3)), r"image: expected an array of uint8 .*, got float64 of \[2, 3\]"),
-        (np.zeros((3, 2, 2), np.uint8), r"got uint8 of \[3, 2, 2\]"),
-        (np.zeros((0, 2, 3), np.uint8), r"got uint8 of \[0, 2, 3\]"),
+        (np.zeros(3), r"image: expected an array \[height, width\] or \[height, width, 1, 3 or 4\], got \[3\]$"),
+        (np.zeros((3, 2, 2), np.uint8), r"got \[3, 2, 2\]; channels come last: array.transpose\(1, 2, 0\)"),
+        (np.zeros((0, 2, 3), np.uint8), r"got \[0, 2, 3\]"),
+        (np.zeros((5, 2, 2, 3)), r"got \[5, 2, 2, 3\]; of a batch give a list of its images: list\(array\)"),
+        (np.zeros((2, 2, 3), int), "expected uint8, or fractions from 0 to 1, got int64; numbers to 255 become uint8"),
+        (np.zeros((2, 2), bool), "expected uint8, or fractions from 0 to 1, got bool"),
+        (np.full((2, 2, 3), 2.5), "expected fractions from 0 to 1, got float64 from 2.5 to 2.5; divide"),
+        (np.array([[-0.1, 0.5]]), "got float64 from -0.1 to 0.5; .* before it was normalised"),
+        (np.full((2, 2), np.nan), "expected fractions from 0 to 1, got float64 from nan to nan"),
+        (torch.zeros(2, 5, 3), r"expected a tensor .*, got \[2, 5, 3\]; a tensor's channels come first: .*permute"),
+        (torch.zeros(4, 3, 2, 5), r"got \[4, 3, 2, 5\]; of a batch give a list of its images: list\(tensor\)"),
+        (torch.zeros(3, 2, 5, dtype=torch.long), "expected uint8, or fractions from 0 to 1, got int64"),
         (io.IOBase(), "image: expected a path, bytes, .* got IOBase"),
     ],
 )

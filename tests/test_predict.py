@@ -21,7 +21,7 @@ from tests.runs import small
 
 import saccade
 from saccade.checkpoint import ALWAYS, MODEL
-from saccade.errors import DataError, ImageError, RecipeError, RunError
+from saccade.errors import DataError, ImageError, RecipeError, RunError, SaccadeWarning
 from saccade.predict import Predictor
 from saccade.tasks.answering.reply import AnswerReply
 from saccade.train import train
@@ -223,6 +223,42 @@ def test_bytes_files_and_arrays_are_images(predictor, scene) -> None:
             same(predictor.ask(source, QUESTION), expected)
 
 
+def test_a_path_and_its_text_are_one_image_and_looked_at_once(predictor, scene, monkeypatch) -> None:
+    looked = []
+    original = predictor.extractor.backbone.forward
+    monkeypatch.setattr(predictor.extractor.backbone, "forward", lambda x: looked.append(len(x)) or original(x))
+    predictor([str(scene), scene, Path(str(scene))], QUESTION)
+    assert looked == [1]
+
+
+def test_an_image_of_many_that_cannot_be_read_is_named_or_left_out(predictor, scene, tmp_path) -> None:
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(scene.read_bytes()[:200])
+    with pytest.raises(ImageError, match=r"damaged\.png: the image is damaged"):
+        predictor([scene, damaged], QUESTION)
+    with pytest.raises(ImageError, match=r"^image 1: the image is damaged"):
+        predictor([scene, damaged.read_bytes()], QUESTION)
+    sources = [*[scene] * 40, damaged, np.zeros((2, 2, 2)), scene]
+    with pytest.warns(SaccadeWarning) as warned:
+        replies = predictor(sources, QUESTION, on_error="skip")
+    assert [str(each.message).partition(":")[0] for each in warned] == [f"left out {damaged}", "left out image 41"]
+    assert [place for place, reply in enumerate(replies) if reply is None] == [40, 41]
+    same(replies[42], replies[0], 1e-5)
+    with pytest.warns(SaccadeWarning, match="left out"):
+        assert predictor(damaged, [QUESTION, "is there a cross?"], on_error="skip") == [None, None]
+    with pytest.raises(RecipeError, match="on_error: expected 'raise' or 'skip', got 'ignore'"):
+        predictor(scene, QUESTION, on_error="ignore")
+
+
+def test_a_reply_is_a_short_line(predictor, scene) -> None:
+    reply = predictor.ask(scene, QUESTION)
+    share = f"{100 * reply.answers[0][1]:.2f} %"
+    assert repr(reply) == f"AnswerReply({reply.answer!r} {share}, 5 answers, attention of 2 steps)"
+    assert "1 answer, " in repr(predictor.ask(scene, QUESTION, top=1))
+    assert len(repr(reply.regions)) < 120
+    assert "float32[1, 144, 80]" in repr(reply.regions)
+
+
 def test_threads_share_a_predictor(predictor, scene) -> None:
     questions = [f"what color is the {size} {shape}?" for size in ("small", "large") for shape in ("circle", "cross")]
     alone = [predictor.ask(scene, question) for question in questions]
@@ -236,6 +272,7 @@ def test_a_reply_shows_its_figure_in_a_notebook(predictor, scene) -> None:
     reply = predictor.ask(scene, QUESTION)
     assert reply._repr_png_().startswith(b"\x89PNG")
     assert "what color is the large circle?" in reply._repr_html_()
+    assert len(reply._repr_html_()) < 300_000
 
 
 # The hub, played by a server here

@@ -6,11 +6,12 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import version
 
 import tyro
 
+from saccade.about import version
 from saccade.commands import COMMANDS
+from saccade.commands.predicting import Predict
 from saccade.commands.training import Compare, Train
 from saccade.commands.using import Evaluate
 from saccade.console import FLAGS, show_warning
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2 if isinstance(error, UnknownNameError) else 1)
     except KeyboardInterrupt:
         print(
-            "saccade: stopped; a training run goes on with --resume, an extraction or comparison with the same command",
+            "saccade: stopped; a training run goes on with --resume, an extraction, comparison or prediction with the "
+            "same command",
             file=sys.stderr,
         )
         sys.exit(130)
@@ -51,10 +53,10 @@ def _dispatch(arguments: list[str]) -> None:
         print("usage: saccade COMMAND ...\n", *lines, "\nsaccade COMMAND --help says more.", sep="\n")
         sys.exit(0 if arguments else 2)
     if arguments[0] == "--version":
-        print(f"saccade {version('saccade')}")
+        print(f"saccade {version()}")
         return
     command = look_up(COMMANDS, arguments[0], "command")
-    if command in (Train, Evaluate):
+    if command in (Train, Evaluate, Predict):
         command.parse(arguments[1:]).run()
     elif command is Compare:
         comparison, recipes = Compare.parse(arguments[1:])

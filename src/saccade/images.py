@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import threading
 import unicodedata
 import warnings
@@ -12,13 +13,16 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from saccade.errors import ImageError, SaccadeWarning, first, show
+
+if TYPE_CHECKING:
+    import torch
 
 MAX_PIXELS = 100_000_000
 _FILTERS, _LOADING = threading.Lock(), threading.Lock()
@@ -29,12 +33,13 @@ OTHER_PICTURES = frozenset({
     ".heic", ".heif", ".jxl", ".svg", ".eps", ".ps", ".pdf", ".wmf", ".emf", ".exr", ".hdr", ".dng", ".cr2", ".cr3",
     ".nef", ".arw", ".orf", ".rw2", ".raf",
 })  # fmt: skip
+CHANNELS = (1, 3, 4)
 SAMPLE_FORMAT = 339  # the tag of TIFF that says whether whole numbers have a sign
 UNSIGNED = 1
 
 
-# A file by its path, or as its bytes, or opened; or an image in memory.
-ImageSource = Path | str | bytes | bytearray | memoryview | io.IOBase | Image.Image | npt.NDArray[Any]
+# A file by its path, or as its bytes, or opened; or an image in memory. PyTorch is not loaded to say so.
+ImageSource = Union[Path, str, bytes, bytearray, memoryview, io.IOBase, Image.Image, npt.NDArray[Any], "torch.Tensor"]
 
 
 def open_image(path: Path | str) -> Image.Image:
@@ -49,21 +54,25 @@ def open_image(path: Path | str) -> Image.Image:
 def read_image(source: ImageSource, *, name: str = "") -> Image.Image:
     """The image as `open_image` has it, in a file given by its path, its bytes or opened in binary mode, or in memory.
 
-    In memory it is a Pillow image or an array of uint8 [height, width, 3 (RGB), or 4 with opacity]. `name` is for
-    errors, where the source has none of its own. Raises ImageError as `open_image` does, and for another source.
+    In memory it is a Pillow image; a NumPy array [height, width] of greys or [height, width, 1 (grey), 3 (RGB) or 4
+    (RGB and opacity)]; or a PyTorch tensor, whose channels come first, as torchvision's do. Both hold uint8, or
+    fractions from 0 to 1. `name` is for errors, where the source has none of its own. Raises ImageError as `open_image`
+    does, and for another source.
     """
     if isinstance(source, Path | str):
         return _upright(lambda: _open(Path(source)), name or str(source))
     if isinstance(source, Image.Image):
-        return _upright(lambda: _loaded(source), name or _name_of(source, "filename"))
+        return _upright(lambda: _loaded(source), _name_of(source, "filename", name))
     if isinstance(source, np.ndarray):
         return _upright(lambda: _from_array(source), name or "image")
+    if "torch" in sys.modules and isinstance(source, sys.modules["torch"].Tensor):
+        return _upright(lambda: _from_tensor(source), name or "image")
     if isinstance(source, bytes | bytearray | memoryview):
         return _upright(lambda: _open(io.BytesIO(source)), name or "image")
     if hasattr(source, "read"):
-        return _upright(lambda: _open_file(source), name or _name_of(source, "name"))
+        return _upright(lambda: _open_file(source), _name_of(source, "name", name))
     raise ImageError(
-        f"{name or 'image'}: expected a path, bytes, a binary file, a Pillow image or an array, got "
+        f"{name or 'image'}: expected a path, bytes, a binary file, a Pillow image, an array or a tensor, got "
         f"{type(source).__name__}"
     )
 
@@ -114,17 +123,57 @@ def _loaded(image: Image.Image) -> AbstractContextManager[Image.Image]:
 
 
 def _from_array(array: npt.NDArray[Any]) -> Image.Image:
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (3, 4) or not array.size:
+    if not array.size or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in CHANNELS)):
+        hint = ""
+        if array.ndim == 3 and array.shape[0] in CHANNELS:
+            hint = "; channels come last: array.transpose(1, 2, 0)"
+        elif array.ndim == 4:
+            hint = "; of a batch give a list of its images: list(array)"
         raise ImageError(
-            f"expected an array of uint8 of shape [height, width, 3 or 4], got {array.dtype} of {list(array.shape)}"
+            f"expected an array [height, width] or [height, width, 1, 3 or 4], got {list(array.shape)}{hint}"
         )
-    return Image.fromarray(array)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    return Image.fromarray(np.ascontiguousarray(_as_bytes(array)))
 
 
-def _name_of(source: object, attribute: str) -> str:
+def _from_tensor(tensor: torch.Tensor) -> Image.Image:
+    if not tensor.numel() or not (tensor.ndim == 2 or (tensor.ndim == 3 and tensor.shape[0] in CHANNELS)):
+        hint = ""
+        if tensor.ndim == 3 and tensor.shape[2] in CHANNELS:
+            hint = "; a tensor's channels come first: tensor.permute(2, 0, 1)"
+        elif tensor.ndim == 4:
+            hint = "; of a batch give a list of its images: list(tensor)"
+        raise ImageError(
+            f"expected a tensor [height, width] or [1, 3 or 4, height, width], got {list(tensor.shape)}{hint}"
+        )
+    tensor = tensor.detach().cpu()
+    array = (tensor.float() if tensor.is_floating_point() else tensor).numpy()  # NumPy has no bfloat16
+    return _from_array(array if array.ndim == 2 else array.transpose(1, 2, 0))
+
+
+def _as_bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """The array as bytes; raises ImageError for numbers of which it is not known what they mean."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind != "f":
+        raise ImageError(
+            f"expected uint8, or fractions from 0 to 1, got {array.dtype}; numbers to 255 become uint8 with "
+            "astype(numpy.uint8) or to(torch.uint8)"
+        )
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0 and high <= 1):  # which holds of what is no number, too
+        raise ImageError(
+            f"expected fractions from 0 to 1, got {array.dtype} from {low:.4g} to {high:.4g}; divide colours to 255 by "
+            "255, and give an image as it was before it was normalised"
+        )
+    return np.asarray(np.rint(array * 255), np.uint8)
+
+
+def _name_of(source: object, attribute: str, otherwise: str) -> str:
     """The source's file name where it knows one; an open file's name may be a number."""
     name = getattr(source, attribute, None)
-    return str(name) if isinstance(name, str | Path) and str(name) else "image"
+    return str(name) if isinstance(name, str | Path) and str(name) else otherwise or "image"
 
 
 @cache

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from saccade import checkpoint
 from saccade.checkpoint import LoadedRun
+from saccade.data.batches import prefetch
 from saccade.devices import autocast
-from saccade.errors import RecipeError, RunError
+from saccade.errors import ImageError, RecipeError, RunError, SaccadeWarning
 from saccade.features.devices import find_device
-from saccade.features.extract import Extractor
+from saccade.features.extract import DECODERS, Extractor
 from saccade.features.spec import IMPORTED
 from saccade.hub import run_folder
 from saccade.images import ImageSource, read_image
@@ -24,6 +27,7 @@ from saccade.types import Grouping
 
 if TYPE_CHECKING:
     from saccade.tasks.answering.reply import AnswerReply
+    from saccade.tasks.base import Reader
     from saccade.tasks.captioning.reply import CaptionReply
 
 AT_ONCE = 32  # texts, or images where the task reads none
@@ -32,13 +36,14 @@ AT_ONCE = 32  # texts, or images where the task reads none
 class Predictor:
     """A trained run, ready for raw images. Make one with `from_pretrained`; threads may share it.
 
-    Images are paths, Pillow images, bytes, file objects or NumPy arrays [height, width, 3] of whole numbers to 255.
+    Images are paths, bytes of a file, binary files, Pillow images, NumPy arrays [height, width, 3] or tensors
+    [3, height, width] of uint8 or of fractions from 0 to 1: what `images.read_image` takes.
     """
 
     def __init__(self, run: LoadedRun, extractor: Extractor, device: torch.device) -> None:
-        self.recipe, self.task = run.recipe, run.task
-        self._extractor, self._device = extractor, device
-        self._model: Any = run.model.to(device)
+        self.path, self.recipe, self.task = run.path, run.recipe, run.task
+        self.extractor, self.device = extractor, device
+        self.model: Any = run.model.to(device)
 
     @classmethod
     def from_pretrained(cls, run: str | Path, *, weights: str | None = None, device: str | None = None) -> Predictor:
@@ -76,26 +81,37 @@ class Predictor:
         self,
         images: ImageSource | Sequence[ImageSource],
         texts: str | Sequence[str] | None = None,
+        *,
+        on_error: Literal["raise", "skip"] = "raise",
         **options: Any,
     ) -> list[Any]:
         """What the model says: a reply for each image, or for each text about the image of its place.
 
         One image serves many texts, and one text many images. `options` are those of the run's task, by default as its
         recipe says (`saccade evaluate --help` lists them); what is drawn follows from the recipe's seed. Raises
-        ImageError for an image that cannot be read, DataError for a text without words, RecipeError for options that
-        cannot be and for texts and images that do not pair.
+        ImageError naming the image that cannot be read; with on_error="skip" its reply is None, and a SaccadeWarning
+        says why. Raises DataError for a text without words, RecipeError for options that cannot be and for texts and
+        images that do not pair. Replies hold their images: for more than memory does, there is `saccade predict`.
         """
+        if on_error not in ("raise", "skip"):
+            raise RecipeError(f"on_error: expected 'raise' or 'skip', got {on_error!r}")
         chosen = self.recipe.task.options(**options)
-        self.task.check_options(self._model, chosen)
+        self.task.check_options(self.model, chosen)
         sources: list[Any] = list(images) if isinstance(images, list | tuple) else [images]
         asked = [texts] if isinstance(texts, str) else texts if texts is None else list(texts)
         pairs = _paired(len(sources), None if asked is None else len(asked))
-        generator = torch.Generator(self._device).manual_seed(self.recipe.train.seed)
+        generator = torch.Generator(self.device).manual_seed(self.recipe.train.seed)
         replies: list[Any] = []
-        for start in range(0, len(pairs), AT_ONCE):
-            some = pairs[start : start + AT_ONCE]
-            said = None if asked is None else [asked[text] for _, text in some]
-            replies += self._reply([sources[image] for image, _ in some], said, chosen, generator)
+        batches = [pairs[start : start + AT_ONCE] for start in range(0, len(pairs), AT_ONCE)]
+        for some, opened in zip(batches, prefetch(partial(_opened, sources), batches), strict=True):
+            failed = {image: each for image, each in opened.items() if isinstance(each, ImageError)}
+            if failed and on_error == "raise":
+                raise next(iter(failed.values()))
+            for error in failed.values():
+                warnings.warn(f"left out {error}", SaccadeWarning, stacklevel=2)
+            readable = [(image, text) for image, text in some if image not in failed]
+            said = iter(self._reply(opened, readable, asked, chosen, generator) if readable else ())
+            replies += [None if image in failed else next(said) for image, _ in some]
         return replies
 
     def ask(self, image: ImageSource, question: str, *, top: int = 5) -> AnswerReply:
@@ -110,22 +126,35 @@ class Predictor:
         self._require("captioning")
         return self(images, **options)
 
-    def _reply(
-        self, sources: Sequence[ImageSource], texts: Sequence[str] | None, options: Any, generator: torch.Generator
-    ) -> list[Any]:
-        """The replies of one batch; an image that several texts are about is looked at once."""
-        rows: dict[int, int] = {}
-        image_of = [rows.setdefault(id(source), len(rows)) for source in sources]
-        distinct = [sources[image_of.index(row)] for row in range(len(rows))]
-        names = [str(source) if isinstance(source, str | Path) else "" for source in distinct]
-        opened = [OpenedImage(read_image(source), name) for source, name in zip(distinct, names, strict=True)]
+    def predictions(self, examples: Sequence[Any], read: Reader, options: Any, *, seed: int) -> list[Any]:
+        """The task's prediction of each example, without attention; `read` gives the regions of their images."""
+        generator = torch.Generator(self.device).manual_seed(seed)
         with torch.inference_mode():
-            regions = self._extractor([picture.image for picture in opened]).to(self._device)
-            if len(rows) < len(sources):
-                regions = regions.grouped(Grouping.of(torch.tensor(image_of, device=self._device)))
-            pictures = [opened[row] for row in image_of]
-            with autocast(self.recipe.train.precision, self._device):
-                return self.task.reply(self._model, regions, pictures, texts, options, generator)
+            batch = self.task.stack(examples, read).to(self.device)
+            with autocast(self.recipe.train.precision, self.device):
+                return self.task.predict(self.model, batch, options, attention=False, generator=generator)
+
+    def _reply(
+        self,
+        opened: Mapping[int, OpenedImage | ImageError],
+        pairs: Sequence[tuple[int, int]],
+        asked: Sequence[str] | None,
+        options: Any,
+        generator: torch.Generator,
+    ) -> list[Any]:
+        """The replies of one batch; an image that comes several times is looked at once."""
+        pictures: list[Any] = [opened[image] for image, _ in pairs]
+        rows: dict[int, int] = {}
+        image_of = [rows.setdefault(id(picture), len(rows)) for picture in pictures]
+        distinct = [pictures[image_of.index(row)] for row in range(len(rows))]
+        texts = None if asked is None else [asked[text] for _, text in pairs]
+        with torch.inference_mode():
+            regions = self.extractor([picture.image for picture in distinct]).to(self.device)
+            if len(rows) < len(pictures):
+                places = torch.tensor(image_of, device=self.device)
+                regions = regions.take(places) if texts is None else regions.grouped(Grouping.of(places))
+            with autocast(self.recipe.train.precision, self.device):
+                return self.task.reply(self.model, regions, pictures, texts, options, generator)
 
     def _require(self, kind: str) -> None:
         """Raise RunError, saying how the run is used, where its task is another."""
@@ -133,6 +162,28 @@ class Predictor:
             raise RunError(
                 f"this run of {self.recipe.name} is for {self.recipe.task.kind}, not for {kind}: use {self.task.usage}"
             )
+
+
+def _opened(sources: Sequence[Any], pairs: Sequence[tuple[int, int]]) -> dict[int, OpenedImage | ImageError]:
+    """The images of a batch by their places, those that are the same opened once; errors name the place or the file."""
+    first: dict[Any, int] = {}
+    places = {image: first.setdefault(_key(sources[image]), image) for image, _ in pairs}
+
+    def opened(place: int) -> OpenedImage | ImageError:
+        source = sources[place]
+        name = str(source) if isinstance(source, str | Path) else ""
+        try:
+            return OpenedImage(read_image(source, name=name or f"image {place}"), name)
+        except ImageError as error:
+            return error
+
+    with ThreadPoolExecutor(DECODERS) as pool:
+        found = dict(zip(first.values(), pool.map(opened, first.values()), strict=True))
+    return {image: found[place] for image, place in places.items()}
+
+
+def _key(source: Any) -> Any:
+    return str(source) if isinstance(source, str | Path) else id(source)
 
 
 def _paired(images: int, texts: int | None) -> list[tuple[int, int]]:

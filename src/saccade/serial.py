@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import secrets
@@ -76,24 +77,31 @@ def locked(folder: Path, busy: Exception) -> Iterator[None]:
     left-overs of processes that were killed, and removed. Systems and file systems without locks refuse nobody. The
     lock is the folder's, not its name's: one that is deleted and made anew must be locked anew.
     """
-    descriptor = _lock(folder, busy)
-    try:
+    with held(folder, busy):
         for left_over in folder.glob(".*.tmp"):
             with suppress(OSError):  # a folder, or open elsewhere on Windows
                 left_over.unlink()
+        yield
+
+
+@contextmanager
+def held(path: Path, busy: Exception) -> Iterator[None]:
+    """Hold the lock of a file or folder as `locked` does, which looks for left-overs too."""
+    descriptor = _lock(path, busy)
+    try:
         yield
     finally:
         if descriptor is not None:
             os.close(descriptor)
 
 
-def _lock(folder: Path, busy: Exception) -> int | None:
-    """The locked folder, to be closed; None where the system has no such locks."""
+def _lock(path: Path, busy: Exception) -> int | None:
+    """The locked file or folder, to be closed; None where the system has no such locks."""
     try:
         import fcntl  # noqa: PLC0415  (not on Windows)
     except ImportError:
         return None
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -136,3 +144,12 @@ def read_json(path: Path) -> Any:
         raise RunError(f"{path} is missing: the folder is incomplete") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RunError(f"{path} is not valid JSON ({error}): it was altered or cut short") from None
+
+
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file, as `sha256sum` prints it."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

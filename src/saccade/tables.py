@@ -6,9 +6,11 @@ import inspect
 from functools import partial
 
 from saccade.data import DATASETS
+from saccade.errors import look_up
 from saccade.features.backbones import known_backbones
-from saccade.models import MODELS
+from saccade.models import MODELS, output_of
 from saccade.recipes import RECIPES
+from saccade.tasks import TASKS
 
 
 def tables(what: str = "all") -> dict[str, dict[str, str]]:
@@ -23,6 +25,33 @@ def tables(what: str = "all") -> dict[str, dict[str, str]]:
     if what == "backbones":
         found["backbones"] = dict.fromkeys(known_backbones(), "")
     return found
+
+
+def list_models(task: str | None = None) -> list[str]:
+    """The names of the models, or of those for a task; raises UnknownNameError for a task that there is not.
+
+    >>> list_models("captioning")
+    ['sat-soft', 'sat-hard', 'nic']
+    """
+    if task is None:
+        return list(MODELS)
+    output = look_up(TASKS, task, "task").task().Output
+    return [name for name in MODELS if output_of(name) is output]
+
+
+def list_recipes() -> list[str]:
+    """The names of the recipes, which `get_recipe` takes."""
+    return list(RECIPES)
+
+
+def list_datasets() -> list[str]:
+    """The names of the data sets, which a recipe's `data.name` takes."""
+    return list(DATASETS)
+
+
+def list_backbones() -> list[str]:
+    """The names of the backbones, which a FeatureSpec takes."""
+    return list(known_backbones())
 
 
 def _about(model: object) -> str:

@@ -17,8 +17,25 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
-@dataclass(eq=False)
-class Grouping:
+class Shaped:
+    """A dataclass that shows the shapes of its tensors, not their numbers, and leaves out what is None."""
+
+    def __repr__(self) -> str:
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        shown = (f"{name}={_shaped(value)}" for name, value in fields.items() if value is not None)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _shaped(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_shaped, value))}{',' * (len(value) == 1)})"
+    return repr(value)
+
+
+@dataclass(eq=False, repr=False)
+class Grouping(Shaped):
     """Which image each text of a batch is about, when several texts share an image.
 
     ``image[b]`` is the row of text b's image in `Regions`, ``slot[b]`` the place of text b among the texts
@@ -45,8 +62,8 @@ class Grouping:
         return Grouping(self.image.to(device), self.slot.to(device), self.width)
 
 
-@dataclass(eq=False)
-class Regions:
+@dataclass(eq=False, repr=False)
+class Regions(Shaped):
     """Image regions: features, which of them exist, and where they lie.
 
     ``grid`` is (rows, columns) when the regions are the cells of a feature map in row-major order, else None.
@@ -79,6 +96,11 @@ class Regions:
         boxes = None if self.boxes is None else self.boxes[image][mask][None]
         return Regions(self.features[image][mask][None], mask[mask][None], boxes, self.grid)
 
+    def take(self, images: Int[Tensor, " chosen"]) -> Regions:
+        """The regions of chosen images of the batch, as often and in the order that they are named in."""
+        boxes = None if self.boxes is None else self.boxes[images]
+        return Regions(self.features[images], self.mask[images], boxes, self.grid)
+
     def of_text(self, text: int) -> Regions:
         """The regions of the image that a text of the batch is about, without those that only pad it."""
         return self.row(text if self.grouping is None else int(self.grouping.image[text]))
@@ -88,8 +110,8 @@ class Regions:
         return of_images if self.grouping is None else of_images[self.grouping.image]
 
 
-@dataclass(eq=False)
-class Words:
+@dataclass(eq=False, repr=False)
+class Words(Shaped):
     """Word ids, right-padded, and which of them exist."""
 
     ids: Int[Tensor, "texts words"]
@@ -100,8 +122,8 @@ class Words:
         return Words(self.ids.to(device), self.mask.to(device))
 
 
-@dataclass(eq=False)
-class AttentionMap:
+@dataclass(eq=False, repr=False)
+class AttentionMap(Shaped):
     """One step's attention weights, by value.
 
     ``axes`` names the dimensions behind the batch: ``("regions",)``, ``("words",)``, ``("words", "regions")``, with
@@ -128,16 +150,16 @@ class AttentionMap:
         return {"name": self.name, "axes": list(self.axes), "weights": self.weights[0].tolist()}
 
 
-@dataclass(eq=False)
-class Answers:
+@dataclass(eq=False, repr=False)
+class Answers(Shaped):
     """An answerer's output: one logit per known answer, and the maps it looked and read with, in order."""
 
     logits: Float[Tensor, "texts answers"]
     attention: tuple[AttentionMap, ...]
 
 
-@dataclass(eq=False)
-class Captions:
+@dataclass(eq=False, repr=False)
+class Captions(Shaped):
     """A captioner's output when it is told the words: each word's logits given those before it, and the maps.
 
     ``penalty`` is what the model's paper adds to the loss of each caption while training, None where it adds nothing.
@@ -148,8 +170,8 @@ class Captions:
     penalty: Float[Tensor, " captions"] | None = None
 
 
-@dataclass(eq=False)
-class DecoderState:
+@dataclass(eq=False, repr=False)
+class DecoderState(Shaped):
     """What a captioner carries from word to word.
 
     ``images`` are tensors with a row for each image: what depends on the image alone, computed once. ``rows`` are
@@ -164,8 +186,8 @@ class DecoderState:
         return DecoderState(self.images, tuple(tensor[rows] for tensor in self.rows))
 
 
-@dataclass(eq=False)
-class Decoded:
+@dataclass(eq=False, repr=False)
+class Decoded(Shaped):
     """One step of a captioner: logits of the next word, the state behind it, and this step's maps.
 
     The maps' axes are ``("regions",)``, or ``()`` for one number a row, such as a gate.

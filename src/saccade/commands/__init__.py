@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from saccade.commands.making import Extract, ImportFeatures, WriteScenes
+from saccade.commands.predicting import Predict
 from saccade.commands.training import Compare, Train
 from saccade.commands.using import Ask, Caption, Demo, Evaluate, List, Score
 
@@ -14,6 +15,7 @@ COMMANDS = {
     "compare": Compare,
     "ask": Ask,
     "caption": Caption,
+    "predict": Predict,
     "score": Score,
     "extract": Extract,
     "import-features": ImportFeatures,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -12,10 +11,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from saccade.console import FLAGS, print_metrics
+from saccade.commands.options import parse_with_options, said_options
+from saccade.console import print_metrics
 from saccade.devices import is_first_process
 from saccade.metrics.units import percentage
-from saccade.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -89,22 +88,13 @@ class Evaluate:
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Evaluate:
         """Read the command's own flags and the options of every task."""
-        options = [config.Options for config in TASKS.values()]
-        whole = dataclasses.make_dataclass(cls.__name__, [], bases=(cls, *options), frozen=True)
-        whole.__doc__ = cls.__doc__
-        return tyro.cli(whole, args=arguments, prog="saccade evaluate", config=FLAGS)
+        return parse_with_options(cls, arguments, "saccade evaluate")
 
     def run(self) -> None:
         """Evaluate and print the metrics."""
         from saccade.console import ConsoleReport
         from saccade.evaluate import evaluate
 
-        own = {field.name for field in dataclasses.fields(Evaluate)}
-        options = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name not in own and getattr(self, field.name) != field.default
-        }
         with ConsoleReport() as report:
             metrics = evaluate(
                 self.run_directory,
@@ -113,7 +103,7 @@ class Evaluate:
                 root=self.root,
                 weights=self.weights,
                 batch_size=self.batch_size,
-                options=options,
+                options=said_options(self, Evaluate),
                 accelerator=self.accelerator,
                 devices=self.devices,
                 strategy=self.strategy,

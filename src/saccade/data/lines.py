@@ -10,14 +10,21 @@ from saccade.errors import DataError
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines that are not blank, with their numbers; raises DataError for a file that cannot be read as UTF-8."""
+    for number, line in all_lines(path):
+        if line.strip():
+            yield number, line.removesuffix("\n")
+
+
+def all_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Every line with its end, and its number; one after the other, for files may be larger than the memory."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as error:
+                    raise DataError(
+                        f"expected UTF-8 text ({error.reason}); save the file as UTF-8", path, number
+                    ) from None
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error})", path) from None
-    for number, line in enumerate(content.split(b"\n"), 1):
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(f"expected UTF-8 text ({error.reason}); save the file as UTF-8", path, number) from None
-        if text.strip():
-            yield number, text

@@ -20,15 +20,7 @@ SINGULAR = {"answer": "annotator", "caption": "caption"}  # keys written for the
 
 def read_record(line: str) -> tuple[str, dict[str, Any]]:
     """What the line holds, "questions" or "captions", and its keys: all that are required, none that is not known."""
-    try:
-        record = json.loads(line, object_pairs_hook=_once_each)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise DataError(
-            f"expected one JSON object on the line, like {QUESTION_LINE} or {CAPTION_LINE}; it is no JSON ({error})"
-        ) from None
-    refuse_half_characters(record)
-    if not isinstance(record, dict):
-        raise DataError(f"expected a JSON object like {QUESTION_LINE} or {CAPTION_LINE}, got {show(record)}")
+    record = read_object(line, f"{QUESTION_LINE} or {CAPTION_LINE}")
     for key, each in SINGULAR.items():
         if key in record:
             raise DataError(f'expected "{key}s", a list with one string per {each}, got "{key}"; write "{key}s": [...]')
@@ -46,6 +38,18 @@ def read_record(line: str) -> tuple[str, dict[str, Any]]:
             f"expected the key {missing[0]!r}, got {', '.join(map(repr, record)) or 'none'}; as in {examples}"
         )
     return kind, record
+
+
+def read_object(line: str, example: str) -> dict[str, Any]:
+    """The JSON object of a line, each of its keys once and its characters whole; errors say `example`."""
+    try:
+        record = json.loads(line, object_pairs_hook=_once_each)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f"expected one JSON object on the line, like {example}; it is no JSON ({error})") from None
+    refuse_half_characters(record)
+    if not isinstance(record, dict):
+        raise DataError(f"expected a JSON object like {example}, got {show(record)}")
+    return record
 
 
 def read_text(record: dict[str, Any], key: str) -> str:

@@ -23,12 +23,14 @@ from saccade.features.boxes import as_read, grid_boxes, not_empty, pad_regions, 
 from saccade.features.spec import POSITION_SIZE, FeatureSpec
 from saccade.features.store import FeatureStore
 from saccade.features.writer import SHARD_IMAGES, FeatureWriter, check_ids, finished_store
-from saccade.images import read_image
+from saccade.images import ImageSource, read_image
 from saccade.types import Regions
 
 DECODERS = 4
 
 T = TypeVar("T")
+# The pixels that a backbone takes [3, size, size], and the width and height of the image they came from.
+Loaded = tuple[Tensor, tuple[int, int]]
 
 
 class Extractor:
@@ -61,7 +63,7 @@ class Extractor:
         self._trained = trained or state is not None
         self.autocast = autocast if autocast is not None and self._trained else nullcontext
 
-    def __call__(self, images: Sequence[Image.Image], backbone: nn.Module | None = None) -> Regions:
+    def __call__(self, images: Sequence[ImageSource], backbone: nn.Module | None = None) -> Regions:
         """The regions of images, on the extractor's device, in float32; through its backbone, or one in its place.
 
         Those of a frozen backbone equal the stored ones but for what the size of the batch changes in its last bits.
@@ -77,13 +79,22 @@ class Extractor:
     ) -> Regions:
         """The regions of images by their ids, as a store's `read` gives them; `open_image` is called in threads."""
         with ThreadPoolExecutor(DECODERS) as pool:
-            loaded = list(pool.map(lambda image: self._load(open_image(image)), images))
+            loaded = list(pool.map(lambda image: self.load(open_image(image)), images))
+        return self.regions_of(loaded, backbone)
+
+    def differentiable(self, images: Sequence[ImageSource], backbone: nn.Module | None = None) -> Regions:
+        """The regions of images, through which gradients reach a backbone that learns."""
+        return self._regions([self.load(image) for image in images], backbone)
+
+    def load(self, image: ImageSource) -> Loaded:
+        """An image as the backbone takes it, and its width and height; for threads that read ahead."""
+        upright = read_image(image)
+        return self.preprocess(upright), upright.size
+
+    def regions_of(self, loaded: Sequence[Loaded], backbone: nn.Module | None = None) -> Regions:
+        """The regions of loaded images."""
         with torch.no_grad():
             return self._regions(loaded, backbone)
-
-    def differentiable(self, images: Sequence[Image.Image], backbone: nn.Module | None = None) -> Regions:
-        """The regions of images, through which gradients reach a backbone that learns."""
-        return self._regions([self._load(image) for image in images], backbone)
 
     def preprocess(self, image: Image.Image) -> Float[Tensor, "3 size size"]:
         """An upright RGB image as the backbone takes it."""
@@ -112,12 +123,7 @@ class Extractor:
         seen = not_empty(boxes)
         return (features if seen.all() else features[seen.to(features.device)]), boxes[seen].to(features.device)
 
-    def _load(self, image: Image.Image) -> tuple[Tensor, tuple[int, int]]:
-        """An image as the backbone takes it, and its width and height."""
-        upright = read_image(image)
-        return self.preprocess(upright), upright.size
-
-    def _regions(self, loaded: Sequence[tuple[Tensor, tuple[int, int]]], backbone: nn.Module | None) -> Regions:
+    def _regions(self, loaded: Sequence[Loaded], backbone: nn.Module | None) -> Regions:
         """The regions of loaded images."""
         features = self.features(torch.stack([pixels for pixels, _ in loaded]), backbone)
         return self.placed(features, [size for _, size in loaded])
@@ -224,12 +230,11 @@ def _fill(
     batch_size: int,
     progress: Callable[[int, int], None],
 ) -> None:
-    def load(image: str) -> tuple[Tensor, tuple[int, int]] | ImageError:
+    def load(image: str) -> Loaded | ImageError:
         try:
-            picture = read_image(open_image(image))
+            return extractor.load(open_image(image))
         except ImageError as error:
             return error
-        return extractor.preprocess(picture), picture.size
 
     total = len(writer.ids)
     loaded = _ahead(load, writer.pending, 2 * batch_size)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import timm
 import torch
 from jaxtyping import Float
-from timm.models import get_notrace_functions, get_notrace_modules
 from torch import Tensor, fx, nn
 from torchvision.models.feature_extraction import NodePathTracer
 
@@ -60,7 +61,10 @@ class LastStages:
 
 def _behind(backbone: Backbone, end: str) -> fx.Graph | None:
     """What follows on the module named `end`, as a graph whose input is that module's output."""
-    tracer = NodePathTracer(leaf_modules=get_notrace_modules(), autowrap_functions=tuple(get_notrace_functions()))
+    known: Any = timm.models  # knows what of its networks cannot be traced
+    tracer = NodePathTracer(
+        leaf_modules=known.get_notrace_modules(), autowrap_functions=tuple(known.get_notrace_functions())
+    )
     try:
         nodes = list(tracer.trace(backbone).nodes)
     except Exception:  # whatever a network does with a tensor that is none

@@ -13,7 +13,6 @@ A folder without its manifest is unfinished: `plan.json` says what is being writ
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,7 @@ import numpy.typing as npt
 
 from saccade.errors import RunError, StoreError
 from saccade.features.spec import POSITION_SIZE, FeatureSpec, at_reading
-from saccade.serial import from_dict, read_json
+from saccade.serial import from_dict, hash_file, read_json
 
 if TYPE_CHECKING:
     from saccade.types import Regions
@@ -221,12 +220,3 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise StoreError(f"{path / MANIFEST}: expected a manifest of the format {FORMAT}")
     return manifest
-
-
-def hash_file(path: Path) -> str:
-    """The SHA-256 of a file, as `sha256sum` prints it."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -85,7 +85,14 @@ class Tuning:
         if self._behind is None:
             return None
         # Not rounded: what is served is not either.
-        return replace(self._extractor.spec, layer=self._behind.layer, dtype="float32", positions=False, standardize=False, width=None)
+        return replace(
+            self._extractor.spec,
+            layer=self._behind.layer,
+            dtype="float32",
+            positions=False,
+            standardize=False,
+            width=None,
+        )
 
     @property
     def region_size(self) -> int:

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from saccade.errors import StoreError
 from saccade.features.spec import AT_READING, IMPORTED, FeatureSpec
-from saccade.features.store import FORMAT, MANIFEST, PLAN, FeatureStore, hash_file, read_manifest
-from saccade.serial import locked, read_json, temporary_name, to_dict, write_json
+from saccade.features.store import FORMAT, MANIFEST, PLAN, FeatureStore, read_manifest
+from saccade.serial import hash_file, locked, read_json, temporary_name, to_dict, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,9 +11,9 @@ from saccade.tasks import AnsweringConfig, CaptioningConfig, TaskConfig
 
 # Quick on a CPU, and better than larger ones of its age. Layer 4 ends its stages; the layer behind says no more.
 FEATURES = FeatureSpec(backbone="tf_efficientnet_lite2", image_size=256, layer=4, positions=True)
-SMALL_BAN = {"hidden_size": 128, "rank": 1, "tables": 1, "embedding_size": 128, "counter": False}
+SMALL_BAN: dict[str, Any] = {"hidden_size": 128, "rank": 1, "tables": 1, "embedding_size": 128, "counter": False}
 SMALL_BAN |= {"attention_dropout": 0.0, "dropout": 0.0, "classifier_dropout": 0.2}
-SMALL_SAT = {"hidden_size": 512, "attention_size": 256, "start": "scaled", "penalty": 0.0}
+SMALL_SAT: dict[str, Any] = {"hidden_size": 512, "attention_size": 256, "start": "scaled", "penalty": 0.0}
 SMALL_SAT |= {"embedding_dropout": 0.3, "region_dropout": 0.1}
 # What each model is, and sizes that fit a hundred to ten thousand images.
 ANSWERERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {

@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 AnyExample = TypeVar("AnyExample", bound="HasImage")
-AnyPrediction = TypeVar("AnyPrediction", bound="PlainValues")
+AnyPrediction = TypeVar("AnyPrediction", bound="Predicted")
 
 # From the ids of images to their regions.
 Reader = Callable[[Sequence[str]], "Regions"]
 # From the rows of this process to those of all processes, in which gradients flow back to each.
 Gather = Callable[["Tensor"], "Tensor"]
+# The metadata of an option that is of use only where predictions are scored.
+SCORING = {"scoring": True}
 
 
 class HasImage(Protocol):
@@ -50,6 +52,13 @@ class PlainValues(Protocol):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
+
+
+class Predicted(PlainValues, Protocol):
+    """What a model said, and what is known of what would have been right."""
+
+    def said(self) -> dict[str, Any]:
+        """What the model said alone, as plain values."""
 
 
 class Batch(Protocol):
@@ -110,16 +119,20 @@ def check_above_zero(**values: float) -> None:
 class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):
     """What a task does with its own records.
 
-    ``noun`` is what its records are called ("questions"), ``usage`` how a run is used, and ``metric`` tells which epoch
-    and which model is best unless a recipe says otherwise. ``separable`` is whether the loss of a batch is the sum of
-    the losses of its parts: only then is a batch dealt out over parts and processes; else the loss compares the texts
-    of a batch with each other, and `gather` hands it those of all processes.
+    ``noun`` is what its records are called ("questions"), ``text`` what the text is that a run reads about each image
+    ("question"; "" where it wants images alone), ``columns`` what a prediction's `said` may name, and ``usage`` how a
+    run is used. ``metric`` tells which epoch and which model is best unless a recipe says otherwise. ``separable`` is
+    whether the loss of a batch is the sum of the losses of its parts: only then is a batch dealt out over parts and
+    processes; else the loss compares the texts of a batch with each other, and `gather` hands it those of all
+    processes.
     """
 
     Config: ClassVar[type[TaskConfig]]
     Record: ClassVar[type[Record]]
     Output: ClassVar[type]
     noun: ClassVar[str]
+    text: ClassVar[str] = ""
+    columns: ClassVar[tuple[str, ...]]
     usage: ClassVar[str]
     metric: ClassVar[str]
     separable: ClassVar[bool] = True
@@ -191,6 +204,17 @@ class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):
     @abstractmethod
     def examples(self, records: Sequence[AnyRecord]) -> list[AnyExample]:
         """What is predicted and scored."""
+
+    @abstractmethod
+    def example(self, image: str, text: str) -> AnyExample:
+        """What is predicted of an image and the text about it, of which nothing else is known."""
+
+    def check_text(self, text: str) -> None:
+        """Refuse, with DataError, a text that cannot be read."""
+
+    def unread(self, text: str) -> list[str]:  # noqa: ARG002
+        """The words of a text that were never seen in training and say nothing to the model."""
+        return []
 
     @classmethod
     def scorable(cls, records: Sequence[AnyRecord]) -> bool:

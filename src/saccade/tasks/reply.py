@@ -25,3 +25,12 @@ class Reply(Illustrated, ABC):
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, attention included."""
+
+
+def counted(number: int, what: str) -> str:
+    """So many of what.
+
+    >>> counted(1, "step"), counted(2, "step")
+    ('1 step', '2 steps')
+    """
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

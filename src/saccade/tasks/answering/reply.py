@@ -9,11 +9,12 @@ from PIL import Image
 
 from saccade.explain.answer import answer_figure
 from saccade.explain.figure import Figure
-from saccade.tasks.reply import Reply
+from saccade.metrics.units import percentage
+from saccade.tasks.reply import Reply, counted
 from saccade.types import AttentionMap, Regions
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AnswerReply(Reply):
     """An answer to a question about an image.
 
@@ -29,6 +30,12 @@ class AnswerReply(Reply):
     unknown_words: tuple[str, ...]
     attention: tuple[AttentionMap, ...]
     regions: Regions
+
+    def __repr__(self) -> str:
+        steps = len({each.name for each in self.attention})
+        looked = f"attention of {counted(steps, 'step')}" if steps else "no attention"
+        best = f"{self.answer!r} {percentage(self.answers[0][1])}"
+        return f"{type(self).__name__}({best}, {counted(len(self.answers), 'answer')}, {looked})"
 
     @property
     def answer(self) -> str:

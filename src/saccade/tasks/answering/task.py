@@ -64,16 +64,19 @@ class AnswerPrediction:
     accuracy: float | None
     attention: tuple[Measured, ...] = field(default=())
 
+    def said(self) -> dict[str, Any]:
+        """The most probable answer, and further ones where more than one was asked for."""
+        (best, *others) = [{"answer": answer, "probability": round(p, 6)} for answer, p in self.answers]
+        return {**best, "alternatives": others} if others else best
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for predictions.jsonl."""
-        (answer, probability), *_ = self.answers
         return {
             "id": self.question.id,
             "image": self.question.image,
             "question": self.question.text,
             "type": self.question.kind,
-            "answer": answer,
-            "probability": round(probability, 6),
+            **self.said(),
             "answers": list(self.question.answers),
             "accuracy": self.accuracy,
         }
@@ -83,7 +86,8 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
     """Classification over the answers of the training split; words and answers are kept with the run."""
 
     Config, Record, Output = AnsweringConfig, Question, Answers
-    noun, metric = Question.noun, "accuracy"
+    noun, text, metric = Question.noun, "question", "accuracy"
+    columns = ("answer", "probability", "alternatives")
     usage = "saccade ask, or Predictor.ask"
 
     def __init__(self, vocabulary: Vocabulary, answers: tuple[str, ...], config: AnsweringConfig) -> None:
@@ -187,6 +191,19 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
         """What is answered and scored: every question."""
         return list(records)
 
+    def example(self, image: str, text: str) -> Question:
+        """The question about the image, without answers."""
+        return Question(id="", image=image, text=text, answers=())
+
+    def check_text(self, text: str) -> None:
+        """Refuse, with DataError, a question without words."""
+        if not self.vocabulary.words(text):
+            raise DataError(f"expected a question with at least one word, got {text!r}")
+
+    def unread(self, text: str) -> list[str]:
+        """The words of a question that were never seen in training."""
+        return self.vocabulary.unknown(text)
+
     @classmethod
     def scorable(cls, records: Sequence[Question]) -> bool:
         """Whether the answers are known, so that there are metrics."""
@@ -205,19 +222,19 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
         self,
         model: Any,
         batch: QuestionBatch,
-        options: AnsweringOptions,  # noqa: ARG002
+        options: AnsweringOptions,
         *,
         attention: bool,
         generator: torch.Generator,  # noqa: ARG002
     ) -> list[AnswerPrediction]:
-        """The answer to each question; with `attention` also where the model looked."""
-        return self.decode(model(batch.regions, batch.words, attention=attention), batch)
+        """The answer to each question, and more where they are asked for; with `attention` where the model looked."""
+        return self.decode(model(batch.regions, batch.words, attention=attention), batch, options.top or 1)
 
-    def decode(self, output: Answers, batch: QuestionBatch) -> list[AnswerPrediction]:
-        """Each question's answer, scored."""
+    def decode(self, output: Answers, batch: QuestionBatch, top: int = 1) -> list[AnswerPrediction]:
+        """Each question's most probable answers, the best of which is scored."""
         measured = measure_attention(output.attention, batch.regions, batch.questions)
         found = []
-        for i, (question, answers) in enumerate(zip(batch.questions, self.top(output.logits, 1), strict=True)):
+        for i, (question, answers) in enumerate(zip(batch.questions, self.top(output.logits, top), strict=True)):
             chosen = self._choose(question.choices, output.logits[i]) if question.choices else answers
             accuracy = self._scoring.accuracy(chosen[0][0], question.answers) if question.answers else None
             found.append(AnswerPrediction(question, chosen, accuracy, measured[i]))
@@ -273,8 +290,8 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
         """The answers to each question about the picture of its place."""
         if texts is None:
             raise RecipeError("expected a question for each image, got none: this run answers questions")
-        if wordless := next((repr(text) for text in texts if not self.vocabulary.words(text)), ""):
-            raise DataError(f"expected a question with at least one word, got {wordless}")
+        for text in texts:
+            self.check_text(text)
         words = self.vocabulary.encode(texts, max_words=self.config.max_words)
         output: Answers = model(regions, words.to(regions.mask.device))
         mask = regions.per_text(regions.mask)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import tyro
 
-from saccade.tasks.base import TaskConfig, check_above_zero
+from saccade.tasks.base import SCORING, TaskConfig, check_above_zero
 
 if TYPE_CHECKING:
     from saccade.tasks.captioning.task import CaptioningTask
@@ -31,7 +31,7 @@ class CaptioningOptions:
     look: Literal["expectation", "argmax", "sample"] | None = None
     """Captions: how hard attention looks: at the mean of the regions by their probability, at the likeliest, at one
     drawn."""
-    java: bool = False
+    java: bool = field(default=False, metadata=SCORING)
     """Captions: METEOR and SPICE as well, which need Java and saccade[java]."""
 
 

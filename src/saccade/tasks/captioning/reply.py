@@ -10,11 +10,11 @@ from PIL import Image
 
 from saccade.explain.caption import caption_figure
 from saccade.explain.figure import Figure
-from saccade.tasks.reply import Reply
+from saccade.tasks.reply import Reply, counted
 from saccade.types import AttentionMap, Regions
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CaptionReply(Reply):
     """A caption of an image.
 
@@ -29,6 +29,11 @@ class CaptionReply(Reply):
     alternatives: tuple[tuple[str, float], ...]
     attention: tuple[AttentionMap, ...]
     regions: Regions
+
+    def __repr__(self) -> str:
+        looked = f"attention for {counted(len(self.words), 'word')}" if self.attention else "no attention"
+        best = f"{self.caption!r}, log-probability {self.log_probability:.2f}"
+        return f"{type(self).__name__}({best}, {counted(1 + len(self.alternatives), 'caption')}, {looked})"
 
     @property
     def caption(self) -> str:

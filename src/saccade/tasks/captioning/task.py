@@ -79,15 +79,19 @@ class CaptionPrediction:
     alternatives: tuple[tuple[str, float], ...] = ()
     pointing: tuple[float, ...] = ()
 
+    def said(self) -> dict[str, Any]:
+        """The caption, and further ones where more than one was asked for."""
+        captions = ((self.caption, self.log_probability), *self.alternatives)
+        (best, *others) = [{"caption": text, "log_probability": round(score, 6)} for text, score in captions]
+        return {**best, "alternatives": others} if others else best
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for predictions.jsonl."""
+        said = self.said()
         return {
             "image": self.image,
-            "caption": self.caption,
-            "log_probability": round(self.log_probability, 6),
-            "alternatives": [
-                {"caption": text, "log_probability": round(score, 6)} for text, score in self.alternatives
-            ],
+            **said,
+            "alternatives": said.get("alternatives", []),
             "references": list(self.references),
         }
 
@@ -97,6 +101,7 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
 
     Config, Record, Output = CaptioningConfig, Caption, Captions
     noun, metric = Caption.noun, "bleu_4"
+    columns = ("caption", "log_probability", "alternatives")
     usage = "saccade caption, or Predictor.caption"
 
     def __init__(self, vocabulary: Vocabulary, config: CaptioningConfig) -> None:
@@ -197,6 +202,10 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
         for caption in records:
             by_image.setdefault(caption.image, []).append(caption)
         return [CaptionedImage(image, tuple(found)) for image, found in by_image.items()]
+
+    def example(self, image: str, text: str) -> CaptionedImage:  # noqa: ARG002
+        """The image, without captions."""
+        return CaptionedImage(image, ())
 
     def stack(self, examples: Sequence[CaptionedImage], read: Reader) -> ImageBatch:
         """The images as a batch to decode."""
