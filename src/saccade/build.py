@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from saccade.data import create_dataset
-from saccade.data.records import ChecksImages, Corpus, images_of
-from saccade.errors import DataError, RecipeError, StoreError, look_up
+from saccade.data import GENERATED, create_dataset
+from saccade.data.records import ChecksImages, Corpus, KeepsFiles, images_of
+from saccade.errors import DataError, RecipeError, StoreError, first, look_up
 from saccade.features.extract import extract
-from saccade.features.spec import IMPORTED, POSITION_SIZE, FeatureSpec
-from saccade.features.store import FeatureStore
+from saccade.features.files import ImageFiles
+from saccade.features.spec import IMPORTED, NO_FILES, POSITION_SIZE, FeatureSpec
+from saccade.features.store import MANIFEST, FeatureStore, read_manifest
+from saccade.features.writer import differences
 from saccade.models import create_model, data_sizes, model_sizes, needs_locations, output_of
 from saccade.progress import Report
 from saccade.recipe import Card, Recipe
@@ -82,21 +86,56 @@ def _task(recipe: Recipe, train: Sequence[Any], val: Sequence[Any]) -> Task[Any,
     return task
 
 
-def build_store(recipe: Recipe, data: Corpus, report: Report, device: torch.device) -> FeatureStore:
-    """The features of every image of every split; extracted, or the extraction resumed, where that is not done."""
-    images = images_at_hand(data, recipe.data.limit)
+def build_store(
+    recipe: Recipe, data: Corpus, report: Report, device: torch.device, splits: Sequence[str] | None = None
+) -> FeatureStore:
+    """The features of every image of the splits, by default of all.
+
+    They are extracted, or the extraction resumed, where that is not done; a store that is there is added to.
+    """
+    images = images_at_hand(data, recipe.data.limit, splits)
     if recipe.features.backbone == IMPORTED:
         return _imported_store(recipe, images)
-    require_images(data, data.splits)
+    require_images(data, splits or data.splits)
     store = extract(
         images,
         data.open_image,
-        store_path(recipe),
+        _renamed(recipe),
         recipe.features,
         device=device,
         progress=lambda done, total: report.advance(f"extract {recipe.features.backbone}", done, total, "images"),
+        image_file=data.image_file if isinstance(data, KeepsFiles) else None,
     )
     _check_width(recipe, store)
+    return store
+
+
+def named_store(path: Path, facts: FeatureFacts, data: Corpus, images: Sequence[str]) -> FeatureStore:
+    """The finished store in a folder, which must hold the images, made from their files as a run's features were.
+
+    Features from files are known by their kind and size alone. Raises StoreError saying what is otherwise.
+    """
+    store, there = FeatureStore.open(path, positions=facts.spec.positions), read_manifest(path)
+    hashed = there["weights_hash"] if facts.spec.backbone == IMPORTED else facts.weights_hash
+    differ = differences(there, {"spec": to_dict(facts.spec), "weights_hash": hashed})
+    for name, before, now in (("size", store.region_size, facts.region_size), ("grid", store.grid, facts.grid)):
+        differ += [f"{name} is {before} there and {now} here"] if before != now else []
+    if differ:
+        raise StoreError(
+            f"{path} holds features made otherwise than the run was trained on: {'; '.join(differ)}; name another store"
+        )
+    if missing := [image for image in images if image not in store and image not in store.failed]:
+        raise StoreError(
+            f"{path} lacks {len(missing):,} of the {len(images):,} images ({first(missing)}): name a store that has "
+            "them, or none, to extract them"
+        )
+    if isinstance(data, KeepsFiles):
+        files, hashes = ImageFiles(data.image_file, path), store.file_hashes()
+        if other := [image for image in images if files.changed(image, hashes[image], failed=False)]:
+            raise StoreError(
+                f"{path} was made from other files of {len(other):,} of the {len(images):,} images ({first(other)}), "
+                "of another corpus or since replaced: name another store, or none, to extract them"
+            )
     return store
 
 
@@ -107,9 +146,9 @@ def require_images(data: Corpus, splits: Sequence[str]) -> None:
             data.require_images(split)
 
 
-def images_at_hand(data: Corpus, limit: int | None = None) -> list[str]:
-    """The images of every split that is here, each once, or the first `limit` of each split."""
-    return list(dict.fromkeys(image for split in data.splits for image in data.images(split)[:limit]))
+def images_at_hand(data: Corpus, limit: int | None = None, splits: Sequence[str] | None = None) -> list[str]:
+    """The images of the splits, by default of every one that is here, each once, or the first `limit` of each."""
+    return list(dict.fromkeys(image for split in splits or data.splits for image in data.images(split)[:limit]))
 
 
 def _imported_store(recipe: Recipe, images: Sequence[str]) -> FeatureStore:
@@ -149,15 +188,32 @@ def readable(records: Sequence[Any], failed: Mapping[str, str], report: Report, 
 
 
 def store_path(recipe: Recipe) -> Path:
-    """Where the recipe's features lie: as told, or a folder named after what they depend on."""
+    """Where the recipe's features lie: as told, or a folder named after what they depend on.
+
+    That is the corpus, by its folder wherever it is seen from, and how regions are made, but neither how many images
+    there are nor what is added or checked when features are read.
+    """
     if recipe.data.store:
         return Path(recipe.data.store)
-    spec = to_dict(recipe.features) | {"positions": None}  # these are added when features are read
-    facts = json.dumps([spec, recipe.data.root, recipe.data.limit], sort_keys=True)
-    return (
-        Path("stores")
-        / f"{recipe.data.name}-{recipe.features.backbone}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}"
-    )
+    features, root = recipe.features, "" if recipe.data.name in GENERATED else os.path.realpath(recipe.data.root)
+    weights = features.weights if features.weights in NO_FILES else os.path.realpath(features.weights)
+    return _named(recipe, [to_dict(features) | {"positions": None, "width": None, "weights": weights}, root])
+
+
+def _named(recipe: Recipe, facts: Sequence[Any]) -> Path:
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return Path("stores") / f"{recipe.data.name}-{recipe.features.backbone}-{digest[:8]}"
+
+
+def _renamed(recipe: Recipe) -> Path:
+    """`store_path`, to which a finished store is moved from the name that earlier versions gave it."""
+    path = store_path(recipe)
+    spec = to_dict(recipe.features) | {"positions": None}
+    old = _named(recipe, [spec, recipe.data.root, recipe.data.limit])
+    if not recipe.data.store and not path.exists() and (old / MANIFEST).exists():
+        with suppress(OSError):  # another process was quicker
+            old.rename(path)
+    return path
 
 
 def check_model(recipe: Recipe) -> None:

@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from saccade import checkpoint
+from saccade import checkpoint, provenance
 from saccade.build import Setup, build, build_model
 from saccade.data.batches import deal, prefetch
 from saccade.devices import RunningSum, launch, make_fabric
@@ -70,6 +70,8 @@ def _run(fabric: Fabric, *, recipe: Recipe, out: Path, report: Report) -> None:
     # A run's companions are written once: a resumed run keeps its own.
     if fabric.is_global_zero and not (out / checkpoint.FEATURES).exists():
         checkpoint.create(out, recipe, setup.task, setup.facts)
+    if fabric.is_global_zero:
+        provenance.record(out, recipe, setup.data)
     fabric.barrier()
     wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
     average = build_average(model, recipe.train.average) if recipe.train.average else None
