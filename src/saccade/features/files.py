@@ -64,5 +64,6 @@ class ImageFiles:
     def write(self) -> None:
         """The same for one that holds the folder's lock."""
         if self._news:
-            write_text(self._store / FILES, json.dumps(self._known, indent=0, sort_keys=True, ensure_ascii=False) + "\n")
+            text = json.dumps(self._known, indent=0, sort_keys=True, ensure_ascii=False)
+            write_text(self._store / FILES, text + "\n")
             self._news = False
