@@ -172,8 +172,8 @@ def _reader(
         return named.read, named.failed
     if recipe.features.backbone == IMPORTED and not recipe.data.store:
         raise StoreError(
-            f"{recipe.data.root} is not the corpus that the run was trained on, whose features came from files: name "
-            f"the store of its own (it may be {loaded.recipe.data.store}) with --store DIR"
+            f"{recipe.data.root} is another corpus than the run was trained on, and the features of that came from "
+            f"files: name the store of its own (it may be {loaded.recipe.data.store}) with --store DIR"
         )
     built = build_store(recipe, data, report, device, (split,))
     if built.weights_hash != loaded.facts.weights_hash:
