@@ -17,15 +17,13 @@ from torch import nn
 
 from saccade.data import GENERATED, create_dataset
 from saccade.data.records import ChecksImages, Corpus, KeepsFiles, images_of
-from saccade.errors import DataError, RecipeError, StoreError, first, look_up
+from saccade.errors import DataError, RecipeError, StoreError, look_up
 from saccade.features.extract import extract
-from saccade.features.files import ImageFiles
 from saccade.features.spec import IMPORTED, NO_FILES, POSITION_SIZE, FeatureSpec
-from saccade.features.store import MANIFEST, FeatureStore, read_manifest
-from saccade.features.writer import differences
+from saccade.features.store import MANIFEST, FeatureStore
 from saccade.models import create_model, data_sizes, model_sizes, needs_locations, output_of
 from saccade.progress import Report
-from saccade.recipe import Card, Recipe
+from saccade.recipe import Card, DataConfig, Recipe
 from saccade.serial import to_dict
 from saccade.tasks import TASKS, Task
 
@@ -110,35 +108,6 @@ def build_store(
     return store
 
 
-def named_store(path: Path, facts: FeatureFacts, data: Corpus, images: Sequence[str]) -> FeatureStore:
-    """The finished store in a folder, which must hold the images, made from their files as a run's features were.
-
-    Features from files are known by their kind and size alone. Raises StoreError saying what is otherwise.
-    """
-    store, there = FeatureStore.open(path, positions=facts.spec.positions), read_manifest(path)
-    hashed = there["weights_hash"] if facts.spec.backbone == IMPORTED else facts.weights_hash
-    differ = differences(there, {"spec": to_dict(facts.spec), "weights_hash": hashed})
-    for name, before, now in (("size", store.region_size, facts.region_size), ("grid", store.grid, facts.grid)):
-        differ += [f"{name} is {before} there and {now} here"] if before != now else []
-    if differ:
-        raise StoreError(
-            f"{path} holds features made otherwise than the run was trained on: {'; '.join(differ)}; name another store"
-        )
-    if missing := [image for image in images if image not in store and image not in store.failed]:
-        raise StoreError(
-            f"{path} lacks {len(missing):,} of the {len(images):,} images ({first(missing)}): name a store that has "
-            "them, or none, to extract them"
-        )
-    if isinstance(data, KeepsFiles):
-        files, hashes = ImageFiles(data.image_file, path), store.file_hashes()
-        if other := [image for image in images if files.changed(image, hashes[image], failed=False)]:
-            raise StoreError(
-                f"{path} was made from other files of {len(other):,} of the {len(images):,} images ({first(other)}), "
-                "of another corpus or since replaced: name another store, or none, to extract them"
-            )
-    return store
-
-
 def require_images(data: Corpus, splits: Sequence[str]) -> None:
     """Raise DataError, saying how many and which, when images of the splits are missing."""
     if isinstance(data, ChecksImages):
@@ -195,9 +164,16 @@ def store_path(recipe: Recipe) -> Path:
     """
     if recipe.data.store:
         return Path(recipe.data.store)
-    features, root = recipe.features, "" if recipe.data.name in GENERATED else os.path.realpath(recipe.data.root)
+    features = recipe.features
     weights = features.weights if features.weights in NO_FILES else os.path.realpath(features.weights)
-    return _named(recipe, [to_dict(features) | {"positions": None, "width": None, "weights": weights}, root])
+    return _named(
+        recipe, [to_dict(features) | {"positions": None, "width": None, "weights": weights}, real_root(recipe.data)]
+    )
+
+
+def real_root(data: DataConfig, root: str | None = None) -> str:
+    """The corpus's folder, or another one, however it was written; "" for data that is generated."""
+    return "" if data.name in GENERATED else os.path.realpath(data.root if root is None else root)
 
 
 def _named(recipe: Recipe, facts: Sequence[Any]) -> Path:

@@ -15,19 +15,22 @@ import torch.distributed
 from lightning_fabric import Fabric
 
 from saccade import checkpoint
-from saccade.build import build_store, limited, named_store, readable, require_images
+from saccade.build import FeatureFacts, build_store, limited, readable, require_images
 from saccade.checkpoint import LoadedRun
 from saccade.data import create_dataset
 from saccade.data.batches import deal, ordered_batches, prefetch
-from saccade.data.records import Corpus, images_of
+from saccade.data.records import Corpus, KeepsFiles, images_of
 from saccade.devices import autocast, launch, make_fabric
-from saccade.errors import DataError, RecipeError, StoreError
+from saccade.errors import DataError, RecipeError, StoreError, first
 from saccade.features.extract import Extractor, unreadable
+from saccade.features.files import ImageFiles
 from saccade.features.spec import IMPORTED
+from saccade.features.store import FeatureStore, read_manifest
+from saccade.features.writer import differences
 from saccade.progress import SILENT, Report
 from saccade.provenance import choose_place, place_of
 from saccade.recipe import Recipe
-from saccade.serial import read_json, write_json, write_text
+from saccade.serial import read_json, to_dict, write_json, write_text
 from saccade.tasks import Task
 from saccade.tasks.base import Reader
 
@@ -102,7 +105,7 @@ def _evaluate(
     recipe, task = loaded.recipe, loaded.task
     chosen = recipe.task.options(**options)
     task.check_options(loaded.model, chosen)
-    checkpoint.check_writable(out or run)
+    checkpoint.check_writable(out or run / split)
     if weights is not None:
         recipe = replace(recipe, features=replace(recipe.features, weights=weights))
     data = create_dataset(recipe.data.name, recipe.data.root if root is None else root, limit=recipe.data.limit)
@@ -131,14 +134,10 @@ def _evaluate(
         report=report,
     )
     if fabric.is_global_zero:
-        counts = {what: number for what, number in task.counts(records).items() if what in (task.noun, "images")}
         place.claim()
         _write(place.folder, task, predictions, data)
-        scored = task.scorable(records)
-        metrics = {"split": split, **counts, **(task.metrics(predictions, data) if scored else {})}
-        write_json(place.folder / checkpoint.METRICS, metrics)
-        if further := task.further_metrics(predictions, chosen) if scored else {}:
-            write_json(place.folder / checkpoint.METRICS, metrics | further)
+        counts = {what: number for what, number in task.counts(records).items() if what in (task.noun, "images")}
+        _score(place.folder, task, {"split": split, **counts}, records, predictions, data, chosen)
     fabric.barrier()
 
 
@@ -183,12 +182,58 @@ def _reader(
     return built.read, built.failed
 
 
+def named_store(path: Path, facts: FeatureFacts, data: Corpus, images: Sequence[str]) -> FeatureStore:
+    """The finished store in a folder, which must hold the images, made from their files as a run's features were.
+
+    Features from files are known by their kind and size alone. Raises StoreError saying what is otherwise.
+    """
+    store, there = FeatureStore.open(path, positions=facts.spec.positions), read_manifest(path)
+    hashed = there["weights_hash"] if facts.spec.backbone == IMPORTED else facts.weights_hash
+    differ = differences(there, {"spec": to_dict(facts.spec), "weights_hash": hashed})
+    for name, before, now in (("size", store.region_size, facts.region_size), ("grid", store.grid, facts.grid)):
+        differ += [f"{name} is {before} there and {now} here"] if before != now else []
+    if differ:
+        raise StoreError(
+            f"{path} holds features made otherwise than the run was trained on: {'; '.join(differ)}; name another store"
+        )
+    if missing := [image for image in images if image not in store and image not in store.failed]:
+        raise StoreError(
+            f"{path} lacks {len(missing):,} of the {len(images):,} images ({first(missing)}): name a store that has "
+            "them, or none, to extract them"
+        )
+    if isinstance(data, KeepsFiles):
+        files, hashes = ImageFiles(data.image_file, path), store.file_hashes()
+        if other := [image for image in images if files.changed(image, hashes[image], failed=False)]:
+            raise StoreError(
+                f"{path} was made from other files of {len(other):,} of the {len(images):,} images ({first(other)}), "
+                "of another corpus or since replaced: name another store, or none, to extract them"
+            )
+    return store
+
+
 def _write(out: Path, task: Task[Any, Any, Any], predictions: Sequence[Any], data: Corpus) -> None:
     """The predictions and what the task exports of them."""
     for name, value in task.exports(predictions, data).items():
         write_text(out / name, json.dumps(value, ensure_ascii=False) + "\n")
     lines = (json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n" for prediction in predictions)
     write_text(out / PREDICTIONS, "".join(lines))
+
+
+def _score(
+    out: Path,
+    task: Task[Any, Any, Any],
+    counted: dict[str, Any],
+    records: Sequence[Any],
+    predictions: Sequence[Any],
+    data: Corpus,
+    options: Any,
+) -> None:
+    """The metrics, those that take long last; what was counted alone where the answers are secret."""
+    scored = task.scorable(records)
+    metrics = counted | (task.metrics(predictions, data) if scored else {})
+    write_json(out / checkpoint.METRICS, metrics)
+    if further := task.further_metrics(predictions, options) if scored else {}:
+        write_json(out / checkpoint.METRICS, metrics | further)
 
 
 def predict_all(

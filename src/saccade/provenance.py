@@ -7,17 +7,15 @@ a split of it holds. A corpus is the same one where either is: it may have moved
 from __future__ import annotations
 
 import hashlib
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from saccade.build import limited
+from saccade.build import limited, real_root
 from saccade.checkpoint import METRICS, RECIPE, read_recipe
-from saccade.data import GENERATED
 from saccade.data.records import Corpus, KeepsFiles, images_of
 from saccade.errors import RunError, SaccadeError
-from saccade.recipe import DataConfig, Recipe
+from saccade.recipe import Recipe
 from saccade.serial import from_dict, read_json, to_dict, write_json
 
 CORPUS = "corpus.json"
@@ -87,7 +85,7 @@ def choose_place(
 def place_of(run: Path, split: str, *, root: str | None = None) -> Path:
     """The folder in the run where the split of its own corpus, or of the one in another folder, was evaluated last."""
     if (run / RECIPE).exists():
-        real = _real(read_recipe(run).data, root)
+        real = real_root(read_recipe(run).data, root)
         for folder in _folders(run, split, real):
             known = _read(folder)
             if known is not None and known.root == real:
@@ -110,7 +108,7 @@ def _is_taken(folder: Path, corpus: CorpusFacts, own: bool) -> bool:
 
 def _is_own(run: Path, recipe: Recipe, data: Corpus, corpus: CorpusFacts) -> bool:
     """Whether a corpus is the one that the run was trained on, in the same folder or moved."""
-    if corpus.root == _real(recipe.data):
+    if corpus.root == real_root(recipe.data):
         return True
     for known in (_read(run), _read(run / corpus.split)):
         with suppress(SaccadeError):  # a corpus without that split
@@ -128,11 +126,7 @@ def _facts(recipe: Recipe, data: Corpus, split: str, root: str) -> CorpusFacts:
         for image in images_of(records):
             file = data.image_file(image)
             digest.update(str(None if file is None else file.stat().st_size).encode())
-    return CorpusFacts(recipe.data.name, _real(recipe.data, root), split, digest.hexdigest())
-
-
-def _real(data: DataConfig, root: str | None = None) -> str:
-    return "" if data.name in GENERATED else os.path.realpath(data.root if root is None else root)
+    return CorpusFacts(recipe.data.name, real_root(recipe.data, root), split, digest.hexdigest())
 
 
 def _read(folder: Path) -> CorpusFacts | None:
