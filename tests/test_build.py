@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import warnings
 from pathlib import Path
@@ -24,6 +25,7 @@ from saccade.models import create_model
 from saccade.progress import SILENT, Report
 from saccade.recipe import DataConfig, Recipe
 from saccade.recipes import get_recipe
+from saccade.serial import to_dict
 
 CPU = torch.device("cpu")
 
@@ -76,17 +78,55 @@ def test_counts_are_told_for_both_splits(folder, tmp_path) -> None:
     assert heard.lines[1].startswith(f"validation: {len(setup.val)} questions, 2 images, ")
 
 
-def test_a_store_of_more_images_serves_and_one_of_fewer_does_not(folder, tmp_path) -> None:
+def test_a_store_of_more_images_serves_and_one_of_fewer_is_added_to(folder, tmp_path) -> None:
     recipe = own(folder, tmp_path / "store")
     fewer = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, limit=1))
     data = create_dataset("own", folder)
     assert len(build_store(fewer, data, SILENT, CPU)) == 3
-    with pytest.raises(StoreError, match="it is of 3 images, these are 20"):
-        build_store(recipe, data, SILENT, CPU)
-    other = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, store=str(tmp_path / "all")))
-    assert len(build_store(other, data, SILENT, CPU)) == 20
-    again = dataclasses.replace(fewer, data=dataclasses.replace(fewer.data, store=str(tmp_path / "all")))
-    assert len(build_store(again, data, SILENT, CPU)) == 20
+    assert len(build_store(recipe, data, SILENT, CPU, ["val"])) == 4  # one of the two was there
+    assert len(build_store(recipe, data, SILENT, CPU)) == 20
+    assert len(build_store(fewer, data, SILENT, CPU)) == 20
+
+
+def test_a_folder_has_one_store_however_it_is_written_and_however_much_of_it_is_used(
+    folder, tmp_path, monkeypatch
+) -> None:
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(folder.parent)
+    written = [folder.name, f"{folder.name}/", f"./{folder.name}", f"../{folder.parent.name}/{folder.name}"]
+    recipes = [own(root, "") for root in (*written, folder, tmp_path / "link")]
+    recipes.append(dataclasses.replace(recipes[0], data=dataclasses.replace(recipes[0].data, limit=3)))
+    recipes.append(own(folder, "", width=64))  # what is checked when features are read
+    assert len({store_path(recipe) for recipe in recipes}) == 1
+    assert store_path(own(tmp_path, "")) != store_path(recipes[0])
+
+
+def test_a_file_of_weights_is_one_however_it_is_written(folder, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = {store_path(own(folder, "", weights=name)) for name in ("w.pth", "./w.pth", str(tmp_path / "w.pth"))}
+    assert len(paths) == 1
+    assert len(paths | {store_path(own(folder, "", weights=name)) for name in ("random", "pretrained")}) == 3
+
+
+def test_generated_data_has_one_store_whatever_its_limit() -> None:
+    recipe = get_recipe("r-dan-scenes")
+    changes = ({}, {"limit": 24}, {"root": "anywhere"})
+    assert (
+        len({store_path(dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **c))) for c in changes}) == 1
+    )
+
+
+def test_a_store_under_the_name_of_before_is_found_again(folder, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe, data = own(folder, ""), create_dataset("own", folder)
+    facts = [to_dict(recipe.features) | {"positions": None}, str(folder), None]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
+    old = Path("stores") / f"own-scenes-cnn-{digest}"
+    build_store(own(folder, old), data, SILENT, CPU)
+    inode = (old / "manifest.json").stat().st_ino
+    assert len(build_store(recipe, data, SILENT, CPU)) == 20
+    assert list(Path("stores").iterdir()) == [store_path(recipe)] != [old]
+    assert (store_path(recipe) / "manifest.json").stat().st_ino == inode
 
 
 def test_position_codes_do_not_make_another_store(folder) -> None:

@@ -145,6 +145,11 @@ def test_what_cannot_be_is_refused(runs, trained_run, scene, refused, tmp_path) 
     refused("train", "sat-soft-scenes", "--model", "r-dan", parts=("r-dan is a model for answering", "about captions"))
 
 
+def test_a_run_with_a_backbone_of_its_own_reads_no_store(tuned, scenes_store, refused) -> None:
+    parts = ("store:", "trained its backbone along", "leave it out")
+    refused("evaluate", tuned, "--store", scenes_store, parts=parts)
+
+
 def test_java_missing_is_said(runs, refused, monkeypatch) -> None:
     monkeypatch.setenv("PATH", "")
     refused("evaluate", runs["nic"], "--java", parts=("METEOR", "java"))

@@ -89,6 +89,15 @@ def test_features_from_files_train_evaluate_and_are_not_asked(saccade, refused, 
     scored = saccade("score", "vqa", official, find(vqa, V2), find(vqa, "v2_mscoco_val2014_annotations.json"), "--json")
     assert json.loads(scored.out)["accuracy"] == pytest.approx(own["accuracy"])
     assert saccade("evaluate", tmp_path / "run", "--split", "test-dev").code == 0
+
+    later = boxes(tmp_path / "later", images_at_hand(create_dataset("vqa2", vqa), splits=["val"]))
+    assert saccade("import-features", later, "--out", tmp_path / "val").code == 0
+    assert saccade("evaluate", tmp_path / "run", "--split", "val", "--store", tmp_path / "val").code == 0
+    parts = ("lacks 4 of the 4 images",)
+    refused("evaluate", tmp_path / "run", "--split", "test", "--store", tmp_path / "val", parts=parts)
+    other = write_vqa(tmp_path / "other", seed=1, images_per_split=3)
+    parts = ("another corpus", "features of that came from files", f"it may be {tmp_path / 'store'}", "--store DIR")
+    refused("evaluate", tmp_path / "run", "--split", "val", "--root", other, parts=parts)
     refused("ask", tmp_path / "run", scene, "what is it?", parts=("trained on features from files", "saccade evaluate"))
 
 

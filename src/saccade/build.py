@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,17 @@ import torch
 from torch import nn
 
 from saccade.data import GENERATED, create_dataset
-from saccade.data.records import ChecksImages, Corpus, images_of
+from saccade.data.records import ChecksImages, Corpus, KeepsFiles, images_of
 from saccade.data.scenes import written_background
 from saccade.data.scenes_look import Look
 from saccade.errors import DataError, RecipeError, SaccadeWarning, StoreError, look_up
 from saccade.features.extract import extract
-from saccade.features.spec import AT_READING, IMPORTED, POSITION_SIZE, FeatureSpec
-from saccade.features.store import FeatureStore
+from saccade.features.spec import IMPORTED, NO_FILES, NOT_STORED, POSITION_SIZE, FeatureSpec
+from saccade.features.store import MANIFEST, FeatureStore
 from saccade.features.tuning import Tuning
 from saccade.models import create_model, data_sizes, model_sizes, needs_locations, output_of
 from saccade.progress import Report
-from saccade.recipe import Card, Recipe
+from saccade.recipe import Card, DataConfig, Recipe
 from saccade.serial import to_dict
 from saccade.tasks import TASKS, Task
 
@@ -141,19 +142,25 @@ def warn_of_scenes_cnn(spec: FeatureSpec, *folders: Path | str) -> None:
         )
 
 
-def build_store(recipe: Recipe, data: Corpus, report: Report, device: torch.device) -> FeatureStore:
-    """The features of every image of every split; extracted, or the extraction resumed, where that is not done."""
-    images = images_at_hand(data, recipe.data.limit)
+def build_store(
+    recipe: Recipe, data: Corpus, report: Report, device: torch.device, splits: Sequence[str] | None = None
+) -> FeatureStore:
+    """The features of every image of the splits, by default of all.
+
+    They are extracted, or the extraction resumed, where that is not done; a store that is there is added to.
+    """
+    images = images_at_hand(data, recipe.data.limit, splits)
     if recipe.features.backbone == IMPORTED:
         return _imported_store(recipe, images)
-    require_images(data, data.splits)
+    require_images(data, splits or data.splits)
     store = extract(
         images,
         data.open_image,
-        store_path(recipe),
+        _renamed(recipe),
         recipe.features,
         device=device,
         progress=lambda done, total: report.advance(f"extract {recipe.features.backbone}", done, total, "images"),
+        image_file=data.image_file if isinstance(data, KeepsFiles) else None,
     )
     _check_width(recipe, store)
     return store
@@ -166,9 +173,9 @@ def require_images(data: Corpus, splits: Sequence[str]) -> None:
             data.require_images(split)
 
 
-def images_at_hand(data: Corpus, limit: int | None = None) -> list[str]:
-    """The images of every split that is here, each once, or the first `limit` of each split."""
-    return list(dict.fromkeys(image for split in data.splits for image in data.images(split)[:limit]))
+def images_at_hand(data: Corpus, limit: int | None = None, splits: Sequence[str] | None = None) -> list[str]:
+    """The images of the splits, by default of every one that is here, each once, or the first `limit` of each."""
+    return list(dict.fromkeys(image for split in splits or data.splits for image in data.images(split)[:limit]))
 
 
 def _imported_store(recipe: Recipe, images: Sequence[str]) -> FeatureStore:
@@ -208,15 +215,39 @@ def readable(records: Sequence[Any], failed: Mapping[str, str], report: Report, 
 
 
 def store_path(recipe: Recipe) -> Path:
-    """Where the recipe's features lie: as told, or a folder named after what they depend on."""
+    """Where the recipe's features lie: as told, or a folder named after what they depend on.
+
+    That is the corpus, by its folder wherever it is seen from, and how regions are made, but neither how many images
+    there are nor what is added or checked when features are read.
+    """
     if recipe.data.store:
         return Path(recipe.data.store)
-    spec = to_dict(recipe.features) | dict.fromkeys(AT_READING)
-    facts = json.dumps([spec, recipe.data.root, recipe.data.limit], sort_keys=True)
-    return (
-        Path("stores")
-        / f"{recipe.data.name}-{recipe.features.backbone}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}"
+    features = recipe.features
+    weights = features.weights if features.weights in NO_FILES else os.path.realpath(features.weights)
+    return _named(
+        recipe, [to_dict(features) | dict.fromkeys(NOT_STORED) | {"weights": weights}, real_root(recipe.data)]
     )
+
+
+def real_root(data: DataConfig, root: str | None = None) -> str:
+    """The corpus's folder, or another one, however it was written; "" for data that is generated."""
+    return "" if data.name in GENERATED else os.path.realpath(data.root if root is None else root)
+
+
+def _named(recipe: Recipe, facts: Sequence[Any]) -> Path:
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return Path("stores") / f"{recipe.data.name}-{recipe.features.backbone}-{digest[:8]}"
+
+
+def _renamed(recipe: Recipe) -> Path:
+    """`store_path`, to which a finished store is moved from the name that earlier versions gave it."""
+    path = store_path(recipe)
+    spec = to_dict(recipe.features) | {"positions": None}
+    old = _named(recipe, [spec, recipe.data.root, recipe.data.limit])
+    if not recipe.data.store and not path.exists() and (old / MANIFEST).exists():
+        with suppress(OSError):  # another process was quicker
+            old.rename(path)
+    return path
 
 
 def check_model(recipe: Recipe) -> None:

@@ -4,6 +4,7 @@
     tokenizer.json  answers.json                so are the files of the task: words, and what else it learnt
     model.safetensors                           the best weights so far, and the hashes of all these files
     metrics.json  log.jsonl  resume/step-*/     results, one line per epoch, the state to go on from
+    corpus.json                                 which corpus it was trained on (`saccade.provenance`)
 
 Each file is written under a temporary name and renamed, so a run killed at any moment leaves whole files only.
 """
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from saccade import state
 from saccade.build import FeatureFacts, build_model, differing_fields
 from saccade.errors import RunError
+from saccade.features.spec import NO_FILES
 from saccade.recipe import Recipe, recipe_from_dict, recipe_to_dict
 from saccade.serial import from_dict, locked, read_json, temporary_name, to_dict, write_json, write_text
 from saccade.tasks import Task
@@ -40,7 +42,7 @@ RESUMABLE = ("epochs", "patience", "save_every", "devices", "num_nodes", "accele
 # Places of files, which may have moved: what makes it another run is other content, which `check_facts` and the
 # comparison of the vocabularies tell. Word vectors and another run are no more than where a run started from.
 PLACES = ("data.root", "data.store", "task.glove", "features.weights", "train.start_from")
-NO_PLACES = ("", "pretrained", "random")
+NO_PLACES = ("", *NO_FILES)
 
 
 @dataclass(frozen=True, eq=False)

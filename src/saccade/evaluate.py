@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,22 @@ import torch.distributed
 from lightning_fabric import Fabric
 
 from saccade import checkpoint
-from saccade.build import build_store, limited, readable, require_images
+from saccade.build import FeatureFacts, build_store, limited, readable, require_images
 from saccade.checkpoint import LoadedRun
 from saccade.data import create_dataset
 from saccade.data.batches import deal, ordered_batches, prefetch
-from saccade.data.records import Corpus, images_of
+from saccade.data.records import Corpus, KeepsFiles, images_of
 from saccade.devices import autocast, launch, make_fabric
-from saccade.errors import DataError, RecipeError, StoreError
+from saccade.errors import DataError, RecipeError, StoreError, first
 from saccade.features.extract import Extractor, unreadable
+from saccade.features.files import ImageFiles
+from saccade.features.spec import IMPORTED
+from saccade.features.store import FeatureStore, read_manifest
+from saccade.features.writer import differences
 from saccade.progress import SILENT, Report
+from saccade.provenance import choose_place, place_of
 from saccade.recipe import Recipe
-from saccade.serial import read_json, write_json, write_text
+from saccade.serial import read_json, to_dict, write_json, write_text
 from saccade.tasks import Task
 from saccade.tasks.base import Reader
 
@@ -38,6 +43,7 @@ def evaluate(
     split: str = "test",
     out: Path | None = None,
     root: str | None = None,
+    store: Path | None = None,
     weights: str | None = None,
     batch_size: int = 256,
     options: Mapping[str, Any] | None = None,
@@ -48,31 +54,36 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate a run on a split of its data set; returns what `metrics.json` holds.
 
-    That and `predictions.jsonl` are written into `out`, `<run>/<split>` by default, and what the task exports: VQA's
-    `results.json`, which the official server takes (there are no metrics where the answers are secret), or captions'
-    `results.json` and `references.json` in COCO's formats. Predictions are written before they are scored.
+    That and `predictions.jsonl` are written into `out`, by default `<run>/<split>` (or `<run>/<split>-of-<corpus>` for
+    another corpus than the run's own), and what the task exports: VQA's `results.json`, which the official server takes
+    (there are no metrics where the answers are secret), or captions' `results.json` and `references.json` in COCO's
+    formats. Predictions are written before they are scored.
 
-    `root` names the folder of the corpus, and `weights` the file of the backbone's weights, where they have moved since
-    training. `options` are the task's, those not named as the recipe says. Raises RecipeError for options that the task
-    or its model does not have.
+    `root` names the folder of the corpus, where it has moved since training or is another one, and `weights` the file
+    of the backbone's weights. `store` is a finished store of the features, made as the run's were; by default it is the
+    one that training on that corpus makes, and images that it lacks are added. `options` are the task's, those not
+    named as the recipe says.
+
+    Raises RecipeError for options that the task or its model does not have, StoreError for a store that does not fit
+    the run or lacks an image, RunError for an `out` that has the metrics of another corpus.
     """
     if batch_size < 1:
         raise RecipeError(f"batch_size: expected at least 1 example, got {batch_size}")
     fabric = make_fabric(accelerator, devices, strategy=strategy)
-    out = out or run / split
     work = partial(
         _evaluate,
         run=run,
         split=split,
         out=out,
         root=root,
+        store=store,
         weights=weights,
         batch_size=batch_size,
         options=dict(options or {}),
         report=report,
     )
     launch(fabric, work)
-    metrics: dict[str, Any] = read_json(out / checkpoint.METRICS)
+    metrics: dict[str, Any] = read_json((out or place_of(run, split, root=root)) / checkpoint.METRICS)
     return metrics
 
 
@@ -81,8 +92,9 @@ def _evaluate(
     *,
     run: Path,
     split: str,
-    out: Path,
+    out: Path | None,
     root: str | None,
+    store: Path | None,
     weights: str | None,
     batch_size: int,
     options: dict[str, Any],
@@ -93,16 +105,20 @@ def _evaluate(
     recipe, task = loaded.recipe, loaded.task
     chosen = recipe.task.options(**options)
     task.check_options(loaded.model, chosen)
-    checkpoint.check_writable(out)
+    checkpoint.check_writable(out or run / split)
     if weights is not None:
-        recipe = dataclasses.replace(recipe, features=dataclasses.replace(recipe.features, weights=weights))
+        recipe = replace(recipe, features=replace(recipe.features, weights=weights))
     data = create_dataset(recipe.data.name, recipe.data.root if root is None else root, limit=recipe.data.limit)
     records = limited(data, split, recipe)
     if not records:
         raise DataError(f"the {split} split of {recipe.data.name} is empty")
+    place = choose_place(run, recipe, data, split, root=root, out=out)
+    if not place.own:
+        report.say(f"{root} is another corpus than the run was trained on: its metrics go to {place.folder}")
+        recipe = replace(recipe, data=replace(recipe.data, root=place.corpus.root, store=""))
     arithmetic = partial(autocast, recipe.train.precision, fabric.device)
     with fabric.rank_zero_first():  # the first process extracts the features, the others find them made
-        read, failed = _reader(loaded, recipe, data, split, images_of(records), report, fabric.device)
+        read, failed = _reader(loaded, recipe, data, split, images_of(records), store, report, fabric.device)
     records = readable(records, failed, report, task.noun)
     examples = task.examples(records)
     predictions = predict_all(
@@ -118,13 +134,10 @@ def _evaluate(
         report=report,
     )
     if fabric.is_global_zero:
+        place.claim()
+        _write(place.folder, task, predictions, data)
         counts = {what: number for what, number in task.counts(records).items() if what in (task.noun, "images")}
-        _write(out, task, predictions, data)
-        scored = task.scorable(records)
-        metrics = {"split": split, **counts, **(task.metrics(predictions, data) if scored else {})}
-        write_json(out / checkpoint.METRICS, metrics)
-        if further := task.further_metrics(predictions, chosen) if scored else {}:
-            write_json(out / checkpoint.METRICS, metrics | further)
+        _score(place.folder, task, {"split": split, **counts}, records, predictions, data, chosen)
     fabric.barrier()
 
 
@@ -134,11 +147,17 @@ def _reader(
     data: Corpus,
     split: str,
     images: Sequence[str],
+    store: Path | None,
     report: Report,
     device: torch.device,
 ) -> tuple[Reader, Mapping[str, str]]:
     """From images to regions as the run was trained on them, and which images cannot be read, for which reasons."""
     if loaded.backbone is not None:
+        if store is not None:
+            raise RecipeError(
+                f"store: {loaded.path} trained its backbone along, so that its regions are made from the images and no "
+                "store has them: leave it out"
+            )
         extractor = Extractor(
             loaded.facts.spec,
             device=device,
@@ -147,21 +166,74 @@ def _reader(
         )
         require_images(data, (split,))
         return partial(extractor.read, open_image=data.open_image), unreadable(images, data.open_image)
-    store = build_store(recipe, data, report, device)
-    if store.weights_hash != loaded.facts.weights_hash:
+    if store is not None:
+        named = named_store(store, loaded.facts, data, images)
+        return named.read, named.failed
+    if recipe.features.backbone == IMPORTED and not recipe.data.store:
         raise StoreError(
-            f"{store.path}: made with other backbone weights than the run was trained on; delete it to extract anew"
+            f"{recipe.data.root} is another corpus than the run was trained on, and the features of that came from "
+            f"files: name the store of its own (it may be {loaded.recipe.data.store}) with --store DIR"
         )
-    return store.read, store.failed
+    built = build_store(recipe, data, report, device, (split,))
+    if built.weights_hash != loaded.facts.weights_hash:
+        raise StoreError(
+            f"{built.path}: made with other backbone weights than the run was trained on; delete it to extract anew"
+        )
+    return built.read, built.failed
+
+
+def named_store(path: Path, facts: FeatureFacts, data: Corpus, images: Sequence[str]) -> FeatureStore:
+    """The finished store in a folder, which must hold the images, made from their files as a run's features were.
+
+    Features from files are known by their kind and size alone. Raises StoreError saying what is otherwise.
+    """
+    store, there = FeatureStore.open(path, reading=facts.spec), read_manifest(path)
+    hashed = there["weights_hash"] if facts.spec.backbone == IMPORTED else facts.weights_hash
+    differ = differences(there, {"spec": to_dict(facts.spec), "weights_hash": hashed})
+    for name, before, now in (("size", store.region_size, facts.region_size), ("grid", store.grid, facts.grid)):
+        differ += [f"{name} is {before} there and {now} here"] if before != now else []
+    if differ:
+        raise StoreError(
+            f"{path} holds features made otherwise than the run was trained on: {'; '.join(differ)}; name another store"
+        )
+    if missing := [image for image in images if image not in store and image not in store.failed]:
+        raise StoreError(
+            f"{path} lacks {len(missing):,} of the {len(images):,} images ({first(missing)}): name a store that has "
+            "them, or none, to extract them"
+        )
+    if isinstance(data, KeepsFiles):
+        files, hashes = ImageFiles(data.image_file, path), store.file_hashes()
+        if other := [image for image in images if files.changed(image, hashes[image], failed=False)]:
+            raise StoreError(
+                f"{path} was made from other files of {len(other):,} of the {len(images):,} images ({first(other)}), "
+                "of another corpus or since replaced: name another store, or none, to extract them"
+            )
+    return store
 
 
 def _write(out: Path, task: Task[Any, Any, Any], predictions: Sequence[Any], data: Corpus) -> None:
     """The predictions and what the task exports of them."""
-    out.mkdir(parents=True, exist_ok=True)
     for name, value in task.exports(predictions, data).items():
         write_text(out / name, json.dumps(value, ensure_ascii=False) + "\n")
     lines = (json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n" for prediction in predictions)
     write_text(out / PREDICTIONS, "".join(lines))
+
+
+def _score(
+    out: Path,
+    task: Task[Any, Any, Any],
+    counted: dict[str, Any],
+    records: Sequence[Any],
+    predictions: Sequence[Any],
+    data: Corpus,
+    options: Any,
+) -> None:
+    """The metrics, those that take long last; what was counted alone where the answers are secret."""
+    scored = task.scorable(records)
+    metrics = counted | (task.metrics(predictions, data) if scored else {})
+    write_json(out / checkpoint.METRICS, metrics)
+    if further := task.further_metrics(predictions, options) if scored else {}:
+        write_json(out / checkpoint.METRICS, metrics | further)
 
 
 def predict_all(

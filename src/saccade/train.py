@@ -18,7 +18,7 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from saccade import checkpoint, starting
+from saccade import checkpoint, provenance, starting
 from saccade.build import Setup, build, build_model
 from saccade.data.batches import deal, prefetch
 from saccade.devices import RunningSum, launch, make_fabric
@@ -75,6 +75,8 @@ def _run(fabric: Fabric, *, recipe: Recipe, out: Path, report: Report) -> None:
     # A run's companions are written once: a resumed run keeps its own.
     if fabric.is_global_zero and not (out / checkpoint.FEATURES).exists():
         checkpoint.create(out, recipe, setup.task, setup.facts)
+    if fabric.is_global_zero:
+        provenance.record(out, recipe, setup.data)
     if fabric.is_global_zero and taken is not None:
         starting.write(out, taken)
         report.say(str(taken))

@@ -69,6 +69,19 @@ def test_a_store_that_is_there_is_opened_and_another_is_refused(source, tmp_path
         import_features(paths, tmp_path / "s")
 
 
+def test_more_images_of_the_same_files_are_added(source, tmp_path):
+    paths = tsv(source / "a.tsv")
+    whole = import_features(paths, tmp_path / "whole")
+    assert import_features(paths, tmp_path / "s", images=["9"]).ids == ["9"]
+    before = (tmp_path / "s" / "regions-00000.npy").stat().st_mtime_ns
+    grown = import_features(paths, tmp_path / "s")
+    assert sorted(grown.ids) == sorted(whole.ids)
+    assert (tmp_path / "s" / "regions-00000.npy").stat().st_mtime_ns == before
+    ours, theirs = grown.read(whole.ids), whole.read(whole.ids)
+    assert np.array_equal(ours.features.numpy(), theirs.features.numpy())
+    assert np.array_equal(ours.boxes.numpy(), theirs.boxes.numpy())
+
+
 def test_the_hash_is_of_names_sizes_and_ends(source, monkeypatch):
     monkeypatch.setattr(importers, "END", 64)
     path, other = source / "a.npy", source / "b.npy"

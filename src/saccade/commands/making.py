@@ -14,7 +14,10 @@ from saccade.features.spec import FeatureSpec
 
 @dataclass(frozen=True)
 class Extract:
-    """Turn a folder of images into a feature store; killed and started again, it goes on where it was."""
+    """Turn a folder of images into a feature store, or add those that are new to one.
+
+    Killed and started again, it goes on where it was.
+    """
 
     images: Annotated[Path, tyro.conf.arg(metavar="IMAGES"), tyro.conf.Positional]
     """Folder of images, searched with its subfolders and the folders it links to."""
@@ -46,12 +49,12 @@ class Extract:
                 batch_size=self.batch_size,
                 device=device,
                 progress=lambda done, total: report.advance(f"extract {self.features.backbone}", done, total, "images"),
+                image_file=lambda name: self.images / name,
             )
-        for name, reason in store.failed.items():
+        failed = {name: store.failed[name] for name in names if name in store.failed}
+        for name, reason in failed.items():
             print(f"left out {name}: {reason}", file=sys.stderr)
-        print(
-            f"{len(store)} images, regions of {store.region_size} in {self.out}; {len(store.failed)} could not be read"
-        )
+        print(f"{len(store)} images, regions of {store.region_size} in {self.out}; {len(failed)} could not be read")
 
 
 @dataclass(frozen=True)

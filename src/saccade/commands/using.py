@@ -69,9 +69,11 @@ class Evaluate:
     split: Literal["train", "val", "test", "test-dev"] = "test"
     """Which split; test-dev is VQA's."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder for the files; RUN/SPLIT by default."""
+    """Folder for the files; by default RUN/SPLIT, or RUN/SPLIT-of-NAME for another corpus than the run's own."""
     root: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder of the corpus, where it has moved since training."""
+    """Folder of the corpus, where it has moved since training or is another one."""
+    store: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Finished store of the features, made as the run's were; by default the corpus's own below stores."""
     weights: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """The backbone's weights file, where it has moved since training."""
     batch_size: int = 256
@@ -94,6 +96,7 @@ class Evaluate:
         """Evaluate and print the metrics."""
         from saccade.console import ConsoleReport
         from saccade.evaluate import evaluate
+        from saccade.provenance import place_of
 
         with ConsoleReport() as report:
             metrics = evaluate(
@@ -101,6 +104,7 @@ class Evaluate:
                 split=self.split,
                 out=self.out,
                 root=self.root,
+                store=self.store,
                 weights=self.weights,
                 batch_size=self.batch_size,
                 options=said_options(self, Evaluate),
@@ -115,7 +119,7 @@ class Evaluate:
             print(json.dumps(metrics))
             return
         print_metrics(metrics)
-        print(f"Written to {self.out or self.run_directory / self.split}")
+        print(f"Written to {self.out or place_of(self.run_directory, self.split, root=self.root)}")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from saccade.devices import torchrun_processes
 from saccade.errors import DataError, RecipeError, RunError, UnknownNameError
 from saccade.evaluate import evaluate
 from saccade.progress import SILENT, Report
+from saccade.provenance import place_of
 from saccade.recipe import DataConfig, Recipe, TrainConfig
 from saccade.serial import read_json
 from saccade.train import train
@@ -259,7 +260,7 @@ def _log(folder: Path) -> list[dict[str, Any]]:
 
 def _kept_metrics(folder: Path, split: str) -> dict[str, Any] | None:
     """What an evaluation found before; None unless it is one of this split, made after the weights were written."""
-    file, model = folder / split / checkpoint.METRICS, folder / checkpoint.MODEL
+    file, model = place_of(folder, split) / checkpoint.METRICS, folder / checkpoint.MODEL
     if not file.exists() or not model.exists() or file.stat().st_mtime_ns <= model.stat().st_mtime_ns:
         return None
     metrics: dict[str, Any] = read_json(file)

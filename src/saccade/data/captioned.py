@@ -92,6 +92,10 @@ class CaptionCorpus:
             raise ImageError(f"{self._root} has no image {image!r}")
         return open_image(path)
 
+    def image_file(self, image: str) -> Path | None:
+        """The file of the image of that id; None where it is missing."""
+        return self._find(image)
+
     def _captions_of(self, split: str) -> tuple[Caption, ...]:
         images = self.images(split)
         if split not in self._captions:

@@ -69,7 +69,7 @@ class Daquar:
     def require_images(self, split: str) -> None:
         """Raises DataError when images of the split are missing, saying how many and which."""
         images = self.images(split)
-        if missing := [image for image in images if self._find(image) is None]:
+        if missing := [image for image in images if self.image_file(image) is None]:
             raise DataError(
                 f"{len(missing)} of the {len(images)} images of split {split} are missing ({first(missing)}); put them "
                 "into images/ as .png or .jpg",
@@ -82,17 +82,18 @@ class Daquar:
 
     def open_image(self, image: str) -> Image:
         """The upright RGB image of that id; raises ImageError."""
-        path = self._find(image)
+        path = self.image_file(image)
         if path is None:
             raise ImageError(f"{self._root} has no image {image!r} in images/ or nyu_depth_images/, as .png or .jpg")
         return open_image(path)
 
-    def _of(self, split: str) -> tuple[Question, ...]:
-        return look_up(self._questions, split, "split")
-
-    def _find(self, image: str) -> Path | None:
+    def image_file(self, image: str) -> Path | None:
+        """The file of the image of that id; None where it is missing."""
         candidates = (self._root / folder / f"{image}{suffix}" for folder in FOLDERS for suffix in SUFFIXES)
         return next((path for path in candidates if path.is_file()), None) if image else None
+
+    def _of(self, split: str) -> tuple[Question, ...]:
+        return look_up(self._questions, split, "split")
 
 
 def _read(path: Path, name: str) -> Iterator[Question]:

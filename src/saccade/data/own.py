@@ -109,6 +109,10 @@ class OwnData:
             raise ImageError(f"no line of the files in {self._root} is about an image {image!r}")
         return open_image(self._files[image])
 
+    def image_file(self, image: str) -> Path | None:
+        """The file of the image of that id; None where no line is about such an image."""
+        return self._files.get(image)
+
     def _of(self, split: str) -> tuple[Question | Caption, ...]:
         records = look_up(self._records, split, "split")
         if not records:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 from PIL.Image import Image
@@ -117,6 +118,14 @@ class ChecksImages(Protocol):
 
     def require_images(self, split: str) -> None:
         """Raises DataError when images of the split are missing, saying how many and which."""
+
+
+@runtime_checkable
+class KeepsFiles(Protocol):
+    """A corpus whose images are files, so that it shows when one was replaced."""
+
+    def image_file(self, image: str) -> Path | None:
+        """The file of the image of that id; None where there is none."""
 
 
 @runtime_checkable

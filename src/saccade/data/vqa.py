@@ -83,15 +83,19 @@ class Vqa:
 
     def open_image(self, image: str) -> Image:
         """The upright RGB image of that id; raises ImageError."""
-        paths = list(self._paths(image))
-        found = next((path for path in paths if path.is_file()), None)
+        found = self.image_file(image)
         if found is None:
-            raise ImageError(f"{self._root} has no image {image!r}; looked for {', '.join(map(str, paths))}")
+            looked = ", ".join(map(str, self._paths(image)))
+            raise ImageError(f"{self._root} has no image {image!r}; looked for {looked}")
         return open_image(found)
+
+    def image_file(self, image: str) -> Path | None:
+        """The file of the image of that id; None where it is missing."""
+        return next((path for path in self._paths(image) if path.is_file()), None)
 
     def missing_images(self, split: str) -> list[str]:
         """The ids of the split's images that have no file, in order of appearance."""
-        return [image for image in self.images(split) if not any(path.is_file() for path in self._paths(image))]
+        return [image for image in self.images(split) if self.image_file(image) is None]
 
     def require_images(self, split: str) -> None:
         """Raises DataError when images of the split are missing, saying how many and which."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from saccade.errors import ImageError, RecipeError
 from saccade.features.backbones import OWN_BACKBONES, Colour, create_backbone
 from saccade.features.boxes import as_read, grid_boxes, not_empty, pad_regions, window
+from saccade.features.files import ImageFiles
 from saccade.features.spec import POSITION_SIZE, FeatureSpec
 from saccade.features.store import FeatureStore
 from saccade.features.writer import SHARD_IMAGES, FeatureWriter, check_ids, finished_store
@@ -176,14 +177,16 @@ def extract(
     shard_images: int = SHARD_IMAGES,
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
+    image_file: Callable[[str], Path | None] | None = None,
 ) -> FeatureStore:
-    """The store of the images' regions, made unless it is there.
+    """The store of the images' regions: made where there is none, added to where it lacks some, else as it is.
 
-    An extraction that was killed goes on after its last whole shard, and gives the same bytes with the same
-    `batch_size` (8 by default on a CPU, where larger ones were slower, and 64 elsewhere). Images for which `open_image`
-    raises ImageError become `failed`. `progress` is told how many images are done, and of how many. `open_image` is
-    called from several threads. Raises StoreError when the folder holds something else or no image could be read,
-    RecipeError for a batch of none, and what `create_backbone` raises.
+    An image whose file, by `image_file`, is another than the store was made of is extracted anew. An extraction that
+    was killed goes on after its last whole shard, and gives the same bytes with the same `batch_size` (8 by default on
+    a CPU, where larger ones were slower, and 64 elsewhere). Images for which `open_image` raises ImageError become
+    `failed`. `progress` is told how many of the images to extract are done. The functions are called from several
+    threads. Raises StoreError when the folder holds something else or no image could be read, RecipeError for a batch
+    of none, and what `create_backbone` raises.
     """
     check_ids(images)
     if batch_size is not None and batch_size < 1:
@@ -191,7 +194,8 @@ def extract(
     # Weights from the hub do not change under their name; others may, so that their hash must be asked for.
     hub = spec.weights == "pretrained" and spec.backbone not in OWN_BACKBONES
     extractor = None if hub else Extractor(spec, device=device)
-    store = finished_store(out, images, spec, None if extractor is None else extractor.weights_hash)
+    files = None if image_file is None else ImageFiles(image_file, out)
+    store = finished_store(out, images, spec, None if extractor is None else extractor.weights_hash, files)
     if store is not None:
         return store
     extractor = extractor or Extractor(spec, device=device)
@@ -203,6 +207,7 @@ def extract(
         size=extractor.size,
         grid=extractor.grid if covers_image(spec) else None,
         shard_images=shard_images,
+        files=files,
     ) as writer:
         size = batch_size or (8 if extractor.device.type == "cpu" else 64)
         _fill(writer, extractor, open_image, size, progress or (lambda _done, _total: None))
@@ -230,28 +235,28 @@ def _fill(
     batch_size: int,
     progress: Callable[[int, int], None],
 ) -> None:
-    def load(image: str) -> Loaded | ImageError:
+    def load(image: str) -> tuple[str | None, Loaded | ImageError]:
+        file = writer.file_hash(image)
         try:
-            return extractor.load(open_image(image))
+            return file, extractor.load(open_image(image))
         except ImageError as error:
-            return error
+            return file, error
 
-    total = len(writer.ids)
+    total = writer.total
     loaded = _ahead(load, writer.pending, 2 * batch_size)
     with closing(loaded):
         while writer.done < total:
             progress(writer.done, total)
             # Batches start anew with every shard, so that one that is resumed is made of the same batches.
-            size = min(batch_size, writer.shard_images - writer.done % writer.shard_images)
-            batch = list(islice(loaded, size))
-            tensors = [result[0] for _, result in batch if not isinstance(result, ImageError)]
+            batch = list(islice(loaded, min(batch_size, writer.room)))
+            tensors = [result[0] for _, (_, result) in batch if not isinstance(result, ImageError)]
             features = iter(extractor.features(torch.stack(tensors)).cpu() if tensors else ())
-            for image, result in batch:
+            for image, (file, result) in batch:
                 if isinstance(result, ImageError):
-                    writer.fail(image, str(result))
+                    writer.fail(image, str(result), file)
                     continue
                 rows, boxes = extractor.regions(next(features), result[1])
-                writer.add(image, rows, None if writer.grid else boxes)
+                writer.add(image, rows, None if writer.grid else boxes, file)
     progress(total, total)
 
 

@@ -50,7 +50,7 @@ def import_features(
     progress: Callable[[int, int], None] | None = None,
     shard_images: int = SHARD_IMAGES,
 ) -> FeatureStore:
-    """The store of the features in files or folders, made unless it is there; docs/import_features.md has the layouts.
+    """The store of the features in files or folders, made or added to; docs/import_features.md has the layouts.
 
     The images are in the sources' order, under the ids that `rename` makes of the sources' names: all of them, or only
     `images`, which must all be there, and which are found under those ids or as `match_names` says. Boxes become
@@ -92,7 +92,7 @@ def import_features(
             grid=found,
             shard_images=shard_images,
         ) as writer:
-            _fill(writer, spec, places, grid, progress or (lambda _done, _total: None))
+            _fill(writer, spec, first, places, grid, progress or (lambda _done, _total: None))
             return writer.finish()
 
 
@@ -183,9 +183,14 @@ def _choose(places: Places, images: Sequence[str] | None) -> Places:
 
 
 def _fill(
-    writer: FeatureWriter, spec: FeatureSpec, places: Places, grid: Grid | None, progress: Callable[[int, int], None]
+    writer: FeatureWriter,
+    spec: FeatureSpec,
+    first: str,
+    places: Places,
+    grid: Grid | None,
+    progress: Callable[[int, int], None],
 ) -> None:
-    first, width, total = writer.ids[0], spec.width, len(writer.ids)
+    width, total = spec.width, writer.total
     for image in writer.pending:
         if writer.done % REPORTED == 0:
             progress(writer.done, total)

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from saccade.errors import RecipeError
 
 IMPORTED = "imported"  # the backbone of features that came from files
-AT_READING = ("positions", "standardize")
+AT_READING = ("positions", "standardize")  # what is done when features are read
+NOT_STORED = (*AT_READING, "width")
+NO_FILES = ("pretrained", "random")  # what `weights` says beside the name of a file
 POSITION_SIZE = 16  # numbers of a region's position code
 # timm's other ways to weights, which would go past `weights`, its checks, and the care that it is loaded with.
 RESERVED = frozenset({"model_name", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path"})

@@ -5,9 +5,12 @@ The folder holds shards of some hundred images each and, written last, a manifes
     manifest.json          how the features were made, how many there are, every file with its size and SHA-256
     regions-00000.npy      [rows, size]: the regions of the shard's images, one image after the other
     boxes-00000.npy        [rows, 4], unless the regions are the cells of one grid laid over the whole image
-    images-00000.json      the shard's image ids in order, how many regions each has, and which images failed and why
+    images-00000.json      the shard's image ids in order, how many regions each has, which images failed and why, and
+                           the hashes of the images' files
+    files.json             when those files were last looked at (`saccade.features.files`)
 
-A folder without its manifest is unfinished: `plan.json` says what is being written (`saccade.features.writer`).
+A folder without its manifest is unfinished: `plan.json` says what is being written (`saccade.features.writer`). One
+with it may grow: shards that it does not list are being added. An image in two shards is what the later one says.
 """
 
 from __future__ import annotations
@@ -129,6 +132,14 @@ class FeatureStore:
                 list(pool.map(copy, [range(i, len(rows), threads) for i in range(threads)]))
         return self._regions(features, boxes, counts, dtype)
 
+    def file_hashes(self) -> dict[str, str | None]:
+        """The hash of the file that each image was read from, failed ones included; None where none was kept."""
+        found: dict[str, str | None] = {}
+        for shard in self._shards:
+            index = read_json(self.path / shard["images"]["file"])
+            found.update(zip(index["ids"], index.get("files", [None] * len(index["ids"])), strict=True))
+        return found
+
     def verify(self) -> None:
         """Read every byte; raises StoreError naming the first file that is not the one that was written."""
         for shard in self._shards:
@@ -166,7 +177,7 @@ class FeatureStore:
             f"{image!r} ({self.failed[image]})" if image in self.failed else repr(image) for image in missing[:10]
         )
         more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
-        raise StoreError(f"{self.path} has no features of {listed}{more}: extract them into another store")
+        raise StoreError(f"{self.path} has no features of {listed}{more}: extract them too")
 
     def _map(self, entry: dict[str, Any], dtype: np.dtype[Any]) -> Array:
         file = self.path / entry["file"]
@@ -194,6 +205,8 @@ class FeatureStore:
                 raise self._altered(entry, "missing or changed")
             index = read_json(self.path / entry["file"])
             kept = [image for image in index["ids"] if image not in index["failed"]]
+            for image in index["failed"]:
+                self._row_of.pop(image, None)
             self._row_of.update(zip(kept, range(len(shards), len(shards) + len(kept)), strict=True))
             here: list[int] = index.get("counts", [self.grid and self.grid[0] * self.grid[1]] * len(kept))
             shards += [number] * len(kept)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.errors import StoreError
-from saccade.features.spec import AT_READING, IMPORTED, FeatureSpec
+from saccade.features.files import ImageFiles
+from saccade.features.shards import Shard
+from saccade.features.spec import IMPORTED, NOT_STORED, FeatureSpec
 from saccade.features.store import FORMAT, MANIFEST, PLAN, FeatureStore, read_manifest
-from saccade.serial import hash_file, locked, read_json, temporary_name, to_dict, write_json
+from saccade.serial import hash_file, locked, read_json, to_dict, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,11 +25,13 @@ SHARD_IMAGES = 512
 
 
 class FeatureWriter:
-    """A store being written: say first what will be in it, `add` or `fail` each image in that order, then `finish`.
+    """A store being made or added to: say which images it shall hold, `add` or `fail` each of `pending`, then `finish`.
 
-    Where the folder holds an unfinished store of the same plan, the images of its whole shards are `done`; go on with
-    `pending`. Raises StoreError where it holds anything else, or another process writes to it. `grid` is None when
-    images differ in their regions, which then come with boxes. A context manager: leaving it gives up an open shard.
+    What the folder holds already is kept, be it a finished store, which stays as it is until `finish`, or the whole
+    shards of one that is not: `pending` are the images that it lacks, in their order, and those that have another file
+    than they were read from, by `files`. Raises StoreError where the folder holds anything else or features made
+    otherwise, or another process writes to it. `grid` is None when images differ in their regions, which then come with
+    boxes. A context manager: leaving it gives up an open shard.
     """
 
     def __init__(
@@ -41,10 +44,11 @@ class FeatureWriter:
         size: int,
         grid: tuple[int, int] | None,
         shard_images: int = SHARD_IMAGES,
+        files: ImageFiles | None = None,
     ) -> None:
         check_ids(ids)
-        self.path, self.ids, self.grid, self.shard_images = path, list(ids), grid, shard_images
-        self._size, self._dtype = size, np.dtype(spec.dtype)
+        self.path, self.grid, self.shard_images = path, grid, shard_images
+        self._size, self._dtype, self._files = size, np.dtype(spec.dtype), files
         self._plan = {
             "format": FORMAT,
             "spec": to_dict(spec),
@@ -53,14 +57,13 @@ class FeatureWriter:
             "size": size,
             "grid": None if grid is None else list(grid),
             "shard_images": shard_images,
-            "images": fingerprint(ids),
         }
-        self._shard: _Shard | None = None
+        self._shard: Shard | None = None
         path.mkdir(parents=True, exist_ok=True)
         self._lock = ExitStack()
         self._lock.enter_context(locked(path, StoreError(f"another process is writing to {path}: wait for it to end")))
         try:
-            self._begin()
+            self._begin(ids)
         except BaseException:
             self.close()
             raise
@@ -68,12 +71,38 @@ class FeatureWriter:
     @property
     def pending(self) -> list[str]:
         """The images still to come, in order."""
-        return self.ids[self.done :]
+        return self._todo[self._added :]
+
+    @property
+    def total(self) -> int:
+        """How many images are in no finished store yet."""
+        return self._adopted + len(self._todo)
+
+    @property
+    def done(self) -> int:
+        """How many of these are written."""
+        return self._adopted + self._added
+
+    @property
+    def room(self) -> int:
+        """How many images the shard has place for."""
+        return self.shard_images - (0 if self._shard is None else len(self._shard))
+
+    def file_hash(self, image: str) -> str | None:
+        """The hash of the image's file, where there is one, to be asked before it is read; from any thread."""
+        return None if self._files is None else self._files.hash(image)
 
     def add(
-        self, image: str, features: npt.NDArray[Any] | Tensor, boxes: npt.NDArray[Any] | Tensor | None = None
+        self,
+        image: str,
+        features: npt.NDArray[Any] | Tensor,
+        boxes: npt.NDArray[Any] | Tensor | None = None,
+        file: str | None = None,
     ) -> None:
-        """Append features [regions, size] of the next image, and boxes [regions, 4] unless the store has a grid."""
+        """Append features [regions, size] of the next image, and boxes [regions, 4] unless the store has a grid.
+
+        `file` is the hash of the file that it was read from.
+        """
         shard = self._open(image)
         rows = np.asarray(features, self._dtype)
         places = None if boxes is None else np.asarray(boxes, np.float32)
@@ -84,30 +113,35 @@ class FeatureWriter:
             raise StoreError(
                 f"image {image!r}: expected boxes unless the store has a grid, four numbers for each region"
             )
-        shard.add(image, rows, places)
+        shard.add(image, rows, places, file)
         self._advance()
 
-    def fail(self, image: str, reason: str) -> None:
+    def fail(self, image: str, reason: str, file: str | None = None) -> None:
         """Note why the next image has no features."""
-        self._open(image).fail(image, reason)
+        self._open(image).fail(image, reason, file)
         self._advance()
 
     def finish(self) -> FeatureStore:
         """Write the manifest and open the store; raises StoreError, and deletes the shards, when every image failed."""
-        assert self.done == len(self.ids), f"{len(self.pending)} images are still to come"
-        failed: dict[str, str] = {}
-        for k in range(self._shards):
-            failed |= read_json(self.path / f"images-{k:05}.json")["failed"]
-        if len(failed) == len(self.ids):
-            for file in [*self.path.glob("*-[0-9]*.*"), self.path / PLAN]:
-                file.unlink()
-            image, reason = next(iter(failed.items()))
-            raise StoreError(f"none of the {len(failed)} images could be read; the first, {image!r}: {reason}")
-        shards = [self._entries(k) for k in range(self._shards)]
-        rows = sum(shard["regions"]["shape"][0] for shard in shards)
-        done = {"count": len(self.ids) - len(failed), "shape": [rows, self._size], "failed": failed, "shards": shards}
-        write_json(self.path / MANIFEST, {**{k: v for k, v in self._plan.items() if k != "size"}, **done})
-        (self.path / PLAN).unlink()
+        assert not self.pending, f"{len(self.pending)} images are still to come"
+        there, first = self._manifest, len(self._manifest.get("shards", ()))
+        if not there and len(self._failed) == len(self._held):
+            self._refuse_failed()
+        if self._shards > first:
+            shards = [*there.get("shards", ()), *(self._entries(k) for k in range(first, self._shards))]
+            plan = {k: v for k, v in (there or self._plan).items() if k != "size"}
+            rows = sum(shard["regions"]["shape"][0] for shard in shards)
+            done = {
+                "images": fingerprint(list(self._held)),
+                "count": len(self._held) - len(self._failed),
+                "shape": [rows, self._size],
+                "failed": self._failed,
+                "shards": shards,
+            }
+            write_json(self.path / MANIFEST, plan | done)
+            (self.path / PLAN).unlink(missing_ok=True)
+        if self._files is not None:
+            self._files.write()
         self.close()
         return FeatureStore.open(self.path)
 
@@ -124,35 +158,61 @@ class FeatureWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def _shards(self) -> int:
-        return -(-len(self.ids) // self.shard_images)
-
-    def _begin(self) -> None:
+    def _begin(self, ids: Sequence[str]) -> None:
+        self._manifest: dict[str, Any] = {}  # of what is finished
+        self._held: dict[str, str | None] = {}  # the hash of each image's file
+        self._failed: dict[str, str] = {}
+        self._shards = self._adopted = self._added = 0
         if (self.path / MANIFEST).exists():
-            raise StoreError(f"{self.path} already holds a feature store: delete it, or write to another folder")
-        if (self.path / PLAN).exists():
+            self._continue()
+        elif (self.path / PLAN).exists():
             refuse_other_plan(self.path, read_json(self.path / PLAN), self._plan)
         elif any(self.path.iterdir()):
             raise StoreError(f"{self.path} is not empty and no feature store: write to another folder")
         else:
             write_json(self.path / PLAN, self._plan)
         # A shard's index is written after its features, so it says that the shard is whole.
-        whole = 0
-        while whole < self._shards and (self.path / f"images-{whole:05}.json").exists():
-            whole += 1
-        self.done = min(whole * self.shard_images, len(self.ids))
+        while (index := self.path / f"images-{self._shards:05}.json").exists():
+            self._adopted += self._take(read_json(index))
+        self._todo = lacking(ids, self._held, self._failed, self._files)
 
-    def _open(self, image: str) -> _Shard:
-        assert image == self.ids[self.done], f"expected image {self.ids[self.done]!r}, got {image!r}"
+    def _continue(self) -> None:
+        """Begin with what a finished store holds."""
+        there = read_manifest(self.path)
+        # How many images its shards have is nothing to the next ones.
+        wanted = self._plan | {"shard_images": there.get("shard_images")}
+        refuse_other_plan(self.path, there | {"size": there["shape"][1]}, wanted)
+        store = FeatureStore.open(self.path)
+        self._manifest, self._shards = there, len(there["shards"])
+        self._held, self._failed = store.file_hashes(), dict(store.failed)
+
+    def _take(self, index: dict[str, Any]) -> int:
+        """Count a whole shard, by its index, among what is there; how many images it has."""
+        ids: list[str] = index["ids"]
+        self._held.update(zip(ids, index.get("files", [None] * len(ids)), strict=True))
+        for image in ids:
+            self._failed.pop(image, None)
+        self._failed |= index["failed"]
+        self._shards += 1
+        return len(ids)
+
+    def _refuse_failed(self) -> None:
+        """Leave nothing of a store without an image."""
+        for file in [*self.path.glob("*-[0-9]*.*"), self.path / PLAN]:
+            file.unlink()
+        image, reason = next(iter(self._failed.items()))
+        raise StoreError(f"none of the {len(self._failed)} images could be read; the first, {image!r}: {reason}")
+
+    def _open(self, image: str) -> Shard:
+        assert image == self._todo[self._added], f"expected image {self._todo[self._added]!r}, got {image!r}"
         if self._shard is None:
-            self._shard = _Shard(self.path, self.done // self.shard_images, self._dtype, self._size, self.grid is None)
+            self._shard = Shard(self.path, self._shards, self._dtype, self._size, self.grid is None)
         return self._shard
 
     def _advance(self) -> None:
-        self.done += 1
-        if self._shard is not None and (self.done % self.shard_images == 0 or self.done == len(self.ids)):
-            self._shard.finish()
+        self._added += 1
+        if self._shard is not None and (not self.room or self._added == len(self._todo)):
+            self._take(self._shard.finish())
             self._shard = None
 
     def _entries(self, number: int) -> dict[str, Any]:
@@ -165,73 +225,6 @@ class FeatureWriter:
             if kind != "images":
                 entries[kind]["shape"] = list(np.load(file, mmap_mode="r").shape)
         return entries
-
-
-class _Shard:
-    """The files of one shard under temporary names."""
-
-    def __init__(self, path: Path, number: int, dtype: np.dtype[Any], size: int, boxes: bool) -> None:
-        self._index = path / f"images-{number:05}.json"
-        self._features = _GrowingFile(path / f"regions-{number:05}.npy", size, dtype)
-        self._boxes = _GrowingFile(path / f"boxes-{number:05}.npy", 4, np.dtype(np.float32)) if boxes else None
-        self._ids: list[str] = []
-        self._counts: list[int] = []
-        self._failed: dict[str, str] = {}
-
-    def add(self, image: str, features: npt.NDArray[Any], boxes: npt.NDArray[Any] | None) -> None:
-        self._ids.append(image)
-        self._counts.append(len(features))
-        self._features.append(features)
-        if self._boxes is not None and boxes is not None:
-            self._boxes.append(boxes)
-
-    def fail(self, image: str, reason: str) -> None:
-        self._ids.append(image)
-        self._failed[image] = reason
-
-    def finish(self) -> None:
-        self._features.finish()
-        counts = {}
-        if self._boxes is not None:
-            self._boxes.finish()
-            counts = {"counts": self._counts}
-        write_json(self._index, {"ids": self._ids, **counts, "failed": self._failed})
-
-    def discard(self) -> None:
-        for file in (self._features, self._boxes):
-            if file is not None:
-                file.discard()
-
-
-class _GrowingFile:
-    """An .npy file of rows, under a temporary name until it is finished."""
-
-    def __init__(self, path: Path, width: int, dtype: np.dtype[Any]) -> None:
-        self._path, self._temporary = path, temporary_name(path)
-        self._dtype, self._width, self._rows = dtype, width, 0
-        self._file = self._temporary.open("wb")
-        self._header()
-
-    def append(self, rows: npt.NDArray[Any]) -> None:
-        self._file.write(np.ascontiguousarray(rows).data)
-        self._rows += len(rows)
-
-    def finish(self) -> None:
-        self._file.seek(0)
-        self._header()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._temporary.replace(self._path)
-
-    def discard(self) -> None:
-        self._file.close()
-        self._temporary.unlink(missing_ok=True)
-
-    def _header(self) -> None:
-        # NumPy pads the header so that the number of rows can grow in place.
-        shape = {"shape": (self._rows, self._width), "fortran_order": False}
-        np.lib.format.write_array_header_1_0(self._file, {**shape, "descr": np.lib.format.dtype_to_descr(self._dtype)})
 
 
 def check_ids(ids: Sequence[str]) -> None:
@@ -249,38 +242,56 @@ def fingerprint(ids: Sequence[str]) -> dict[str, Any]:
     return {"count": len(ids), "sha256": hashlib.sha256("\0".join(ids).encode()).hexdigest()}
 
 
-def refuse_other_plan(path: Path, there: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raise StoreError saying what differs between the plan of the store in that folder and the wanted one."""
-    # What is done when features are read does not make another store.
-    specs = [{**plan.get("spec", {}), **dict.fromkeys(AT_READING)} for plan in (there, wanted)]
+def lacking(
+    ids: Sequence[str], held: Mapping[str, str | None], failed: Container[str], files: ImageFiles | None
+) -> list[str]:
+    """The images that a store does not hold, or holds as they were in another file; `held` has the files' hashes."""
+    return [
+        image
+        for image in ids
+        if image not in held or (files is not None and files.changed(image, held[image], failed=image in failed))
+    ]
+
+
+def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """What differs between how the features of a store were made and the wanted ones, each in words."""
+    # What is done or checked when features are read does not make another store.
+    specs = [{**plan.get("spec", {}), **dict.fromkeys(NOT_STORED)} for plan in (there, wanted)]
     # The file of the weights may have moved: what is in it has a hash.
     if there.get("weights_hash") == wanted.get("weights_hash", ""):
         specs = [{**spec, "weights": None} for spec in specs]
-    differ = [
+    return [
         f"{name} is {before.get(name)!r} there and {now.get(name)!r} here"
         for before, now in (specs, (there, wanted))
         for name in now
-        if name not in ("spec", "images") and before.get(name) != now[name]
+        if name != "spec" and before.get(name) != now[name]
     ]
-    if there.get("images") != wanted["images"]:
-        before, now = there.get("images", {}).get("count"), wanted["images"]["count"]
-        differ.append(f"it is of {before} images, these are {now}" if before != now else "it is of other images")
-    if differ:
+
+
+def refuse_other_plan(path: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise StoreError saying what differs between the plan of the store in that folder and the wanted one."""
+    if differ := differences(there, wanted):
         imported = there.get("spec", {}).get("backbone") == IMPORTED != wanted["spec"]["backbone"]
         hint = "It was imported from files: keep it, and write" if imported else "Delete it, or write"
         raise StoreError(f"{path} holds features made otherwise: {'; '.join(differ)}. {hint} to another folder")
 
 
-def finished_store(path: Path, ids: Sequence[str], spec: FeatureSpec, weights_hash: str | None) -> FeatureStore | None:
-    """The finished store of those images, or of more, in a folder; None where there is no manifest.
+def finished_store(
+    path: Path, ids: Sequence[str], spec: FeatureSpec, weights_hash: str | None, files: ImageFiles | None = None
+) -> FeatureStore | None:
+    """The finished store in a folder where it holds those images, all as they are in their files now; else None.
 
-    Raises StoreError when it was made otherwise or lacks an image. A weights hash of None is not compared.
+    Raises StoreError when it was made otherwise. A weights hash of None is not compared.
     """
     if not (path / MANIFEST).exists():
         return None
-    store, there = FeatureStore.open(path, reading=spec), read_manifest(path)
-    holds_all = all(image in store or image in store.failed for image in ids)
-    wanted = {"spec": to_dict(spec), "images": there["images"] if holds_all else fingerprint(ids)}
-    refuse_other_plan(path, there, wanted if weights_hash is None else {**wanted, "weights_hash": weights_hash})
+    store, wanted = FeatureStore.open(path, reading=spec), {"spec": to_dict(spec)}
+    refuse_other_plan(
+        path, read_manifest(path), wanted if weights_hash is None else {**wanted, "weights_hash": weights_hash}
+    )
     (path / PLAN).unlink(missing_ok=True)  # there when the process was killed between the two
+    if lacking(ids, store.file_hashes(), store.failed, files):
+        return None
+    if files is not None:
+        files.save()
     return store
