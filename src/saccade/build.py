@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from torch import nn
 
 from saccade.data import create_dataset
 from saccade.data.records import ChecksImages, Corpus, images_of
-from saccade.errors import DataError, RecipeError, StoreError, look_up
+from saccade.errors import DataError, RecipeError, StoreError, first, look_up
 from saccade.features.extract import extract
 from saccade.features.spec import IMPORTED, POSITION_SIZE, FeatureSpec
 from saccade.features.store import FeatureStore
@@ -52,7 +52,7 @@ def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
     """Read the data, extract or open the features, and make the task from the training split alone."""
     check_model(recipe)
     kind = recipe.task.task()
-    data = create_dataset(recipe.data.name, recipe.data.root, limit=recipe.data.limit)
+    data = open_data(recipe)
     train, val = (limited(data, split, recipe) for split in ("train", "val"))
     if not train or not val:
         raise DataError(f"{recipe.data.name}: expected data to train and validate on, got {len(train)} and {len(val)}")
@@ -82,12 +82,20 @@ def _task(recipe: Recipe, train: Sequence[Any], val: Sequence[Any]) -> Task[Any,
     return task
 
 
+def open_data(recipe: Recipe, root: str | None = None) -> Corpus:
+    """The recipe's corpus, in its own folder or another one."""
+    config = recipe.data
+    folder = config.root if root is None else root
+    return create_dataset(config.name, folder, limit=config.limit, columns=config.columns, missing=config.missing)
+
+
 def build_store(recipe: Recipe, data: Corpus, report: Report, device: torch.device) -> FeatureStore:
     """The features of every image of every split; extracted, or the extraction resumed, where that is not done."""
-    images = images_at_hand(data, recipe.data.limit)
+    skip = {image for split in data.splits for image in left_out(recipe, data, split)}
+    images = images_at_hand(data, recipe.data.limit, without=skip)
     if recipe.features.backbone == IMPORTED:
         return _imported_store(recipe, images)
-    require_images(data, data.splits)
+    require_images(recipe, data, data.splits, report)
     store = extract(
         images,
         data.open_image,
@@ -100,16 +108,32 @@ def build_store(recipe: Recipe, data: Corpus, report: Report, device: torch.devi
     return store
 
 
-def require_images(data: Corpus, splits: Sequence[str]) -> None:
-    """Raise DataError, saying how many and which, when images of the splits are missing."""
-    if isinstance(data, ChecksImages):
-        for split in splits:
+def require_images(recipe: Recipe, data: Corpus, splits: Sequence[str], report: Report) -> None:
+    """Raise DataError when images of the splits are missing; or say so, where the recipe leaves them out."""
+    for split in splits:
+        if missing := left_out(recipe, data, split):
+            report.say(
+                f"{split}: {len(missing):,} of {len(data.images(split)):,} images are not there, left out with the "
+                f"{recipe.task.task().noun} about them: {first(missing)}"
+            )
+        elif isinstance(data, ChecksImages):
             data.require_images(split)
 
 
-def images_at_hand(data: Corpus, limit: int | None = None) -> list[str]:
-    """The images of every split that is here, each once, or the first `limit` of each split."""
-    return list(dict.fromkeys(image for split in data.splits for image in data.images(split)[:limit]))
+def left_out(recipe: Recipe, data: Corpus, split: str) -> list[str]:
+    """The images of a split that are not there and left out, where the recipe says so.
+
+    None where the features come from files, for which no image is needed.
+    """
+    if recipe.data.missing == "error" or recipe.features.backbone == IMPORTED or not isinstance(data, ChecksImages):
+        return []
+    return data.missing_images(split)
+
+
+def images_at_hand(data: Corpus, limit: int | None = None, *, without: Collection[str] = ()) -> list[str]:
+    """The images of every split that is here, each once, or the first `limit` of each split, `without` some of them."""
+    images = ([image for image in data.images(split) if image not in without][:limit] for split in data.splits)
+    return list(dict.fromkeys(image for some in images for image in some))
 
 
 def _imported_store(recipe: Recipe, images: Sequence[str]) -> FeatureStore:
@@ -153,11 +177,16 @@ def store_path(recipe: Recipe) -> Path:
     if recipe.data.store:
         return Path(recipe.data.store)
     spec = to_dict(recipe.features) | {"positions": None}  # these are added when features are read
-    facts = json.dumps([spec, recipe.data.root, recipe.data.limit], sort_keys=True)
+    facts = json.dumps([spec, recipe.data.root, recipe.data.limit, *_image_column(recipe)], sort_keys=True)
     return (
         Path("stores")
         / f"{recipe.data.name}-{recipe.features.backbone}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}"
     )
+
+
+def _image_column(recipe: Recipe) -> list[str]:
+    """The column of the images, where it is said: those of another column may have the same names."""
+    return [column for column in recipe.data.columns if column.startswith("image=")]
 
 
 def check_model(recipe: Recipe) -> None:
@@ -187,6 +216,10 @@ def check_model(recipe: Recipe) -> None:
 def limited(data: Corpus, split: str, recipe: Recipe) -> Sequence[Any]:
     """The task's records of a split, or those about its first so many images."""
     records, limit = data.records(recipe.task.task().Record, split), recipe.data.limit
+    if skip := set(left_out(recipe, data, split)):
+        records = [record for record in records if record.image not in skip]
+        if not records:
+            raise DataError(f"none of the {len(skip):,} images of split {split} is there", recipe.data.root)
     if limit is None:
         return records
     kept = set(images_of(records)[:limit])

@@ -15,9 +15,8 @@ import torch.distributed
 from lightning_fabric import Fabric
 
 from saccade import checkpoint
-from saccade.build import build_store, limited, readable, require_images
+from saccade.build import build_store, limited, open_data, readable, require_images
 from saccade.checkpoint import LoadedRun
-from saccade.data import create_dataset
 from saccade.data.batches import deal, ordered_batches, prefetch
 from saccade.data.records import Corpus, images_of
 from saccade.devices import autocast, launch, make_fabric
@@ -96,7 +95,7 @@ def _evaluate(
     checkpoint.check_writable(out)
     if weights is not None:
         recipe = dataclasses.replace(recipe, features=dataclasses.replace(recipe.features, weights=weights))
-    data = create_dataset(recipe.data.name, recipe.data.root if root is None else root, limit=recipe.data.limit)
+    data = open_data(recipe, root)
     records = limited(data, split, recipe)
     if not records:
         raise DataError(f"the {split} split of {recipe.data.name} is empty")
@@ -145,7 +144,7 @@ def _reader(
             state=loaded.backbone,
             autocast=partial(autocast, recipe.train.precision, device),
         )
-        require_images(data, (split,))
+        require_images(recipe, data, (split,), report)
         return partial(extractor.read, open_image=data.open_image), unreadable(images, data.open_image)
     store = build_store(recipe, data, report, device)
     if store.weights_hash != loaded.facts.weights_hash:
