@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from saccade.commands.checking import Check
 from saccade.commands.making import Extract, ImportFeatures, WriteScenes
 from saccade.commands.training import Compare, Train
 from saccade.commands.using import Ask, Caption, Demo, Evaluate, List, Score
@@ -9,6 +10,7 @@ from saccade.commands.using import Ask, Caption, Demo, Evaluate, List, Score
 COMMANDS = {
     "demo": Demo,
     "list": List,
+    "check": Check,
     "train": Train,
     "evaluate": Evaluate,
     "compare": Compare,

@@ -113,11 +113,16 @@ def _loader(root: str) -> Callable[[Any], Any] | None:
         return lambda datasets: datasets.load_dataset("parquet", data_files=files)
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
         return lambda datasets: datasets.load_from_disk(root)
-    if any(next(folder.glob(f"**/metadata.{ending}"), None) is not None for ending in ("csv", "jsonl", "parquet")):
+    if _any_in(folder, "metadata.csv", "metadata.jsonl", "metadata.parquet"):
         return lambda datasets: datasets.load_dataset("imagefolder", data_dir=root)
-    if next(folder.glob("**/*.parquet"), None) is not None:
+    if _any_in(folder, "*.parquet"):
         return lambda datasets: datasets.load_dataset("parquet", data_dir=root)
     return None
+
+
+def _any_in(folder: Path, *names: str) -> bool:
+    """Whether a file of such a name is in the folder or in one of its folders: those of splits, or data/."""
+    return any(next(folder.glob(place + name), None) is not None for place in ("", "*/") for name in names)
 
 
 def _from_hub(name: str, datasets: Any) -> Any:

@@ -104,7 +104,7 @@ def find_shards(root: str) -> list[Path]:
     An empty list where it stands for none; raises DataError for a file of a range that is missing.
     """
     if Path(root).is_dir():
-        return sorted(Path(root).glob("**/*.tar"))
+        return sorted([*Path(root).glob("*.tar"), *Path(root).glob("*/*.tar")])
     if not root.endswith(".tar"):
         return []
     match = RANGE.search(root)
