@@ -176,6 +176,20 @@ def test_two_pictures_of_one_name_are_two_images(tmp_path: Path) -> None:
     assert [caption.image for caption in data.records(Caption, "train")] == [images[0], images[1], images[0]]
 
 
+def test_one_picture_of_two_names_is_one_image(tmp_path: Path) -> None:
+    cells = [{"bytes": png(0), "path": "a.png"}, {"bytes": png(0), "path": "b.png"}, {"bytes": png(1), "path": None}]
+    found = datasets.Dataset.from_dict({"image": cells, "captions": ["a cup", "a bus", "a car"]})
+    other = datasets.Dataset.from_dict({"image": [png(2)], "captions": ["a dog"]})
+    datasets.DatasetDict({"train": found, "val": other, "test": other}).save_to_disk(str(tmp_path / "rows"))
+    with pytest.warns(SaccadeWarning, match="1 images are in two splits"):
+        data = OwnData(tmp_path / "rows")
+    assert [(said.image, said.id) for said in data.records(Caption, "train")][:2] == [
+        ("a.png", "a.png#0"),
+        ("a.png", "a.png#1"),
+    ]
+    assert len(data.images("train")) == 2
+
+
 def test_answers_may_be_one_string_a_number_a_class_or_parts_of_objects(tmp_path: Path) -> None:
     label = datasets.ClassLabel(names=["no", "yes"])
     columns = {

@@ -84,7 +84,7 @@ def test_several_captions_in_a_list_and_endings_with_dots(tmp_path: Path) -> Non
     with pytest.warns(UserWarning, match="are in two splits"):
         data = OwnData(tmp_path, columns=("image=right.jpg", "captions=json.said.text"))
     said = [(caption.text, caption.image) for caption in data.records(Caption, "val")]
-    assert said == [("a cup", "a/val.right.jpg"), ("cup", "a/val.right.jpg")]
+    assert said == [("a cup", "a/train.right.jpg"), ("cup", "a/train.right.jpg")]
     assert np.array_equal(np.asarray(data.open_image(data.images("test")[0])), np.asarray(picture(2)))
 
 

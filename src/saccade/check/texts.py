@@ -132,7 +132,7 @@ def _one_answer(questions: Sequence[Question]) -> list[str]:
 def _spellings(questions: Sequence[Question]) -> list[str]:
     """Answers that differ by case and spaces, which are taken for the same, and by spelling, which are not."""
     spellings: dict[str, dict[str, set[str]]] = {}
-    for answer in {answer for question in questions for answer in question.answers}:
+    for answer in dict.fromkeys(answer for question in questions for answer in question.answers):
         plain = normalize_answer(answer).rstrip(".!?:;,") or exact.normal(answer)
         spellings.setdefault(plain, {}).setdefault(exact.normal(answer), set()).add(answer)
     cased = [sorted(same) for each in spellings.values() for same in each.values() if len(same) > 1]

@@ -69,24 +69,27 @@ class Source(Protocol):
 class Pictures:
     """The images of rows, by id: those embedded in the rows, of which nothing is kept in memory, and files.
 
-    An embedded image is told by its content and called by its name, or its content's hash where it has none; so the
-    same picture in several rows is one image. Another picture of a name that is taken has its hash behind the name.
+    An embedded image is told by its content and called by the first name that it has, or its content's hash without
+    one; so the same picture in several rows is one image. Another picture of a name that is taken has its hash behind
+    the name.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
         self._files: dict[str, Path | None] = {}
         self._embedded: dict[str, tuple[str, Callable[[], bytes]]] = {}
+        self._named: dict[str, str] = {}  # the ids of embedded images by their contents' hashes
 
     def embed(self, name: str, content: bytes, read: Callable[[], bytes]) -> str:
         """The id of an image embedded in a row; `read` reads its content again."""
         digest = blake2b(content, digest_size=8).hexdigest()
-        path = PurePosixPath(name)
-        image = name or digest
-        if self._embedded.get(image, (digest,))[0] != digest:
-            image = str(path.with_name(f"{path.stem}~{digest}{path.suffix}"))
-        self._embedded.setdefault(image, (digest, read))
-        return image
+        if digest not in self._named:
+            path, image = PurePosixPath(name), name or digest
+            if image in self._embedded:
+                image = str(path.with_name(f"{path.stem}~{digest}{path.suffix}"))
+            self._named[digest] = image
+            self._embedded[image] = (digest, read)
+        return self._named[digest]
 
     def file(self, written: str) -> str:
         """The id of an image in a file: its path, that inside the first folder where it lies in that."""
