@@ -210,7 +210,7 @@ def test_annotations_without_their_images_are_counted(tmp_path) -> None:
         path.unlink()
     recipe = get_recipe("smem-1-vqa1").smoke()
     data = dataclasses.replace(recipe.data, root=str(root), store=str(tmp_path / "store"))
-    with pytest.raises(DataError, match="2 of the 3 images of split val are missing"):
+    with pytest.raises(DataError, match="2 of the 3 images of split val are not there"):
         build(dataclasses.replace(recipe, data=data), SILENT, CPU)
 
 

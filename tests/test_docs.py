@@ -117,6 +117,21 @@ def test_the_lines_of_own_data_are_own_data(tmp_path: Path) -> None:
     assert [key for key in KEYS if f"| `{key}` |" not in page.read_text(encoding="utf-8")] == []
 
 
+def test_the_rows_of_the_example_are_own_data(tmp_path: Path, saccade, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("datasets")
+    monkeypatch.chdir(tmp_path)
+    assert saccade("scenes", "--out", "my-scenes", "--images", 20).code == 0
+    [block] = fenced(ROOT / "docs" / "rows.md", "python")
+    exec(compile(block, "rows.md", "exec"), {})
+    lines = [line for line in commands(ROOT / "docs" / "rows.md") if line.startswith("saccade check my-")]
+    for line in dict.fromkeys(lines):
+        outcome = saccade(*_arguments(line), "--json", "--quick")
+        assert outcome.code == 0, outcome.err
+        found = json.loads(outcome.out)["counts"]
+        assert sum(counts["images"] for counts in found.values()) == 16, line
+    assert len(set(lines)) == 2
+
+
 def test_the_example_paper_keeps_the_contract(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     module = _module("docs_linear_look", _block("src/saccade/models/linear_look.py"))
     monkeypatch.setitem(MODELS, "linear-look", module.LinearLook)

@@ -17,7 +17,7 @@ LAYERS = {
     "recipe": 3, "recipes": 3, "build": 3,
     "checkpoint": 4, "state": 4, "provenance": 4, "evaluate": 4, "train": 4, "optim": 4, "predict": 4,
     "predictions": 4, "hub": 4, "starting": 4,
-    "demo": 5, "compare": 5, "score": 5, "tables": 5, "console": 5,
+    "demo": 5, "compare": 5, "check": 5, "score": 5, "tables": 5, "console": 5,
     "cli": 6, "commands": 6, "__main__": 7,
 }  # fmt: skip
 # Packages of the first layer are used by all above, but never by each other; other layers have an order inside.

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from saccade.data import GENERATED, create_dataset
 from saccade.data.records import ChecksImages, Corpus, KeepsFiles, images_of
 from saccade.data.scenes import written_background
 from saccade.data.scenes_look import Look
-from saccade.errors import DataError, RecipeError, SaccadeWarning, StoreError, look_up
+from saccade.errors import DataError, RecipeError, SaccadeWarning, StoreError, first, look_up
 from saccade.features.extract import extract
 from saccade.features.spec import IMPORTED, NO_FILES, NOT_STORED, POSITION_SIZE, FeatureSpec
 from saccade.features.store import MANIFEST, FeatureStore
@@ -68,7 +68,7 @@ def build(
     """
     check_model(recipe)
     kind = recipe.task.task()
-    data = create_dataset(recipe.data.name, recipe.data.root, limit=recipe.data.limit)
+    data = open_data(recipe)
     train, val = (limited(data, split, recipe) for split in ("train", "val"))
     if not train or not val:
         raise DataError(f"{recipe.data.name}: expected data to train and validate on, got {len(train)} and {len(val)}")
@@ -142,6 +142,13 @@ def warn_of_scenes_cnn(spec: FeatureSpec, *folders: Path | str) -> None:
         )
 
 
+def open_data(recipe: Recipe, root: str | None = None) -> Corpus:
+    """The recipe's corpus, in its own folder or another one."""
+    config = recipe.data
+    folder = config.root if root is None else root
+    return create_dataset(config.name, folder, limit=config.limit, columns=config.columns, missing=config.missing)
+
+
 def build_store(
     recipe: Recipe, data: Corpus, report: Report, device: torch.device, splits: Sequence[str] | None = None
 ) -> FeatureStore:
@@ -149,10 +156,12 @@ def build_store(
 
     They are extracted, or the extraction resumed, where that is not done; a store that is there is added to.
     """
-    images = images_at_hand(data, recipe.data.limit, splits)
+    splits = splits or data.splits
+    skip = {image for split in splits for image in left_out(recipe, data, split)}
+    images = images_at_hand(data, recipe.data.limit, splits, without=skip)
     if recipe.features.backbone == IMPORTED:
         return _imported_store(recipe, images)
-    require_images(data, splits or data.splits)
+    require_images(recipe, data, splits, report)
     store = extract(
         images,
         data.open_image,
@@ -166,16 +175,37 @@ def build_store(
     return store
 
 
-def require_images(data: Corpus, splits: Sequence[str]) -> None:
-    """Raise DataError, saying how many and which, when images of the splits are missing."""
-    if isinstance(data, ChecksImages):
-        for split in splits:
+def require_images(recipe: Recipe, data: Corpus, splits: Sequence[str], report: Report) -> None:
+    """Raise DataError when images of the splits are missing; or say so, where the recipe leaves them out."""
+    for split in splits:
+        if missing := left_out(recipe, data, split):
+            report.say(
+                f"{split}: {len(missing):,} of {len(data.images(split)):,} images are not there, left out with the "
+                f"{recipe.task.task().noun} about them: {first(missing)}"
+            )
+        elif isinstance(data, ChecksImages):
             data.require_images(split)
 
 
-def images_at_hand(data: Corpus, limit: int | None = None, splits: Sequence[str] | None = None) -> list[str]:
-    """The images of the splits, by default of every one that is here, each once, or the first `limit` of each."""
-    return list(dict.fromkeys(image for split in splits or data.splits for image in data.images(split)[:limit]))
+def left_out(recipe: Recipe, data: Corpus, split: str) -> list[str]:
+    """The images of a split that are not there and left out, where the recipe says so.
+
+    None where the features come from files, for which no image is needed.
+    """
+    if recipe.data.missing == "error" or recipe.features.backbone == IMPORTED or not isinstance(data, ChecksImages):
+        return []
+    return data.missing_images(split)
+
+
+def images_at_hand(
+    data: Corpus, limit: int | None = None, splits: Sequence[str] | None = None, *, without: Collection[str] = ()
+) -> list[str]:
+    """The images of the splits, by default of every one that is here, each once, or the first `limit` of each.
+
+    Those `without` which it is to be are left out.
+    """
+    found = ([image for image in data.images(split) if image not in without][:limit] for split in splits or data.splits)
+    return list(dict.fromkeys(image for some in found for image in some))
 
 
 def _imported_store(recipe: Recipe, images: Sequence[str]) -> FeatureStore:
@@ -225,7 +255,12 @@ def store_path(recipe: Recipe) -> Path:
     features = recipe.features
     weights = features.weights if features.weights in NO_FILES else os.path.realpath(features.weights)
     return _named(
-        recipe, [to_dict(features) | dict.fromkeys(NOT_STORED) | {"weights": weights}, real_root(recipe.data)]
+        recipe,
+        [
+            to_dict(features) | dict.fromkeys(NOT_STORED) | {"weights": weights},
+            real_root(recipe.data),
+            *_image_column(recipe),
+        ],
     )
 
 
@@ -248,6 +283,11 @@ def _renamed(recipe: Recipe) -> Path:
         with suppress(OSError):  # another process was quicker
             old.rename(path)
     return path
+
+
+def _image_column(recipe: Recipe) -> list[str]:
+    """The column of the images, where it is said: those of another column may have the same names."""
+    return [column for column in recipe.data.columns if column.startswith("image=")]
 
 
 def check_model(recipe: Recipe) -> None:
@@ -277,6 +317,10 @@ def check_model(recipe: Recipe) -> None:
 def limited(data: Corpus, split: str, recipe: Recipe) -> Sequence[Any]:
     """The task's records of a split, or those about its first so many images."""
     records, limit = data.records(recipe.task.task().Record, split), recipe.data.limit
+    if skip := set(left_out(recipe, data, split)):
+        records = [record for record in records if record.image not in skip]
+        if not records:
+            raise DataError(f"none of the {len(skip):,} images of split {split} is there", recipe.data.root)
     if limit is None:
         return records
     kept = set(images_of(records)[:limit])

@@ -15,9 +15,8 @@ import torch.distributed
 from lightning_fabric import Fabric
 
 from saccade import checkpoint
-from saccade.build import FeatureFacts, build_store, limited, readable, require_images
+from saccade.build import FeatureFacts, build_store, limited, open_data, readable, require_images
 from saccade.checkpoint import LoadedRun
-from saccade.data import create_dataset
 from saccade.data.batches import deal, ordered_batches, prefetch
 from saccade.data.records import Corpus, KeepsFiles, images_of
 from saccade.devices import autocast, launch, make_fabric
@@ -108,7 +107,7 @@ def _evaluate(
     checkpoint.check_writable(out or run / split)
     if weights is not None:
         recipe = replace(recipe, features=replace(recipe.features, weights=weights))
-    data = create_dataset(recipe.data.name, recipe.data.root if root is None else root, limit=recipe.data.limit)
+    data = open_data(recipe, root)
     records = limited(data, split, recipe)
     if not records:
         raise DataError(f"the {split} split of {recipe.data.name} is empty")
@@ -164,7 +163,7 @@ def _reader(
             state=loaded.backbone,
             autocast=partial(autocast, recipe.train.precision, device),
         )
-        require_images(data, (split,))
+        require_images(recipe, data, (split,), report)
         return partial(extractor.read, open_image=data.open_image), unreadable(images, data.open_image)
     if store is not None:
         named = named_store(store, loaded.facts, data, images)

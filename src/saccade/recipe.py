@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import tyro
 
+from saccade.data.own_columns import read_columns
 from saccade.errors import RecipeError, RunError
 from saccade.features.spec import IMPORTED, FeatureSpec
 from saccade.serial import from_dict, to_dict
@@ -40,7 +41,14 @@ class DataConfig:
     name: str
     """Data set, one of `saccade list datasets`."""
     root: str = ""
-    """Folder with the corpus's files; data that is generated needs none."""
+    """Folder with the corpus's files; data that is generated needs none. own: also a data set of the hub, as
+    hub:OWNER/NAME, .parquet files, or WebDataset shards, as shards-{000..010}.tar."""
+    columns: tuple[str, ...] = ()
+    """own: which columns of rows hold what: image=COLUMN question=COLUMN answers=COLUMN (and type=, boxes=, id=), or
+    image=COLUMN captions=COLUMN."""
+    missing: Literal["error", "skip"] = "error"
+    """What becomes of images that the corpus speaks of and that are not there; skip: they are left out, counted and
+    named, with what is said about them."""
     train: Literal["train", "train+val"] = "train"
     """Splits to train on; with train+val there is nothing to validate on, and the last epoch's weights are kept."""
     genome: str = ""
@@ -49,6 +57,13 @@ class DataConfig:
     """Use the first so many images of each split only."""
     store: str = ""
     """Folder of the region features, extracted there when missing; by default one below `stores`."""
+
+    def __post_init__(self) -> None:
+        """Refuse what names no column."""
+        try:
+            read_columns(self.columns)
+        except RecipeError as error:
+            raise RecipeError(f"data.{error}") from None
 
 
 @dataclass(frozen=True)

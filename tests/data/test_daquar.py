@@ -80,7 +80,9 @@ def test_missing_images_are_counted_and_named(tmp_path: Path) -> None:
     data = Daquar(tmp_path)
     assert data.counts("train")["questions"] > 20
     with pytest.raises(
-        DataError, match=r"1\d of the [23]\d images of split train are missing \(image\d+, .*, \.\.\.\)"
+        DataError,
+        match=r"1\d of the [23]\d images of split train are not there \(image\d+, .*, \.\.\.\); "
+        r"looked for image\d+ in images/, nyu_depth_images/, the folder itself, as \.png",
     ):
         data.require_images("train")
     with pytest.raises(ImageError, match="has no image 'image1'"):

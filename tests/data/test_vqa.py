@@ -176,7 +176,7 @@ def test_images_are_needed_when_they_are_opened_only(tmp_path: Path) -> None:
     assert data.missing_images("train") == ["9", "25", "41", "57", "73", "89"]
     with pytest.raises(
         DataError,
-        match=r"6 of the 7 images of split train are missing \(9, 25, 41, 57, 73, \.\.\.\); expected the first as "
+        match=r"6 of the 7 images of split train are not there \(9, 25, 41, 57, 73, 89\); looked for "
         r".*train2014/COCO_train2014_000000000009\.jpg",
     ):
         data.require_images("train")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from saccade.commands.checking import Check
 from saccade.commands.making import Extract, ImportFeatures, WriteScenes
 from saccade.commands.predicting import Predict
 from saccade.commands.training import Compare, Train
@@ -10,6 +11,7 @@ from saccade.commands.using import Ask, Caption, Demo, Evaluate, List, Score
 COMMANDS = {
     "demo": Demo,
     "list": List,
+    "check": Check,
     "train": Train,
     "evaluate": Evaluate,
     "compare": Compare,

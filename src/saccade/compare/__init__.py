@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from saccade import checkpoint
-from saccade.build import check_model, differing_fields, limited
+from saccade.build import check_model, differing_fields, limited, open_data
 from saccade.compare.table import CSV, JSON, MARKDOWN, Comparison, Difference, Result, Row
-from saccade.data import create_dataset
 from saccade.data.records import SPLITS
 from saccade.devices import torchrun_processes
 from saccade.errors import DataError, RecipeError, RunError, UnknownNameError
@@ -206,7 +205,7 @@ def _check_work(entries: Sequence[Entry], split: str) -> None:
                 f"would start the comparison in each: set --train.strategy to {' or '.join(STRATEGIES)}"
             )
     recipe = entries[0].recipe
-    data = create_dataset(recipe.data.name, recipe.data.root, limit=recipe.data.limit)
+    data = open_data(recipe)
     if not recipe.task.task().scorable(limited(data, split, recipe)):
         raise _nothing_to_score(split, recipe.data)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from saccade.data.coco_captions import CocoCaptions
 from saccade.data.daquar import Daquar
@@ -80,9 +81,10 @@ GENERATED: Mapping[str, Callable[..., Scenes | Positions]] = {
     "positions-absolute": _positions_absolute,
     "positions-relative": _positions_relative,
 }
+OWN = "own"
 # From the folder that `--data.root` names to the corpus.
 READ: Mapping[str, Callable[[Path], Corpus]] = {
-    "own": OwnData,
+    OWN: OwnData,
     "vqa1": _vqa1,
     "vqa1-multiple-choice": _vqa1_multiple_choice,
     "vqa1-abstract": _vqa1_abstract,
@@ -100,17 +102,29 @@ READ: Mapping[str, Callable[[Path], Corpus]] = {
 DATASETS: Mapping[str, Callable[..., Corpus]] = {**GENERATED, **READ}
 
 
-def create_dataset(name: str, root: str | Path = "", *, limit: int | None = None) -> Corpus:
+def create_dataset(
+    name: str,
+    root: str | Path = "",
+    *,
+    limit: int | None = None,
+    columns: Sequence[str] = (),
+    missing: Literal["error", "skip"] = "error",
+) -> Corpus:
     """The corpus of that name in its folder; generated data makes the first `limit` images of each split only.
 
-    Raises UnknownNameError, or DataError when no such folder is named.
+    `columns` say which columns of own rows hold what; with `missing` "skip" own data may lack images. Raises
+    UnknownNameError, or DataError when no such folder is named.
     """
     look_up(DATASETS, name, "data set")
+    if columns and name != OWN:
+        raise DataError(f"data.columns names the columns of own rows; {name} has files of its own: leave it out")
     if name in GENERATED:
         corpus: Corpus = _generated(name, limit)
         return corpus
     if not str(root):
         raise DataError(f"data set {name} needs its folder: say --data.root DIR")
+    if name == OWN:
+        return OwnData(root, columns=columns, missing=missing)
     if not Path(root).is_dir():
         raise DataError(f"no such folder; --data.root names the folder of {name}", root)
     return READ[name](Path(root))

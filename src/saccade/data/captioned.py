@@ -9,13 +9,13 @@ from pathlib import Path
 
 from PIL.Image import Image
 
+from saccade.data.missing import NAMED, in_folders, refuse_missing
 from saccade.data.records import Caption, R, images_of, records_of
 from saccade.data.texts import warn_of_unspaced
 from saccade.errors import DataError, ImageError, first, look_up
 from saccade.images import find_file, is_portable, open_image
 
 HELD_OUT_COUNT = 500  # training images to choose on, where a corpus comes without its test images
-NAMED = 10  # an error names so many images
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class CaptionCorpus:
 
     `official_test` is false where the corpus has no test captions: then "test" is the official validation or
     development split, and "val" are 500 training images (a tenth where there are fewer than 5,000), the same ones
-    always, so that nothing is chosen on the images whose figures are reported.
+    always, so that nothing is chosen on the images whose figures are reported. `find` looks for an image's file in the
+    `folders`, which errors name.
     """
 
     def __init__(
@@ -40,12 +41,13 @@ class CaptionCorpus:
         readers: Mapping[str, SplitReader],
         find: Callable[[str], Path | None],
         *,
+        folders: Sequence[str],
         official_test: bool = True,
     ) -> None:
         self.official_test = official_test
         self._root = root
         self._readers = readers
-        self._find = find
+        self._find, self._folders = find, folders
         self._images: dict[str, tuple[str, ...]] = {}
         self._captions: dict[str, tuple[Caption, ...]] = {}
 
@@ -71,15 +73,15 @@ class CaptionCorpus:
         """
         return records_of(kind, split, {Caption: self._captions_of})
 
+    def missing_images(self, split: str) -> list[str]:
+        """The ids of the split's images that have no file, in the corpus's order."""
+        return [image for image in self.images(split) if self._find(image) is None]
+
     def require_images(self, split: str) -> None:
-        """Raises DataError when images of the split are missing, saying how many and which."""
-        images = self.images(split)
-        if missing := [image for image in images if self._find(image) is None]:
-            raise DataError(
-                f"{len(missing):,} of the {len(images):,} images of split {split} are not there "
-                f"({first(missing, NAMED)}); put their files where the corpus has them",
-                self._root,
-            )
+        """Raises DataError when images of the split are missing, saying how many, which, and where was looked."""
+        missing = self.missing_images(split)
+        looked = in_folders(missing[0], self._folders) if missing else ""
+        refuse_missing(missing, self.images(split), split, looked, self._root)
 
     def counts(self, split: str) -> dict[str, int]:
         """How many `captions` and `images` the split has, be its images there or not."""

@@ -49,17 +49,19 @@ class CocoCaptions(CaptionCorpus):
             raise DataError(f"expected {names}, here or in annotations/", root)
         self._most = most
         self._read_files: dict[str, tuple[dict[str, list[Caption]], dict[str, str]]] = {}
-        self._folders = {
-            split: ImageFolders(root, (subset, f"images/{subset}"))
+        folders = {
+            split: (subset, f"images/{subset}")
             for split, path in self._paths.items()
             for subset in [path.stem.removeprefix("captions_")]
         }
+        self._image_files = {split: ImageFolders(root, names) for split, names in folders.items()}
         readers = {
             "train": SplitReader(partial(self._training, held=False), partial(self._captions_about, "train")),
             "val": SplitReader(partial(self._training, held=True), partial(self._captions_about, "train")),
             "test": SplitReader(lambda: tuple(self._load("val")[0]), partial(self._captions_about, "val")),
         }
-        super().__init__(root, readers, self._file, official_test=False)
+        looked = [name for names in folders.values() for name in names]
+        super().__init__(root, readers, self._file, folders=looked, official_test=False)
 
     def _training(self, *, held: bool) -> Sequence[str]:
         by_image, _ = self._load("train")
@@ -78,7 +80,7 @@ class CocoCaptions(CaptionCorpus):
         for split in ("val", "train"):  # the smaller file first; no number is in both
             files = self._load(split)[1]
             if image in files:
-                return self._folders[split].find(files[image])
+                return self._image_files[split].find(files[image])
         return None
 
 

@@ -19,10 +19,11 @@ from typing import Literal
 
 from PIL.Image import Image
 
+from saccade.data.missing import in_folders, refuse_missing
 from saccade.data.records import SPLITS, Question, R, images_of, records_of
 from saccade.data.split import count_questions, hold_out
 from saccade.data.texts import refuse_wordless
-from saccade.errors import DataError, ImageError, first, look_up
+from saccade.errors import DataError, ImageError, look_up
 from saccade.images import open_image
 
 FOLDERS = ("images", "nyu_depth_images", "")
@@ -66,15 +67,15 @@ class Daquar:
         """The questions of a split, in the file's order; raises UnknownNameError, and DataError for other records."""
         return records_of(kind, split, {Question: self._of})
 
+    def missing_images(self, split: str) -> list[str]:
+        """The ids of the split's images that have no file, in order of appearance."""
+        return [image for image in self.images(split) if self.image_file(image) is None]
+
     def require_images(self, split: str) -> None:
-        """Raises DataError when images of the split are missing, saying how many and which."""
-        images = self.images(split)
-        if missing := [image for image in images if self.image_file(image) is None]:
-            raise DataError(
-                f"{len(missing)} of the {len(images)} images of split {split} are missing ({first(missing)}); put them "
-                "into images/ as .png or .jpg",
-                self._root,
-            )
+        """Raises DataError when images of the split are missing, saying how many, which, and where was looked."""
+        missing = self.missing_images(split)
+        looked = f"{in_folders(missing[0], FOLDERS)}, as {', '.join(SUFFIXES)}" if missing else ""
+        refuse_missing(missing, self.images(split), split, looked, self._root)
 
     def counts(self, split: str) -> dict[str, int]:
         """How many `questions`, `images` and distinct `answers` the split has, be its images there or not."""

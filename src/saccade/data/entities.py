@@ -49,7 +49,7 @@ class FlickrEntities(CaptionCorpus):
     def __init__(self, root: Path | str) -> None:
         root = Path(root)
         self._entities = root
-        self._folders = ImageFolders(root, FOLDERS)
+        self._image_files = ImageFolders(root, FOLDERS)
         splits = {split: _numbers(path) for split in SPLITS if (path := root / f"{split}.txt").is_file()}
         if missing := [split for split in ("train", "val") if split not in splits]:
             raise DataError(f"no {missing[0]}.txt here; expected the numbers of the split's images", root)
@@ -66,12 +66,12 @@ class FlickrEntities(CaptionCorpus):
             split: SplitReader(partial(self._images_of, numbers), self._captions_about)
             for split, numbers in splits.items()
         }
-        super().__init__(root, readers, self._folders.find, official_test=official)
+        super().__init__(root, readers, self._image_files.find, folders=FOLDERS, official_test=official)
 
     @cached_property
     def _names(self) -> dict[str, str]:
         """The name of each image's file by the image's number, the first folder's where there are several."""
-        names = [name for name in self._folders.names() if name.endswith(".jpg")]
+        names = [name for name in self._image_files.names() if name.endswith(".jpg")]
         return {number_of(name): name for name in reversed(names)}
 
     def _images_of(self, numbers: Iterable[str]) -> list[str]:

@@ -72,7 +72,7 @@ class Flickr8k(CaptionCorpus):
             splits = splits if official else _without_test(splits)
         self._entities = _entities_folder(root, entities)
         readers = {split: SplitReader(partial(tuple, names), self._captions_about) for split, names in splits.items()}
-        super().__init__(root, readers, ImageFolders(root, FOLDERS).find, official_test=official)
+        super().__init__(root, readers, ImageFolders(root, FOLDERS).find, folders=FOLDERS, official_test=official)
 
     def _captions_about(self, images: Iterable[str]) -> Iterable[Caption]:
         captions = list(captions_about(self._by_image, images))

@@ -66,7 +66,7 @@ class Karpathy(CaptionCorpus):
             refuse_without_captions(captioned, captioned, path)
             readers[split] = SplitReader(partial(tuple, captioned), partial(captions_about, captioned))
         folders = ImageFolders(root, FOLDERS)
-        super().__init__(root, readers, lambda image: folders.find(self._files.get(image, "")))
+        super().__init__(root, readers, lambda image: folders.find(self._files.get(image, "")), folders=FOLDERS)
 
 
 def _entries(path: Path) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from saccade.data.records import Box
@@ -18,15 +19,25 @@ ALL_KEYS = {**KEYS, "captions": "captions"}
 SINGULAR = {"answer": "annotator", "caption": "caption"}  # keys written for their plural, and what each string is of
 
 
-def read_record(line: str) -> tuple[str, dict[str, Any]]:
-    """What the line holds, "questions" or "captions", and its keys: all that are required, none that is not known."""
-    record = read_object(line, f"{QUESTION_LINE} or {CAPTION_LINE}")
+def read_record(line: str) -> dict[str, Any]:
+    """The object on the line: all its keys are known, and those required are there."""
+    return check_record(read_object(line, f"{QUESTION_LINE} or {CAPTION_LINE}"))
+
+
+def kind_of(record: Mapping[str, Any]) -> str:
+    """What a record holds, "questions" or "captions"."""
+    return "captions" if "captions" in record else "questions"
+
+
+def check_record(record: Any) -> dict[str, Any]:
+    """The record, once it is an object with all the keys that are required and none that is not known."""
+    _refuse_no_object(record, f"{QUESTION_LINE} or {CAPTION_LINE}")
     for key, each in SINGULAR.items():
         if key in record:
             raise DataError(f'expected "{key}s", a list with one string per {each}, got "{key}"; write "{key}s": [...]')
     for key in record:
         look_up(ALL_KEYS, key, "key")
-    kind = "captions" if "captions" in record else "questions"
+    kind = kind_of(record)
     if kind == "captions" and (extra := [key for key in record if key not in REQUIRED[kind]]):
         raise DataError(
             f'expected a question with answers, or captions, got "captions" beside {", ".join(map(repr, extra))}; '
@@ -37,7 +48,8 @@ def read_record(line: str) -> tuple[str, dict[str, Any]]:
         raise DataError(
             f"expected the key {missing[0]!r}, got {', '.join(map(repr, record)) or 'none'}; as in {examples}"
         )
-    return kind, record
+    found: dict[str, Any] = record
+    return found
 
 
 def read_object(line: str, example: str) -> dict[str, Any]:
@@ -46,13 +58,18 @@ def read_object(line: str, example: str) -> dict[str, Any]:
         record = json.loads(line, object_pairs_hook=_once_each)
     except (json.JSONDecodeError, RecursionError) as error:
         raise DataError(f"expected one JSON object on the line, like {example}; it is no JSON ({error})") from None
+    _refuse_no_object(record, example)
+    found: dict[str, Any] = record
+    return found
+
+
+def _refuse_no_object(record: Any, example: str) -> None:
     refuse_half_characters(record)
     if not isinstance(record, dict):
         raise DataError(f"expected a JSON object like {example}, got {show(record)}")
-    return record
 
 
-def read_text(record: dict[str, Any], key: str) -> str:
+def read_text(record: Mapping[str, Any], key: str) -> str:
     """The string under that key, without the spaces around it."""
     value = record[key]
     if not isinstance(value, str) or not value.strip():
@@ -60,14 +77,14 @@ def read_text(record: dict[str, Any], key: str) -> str:
     return value.strip()
 
 
-def read_question(record: dict[str, Any]) -> str:
+def read_question(record: Mapping[str, Any]) -> str:
     """The question, which must have a word."""
     text = read_text(record, "question")
     refuse_wordless(text, '"question"', symbols=False)
     return text
 
 
-def read_captions(record: dict[str, Any]) -> list[str]:
+def read_captions(record: Mapping[str, Any]) -> list[str]:
     """The captions, each of which must have a word, with one blank between words."""
     texts = [" ".join(text.split()) for text in read_strings(record, "captions")]
     for text in texts:
@@ -75,7 +92,7 @@ def read_captions(record: dict[str, Any]) -> list[str]:
     return texts
 
 
-def read_id(record: dict[str, Any], default: str) -> str:
+def read_id(record: Mapping[str, Any], default: str) -> str:
     """The line's own id, or the default."""
     value = record.get("id", default)
     if isinstance(value, bool) or not isinstance(value, (str, int)):
@@ -83,7 +100,7 @@ def read_id(record: dict[str, Any], default: str) -> str:
     return str(value)
 
 
-def read_strings(record: dict[str, Any], key: str) -> tuple[str, ...]:
+def read_strings(record: Mapping[str, Any], key: str) -> tuple[str, ...]:
     """The strings under that key, one at least, without the spaces around them."""
     value = record[key]
     if isinstance(value, str):

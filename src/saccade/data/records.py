@@ -116,8 +116,11 @@ class Corpus(Protocol):
 class ChecksImages(Protocol):
     """A corpus whose images may be missing while its texts are there."""
 
+    def missing_images(self, split: str) -> list[str]:
+        """The ids of the split's images that are not there, in the corpus's order."""
+
     def require_images(self, split: str) -> None:
-        """Raises DataError when images of the split are missing, saying how many and which."""
+        """Raises DataError when images of the split are missing, saying how many, which, and where was looked."""
 
 
 @runtime_checkable

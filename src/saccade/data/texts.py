@@ -43,7 +43,7 @@ def refuse_wordless(text: str, what: str, *, symbols: bool) -> None:
         raise DataError(f"expected {what} to have a word in it, at least {kinds}, got {show(text)}")
 
 
-def warn_of_unspaced(texts: Sequence[str], noun: str, path: Path) -> None:
+def warn_of_unspaced(texts: Sequence[str], noun: str, path: Path | str) -> None:
     """A SaccadeWarning where texts in a script written without spaces have none: how many they are, and one of them."""
     if unspaced := [text for text in texts if is_unspaced(text)]:
         warnings.warn(

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from PIL.Image import Image
 
+from saccade.data.missing import refuse_missing
 from saccade.data.records import Question, R, images_of, records_of
 from saccade.data.split import count_questions
 from saccade.data.vqa_json import Annotation, AskedQuestion, match, read_annotations, read_questions
@@ -98,14 +99,10 @@ class Vqa:
         return [image for image in self.images(split) if self.image_file(image) is None]
 
     def require_images(self, split: str) -> None:
-        """Raises DataError when images of the split are missing, saying how many and which."""
-        if missing := self.missing_images(split):
-            path = next(self._paths(missing[0]))
-            raise DataError(
-                f"{len(missing):,} of the {len(self.images(split)):,} images of split {split} are "
-                f"missing ({first(missing)}); expected the first as {path}",
-                self._root,
-            )
+        """Raises DataError when images of the split are missing, saying how many, which, and where was looked."""
+        missing = self.missing_images(split)
+        looked = first(self._paths(missing[0])) if missing else ""
+        refuse_missing(missing, self.images(split), split, looked, self._root)
 
     def results(self, answers: Mapping[str, str]) -> Any:
         """The answers by the questions' ids as the official server takes them, in the mapping's order."""
