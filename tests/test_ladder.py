@@ -14,7 +14,7 @@ LAYERS = {
     "nn": 1, "metrics": 1, "data": 1, "features": 1, "explain": 1,
     "text": 2, "models": 2, "tasks": 2, "decoding": 2, "hypotheses": 2,
     "recipe": 3, "recipes": 3, "build": 3,
-    "checkpoint": 4, "state": 4, "evaluate": 4, "train": 4, "optim": 4, "predict": 4, "gathering": 0,
+    "checkpoint": 4, "state": 4, "evaluate": 4, "train": 4, "optim": 4, "predict": 4, "gathering": 0, "distribution": 0,
     "demo": 5, "compare": 5, "score": 5, "tables": 5, "console": 5,
     "cli": 6, "commands": 6, "__main__": 7,
 }  # fmt: skip

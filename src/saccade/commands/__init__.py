@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from saccade.commands.completion import Completion
 from saccade.commands.making import Extract, ImportFeatures, WriteScenes
 from saccade.commands.training import Compare, Train
 from saccade.commands.using import Ask, Caption, Demo, Evaluate, List, Score
@@ -18,6 +19,7 @@ COMMANDS = {
     "extract": Extract,
     "import-features": ImportFeatures,
     "scenes": WriteScenes,
+    "completion": Completion,
 }
 
 __all__ = ["COMMANDS"]
