@@ -103,6 +103,7 @@ def test_list_of_models_is_by_task_and_of_recipes_by_data_set_own_data_first(sac
 def test_list_shows_the_rows_with_a_text(saccade, refused) -> None:
     assert set(rows(saccade("list", "recipes", "own").out)) == {"own data"}
     assert rows(saccade("list", "recipes", "NIC").out)["scenes"] == ["nic-scenes"]
+    assert set(rows(saccade("list", "models", "captioning").out)) == {"captioning"}
     assert "backbones" not in saccade("list", "all").out
     refused("list", "recipes", "r-dan-sceens", parts=("no recipe named", "did you mean 'r-dan-scenes'"), code=2)
     refused("list", "recipe", parts=("no TOPIC named 'recipe'", "did you mean 'recipes'", "backbones"), code=2)

@@ -94,5 +94,5 @@ def test_a_package_file_of_another_project_is_told_by_every_command(tmp_path) ->
     script = "import sys; sys.path.insert(0, sys.argv.pop(1)); from saccade.cli import main; main(['list'])"
     done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.count("recipes")) == (0, 1), done.stderr
-    assert done.stderr.startswith("saccade: warning: saccade/__init__.py is not Saccade's")
+    assert done.stderr.startswith("saccade: warning: saccade/__init__.py is gone or another project's")
     assert "pip install --force-reinstall --no-deps saccade-attention" in done.stderr

@@ -30,7 +30,7 @@ def overwritten() -> str:
     """What to do where another project's files lie in this package's folder; empty where none do. Costs nothing."""
     if hasattr(sys.modules["saccade"], "_HOMES"):
         return ""
-    return f"saccade/__init__.py is not Saccade's, so that `import saccade` lacks its names; mend it: {REMEDY}"
+    return f"saccade/__init__.py is gone or another project's: `import saccade` lacks its names; mend it: {REMEDY}"
 
 
 def installed_beside() -> str:

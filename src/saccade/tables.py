@@ -38,7 +38,7 @@ def table(topic: str, text: str = "") -> dict[str, Rows]:
     groups = {"recipes": _recipes, "models": _models, "datasets": _datasets, "backbones": _backbones}[topic]()
     beginning = re.compile(rf"(?<!\w){re.escape(text)}", re.IGNORECASE)  # of a word in the line, anywhere in the name
     found = {
-        title: {name: row for name, row in rows.items() if text in name or beginning.search(" ".join(row))}
+        title: {name: row for name, row in rows.items() if text in name or beginning.search(" ".join((title, *row)))}
         for title, rows in groups.items()
     }
     if text and not any(found.values()):
