@@ -11,7 +11,7 @@ One result and five references for each of so many images, the same strings for 
 Every part runs once, in this process, Saccade's first, so that it remembers no word; the whole of Saccade is once more
 `caption_metrics` with its memory emptied. Metrics must agree to 1e-6. Half of the results are captions of other images,
 half are the images' own first captions with two words swapped. Without a file of captions they are sentences of a
-thousand made-up words. Needs Java and the extra saccade[java]. Writes benchmarks/results/caption-metrics-cpu.csv.
+thousand made-up words. Needs Java and saccade-attention[java]. Writes benchmarks/results/caption-metrics-cpu.csv.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ import struct
 import subprocess
 import sys
 import zlib
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -60,22 +59,54 @@ def test_the_help_of_a_recipe_shows_its_own_values(saccade) -> None:
         assert field in outcome.out
 
 
-def test_version(saccade) -> None:
-    outcome = saccade("--version")
-    assert (outcome.code, outcome.out, outcome.err) == (0, f"saccade {version('saccade')}\n", "")
-
-
-def test_list_shows_every_table_with_a_line_about_each_entry(saccade) -> None:
+def test_list_names_its_topics_with_how_many_there_are(saccade) -> None:
     outcome = saccade("list")
     assert outcome.code == 0
     lines = {line.split()[0]: line.split()[1:] for line in outcome.out.splitlines() if line.startswith("  ")}
-    assert set(lines) == {*MODELS, *RECIPES, *DATASETS}
-    assert all(lines.values())
+    assert list(lines) == ["recipes", "models", "datasets", "backbones"]
+    assert [lines[name][0] for name in ("recipes", "models", "datasets")] == [
+        str(len(each)) for each in (RECIPES, MODELS, DATASETS)
+    ]
 
 
-@pytest.mark.parametrize(("what", "names"), [("models", MODELS), ("recipes", RECIPES), ("datasets", DATASETS)])
-def test_list_of_one_table(saccade, what, names) -> None:
-    assert [line.split()[0] for line in saccade("list", what).out.splitlines()] == list(names)
+def rows(text: str) -> dict[str, list[str]]:
+    """The first words of the rows in each group of a list."""
+    groups: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if not line.startswith("  "):
+            names = groups.setdefault(line.removesuffix(":"), [])
+            continue
+        names.append(line.split()[0])
+        assert line.split()[1:], line
+    return groups
+
+
+@pytest.mark.parametrize(("topic", "names"), [("models", MODELS), ("recipes", RECIPES), ("datasets", DATASETS)])
+def test_list_of_one_topic_has_every_name_once(saccade, topic, names) -> None:
+    found = [name for group in rows(saccade("list", topic).out).values() for name in group]
+    assert sorted(found) == sorted(names)
+
+
+def test_list_of_models_is_by_task_and_of_recipes_by_data_set_own_data_first(saccade) -> None:
+    models = rows(saccade("list", "models").out)
+    assert set(models) == {"answering", "captioning"}
+    assert {kind for kind, names in models.items() if {"sat-soft", "nic"} & set(names)} == {"captioning"}
+    assert "r-dan" in models["answering"]
+    recipes = rows(saccade("list", "recipes").out)
+    assert next(iter(recipes)) == "own data"
+    assert recipes["own data"] == [name for name, recipe in RECIPES.items() if recipe.data.name == "own"]
+    assert recipes["scenes"] == [name for name, recipe in RECIPES.items() if recipe.data.name == "scenes"]
+    [line] = [line for line in saccade("list", "recipes").out.splitlines() if line.startswith("  r-dan-own ")]
+    assert line.split()[1:3] == ["r-dan", "own"]
+
+
+def test_list_shows_the_rows_with_a_text(saccade, refused) -> None:
+    assert set(rows(saccade("list", "recipes", "own").out)) == {"own data"}
+    assert rows(saccade("list", "recipes", "NIC").out)["scenes"] == ["nic-scenes"]
+    assert set(rows(saccade("list", "models", "captioning").out)) == {"captioning"}
+    assert "backbones" not in saccade("list", "all").out
+    refused("list", "recipes", "r-dan-sceens", parts=("no recipe named", "did you mean 'r-dan-scenes'"), code=2)
+    refused("list", "recipe", parts=("no TOPIC named 'recipe'", "did you mean 'recipes'", "backbones"), code=2)
 
 
 def test_list_of_backbones(saccade) -> None:
@@ -103,6 +134,19 @@ def test_list_of_backbones(saccade) -> None:
             ("no backbone named 'scenes-cn'", "did you mean 'scenes-cnn'"),
         ),
         (["extract", "{scenes}", "--out", "new", "--backbone", "vgg91"], ("no backbone named 'vgg91'", "'vgg19'")),
+        (["train", "r-dan-scenes", "--sizes.atend", "1"], ("no field named '--sizes.atend'",)),
+        (["train", "san-scenes", "--sizes.logits", "papr"], ("no --sizes.logits named 'papr'", "'paper'")),
+        (["train", "r-dan-scenes", "--optim.name=adm"], ("no --optim.name named 'adm'", "did you mean 'adam'")),
+        (["evaluate", "run", "--splt", "test"], ("no option named '--splt'", "did you mean '--split'")),
+        (["evaluate", "run", "--split", "tst"], ("no --split named 'tst'", "did you mean 'test'")),
+        (["caption", "--bem", "3"], ("no option named '--bem'", "did you mean '--beam'")),  # and no run or image
+        (["ask", "run", "a.png", "what?", "--jsn"], ("no option named '--jsn'", "did you mean '--json'")),
+        (["demo", "-smoke"], ("no option named '-smoke'", "did you mean '--smoke'")),
+        (["score", "vq", "a.json"], ("no TASK named 'vq'", "did you mean 'vqa'")),
+        (["compare", "r-dan-scenes", "--seedz", "1"], ("named '--seedz'", "did you mean '--seeds'")),
+        (["compare", "r-dan-scenes", "--train.epoch", "1"], ("'--train.epoch'", "did you mean '--train.epochs'")),
+        (["compare", "r-dan-scene"], ("no recipe named 'r-dan-scene'",)),
+        (["completion", "bsh"], ("no SHELL named 'bsh'", "did you mean 'bash'")),
     ],
 )
 def test_a_wrong_name_is_answered_with_the_nearest(
@@ -117,7 +161,9 @@ def test_a_wrong_name_is_answered_with_the_nearest(
     "arguments",
     [
         ["train"],
-        ["list", "modles"],
+        ["list", "models", "r-dan", "more"],
+        ["train", "r-dan-scenes", "--sizes.hidden-size", "wide"],
+        ["train", "ban-scenes", "--sizes.counter", "maybe"],
         ["ask"],
         ["evaluate", "run", "--split", "trian"],
         ["train", "r-dan-scenes", "--optim.lr", "fast"],
@@ -639,17 +685,6 @@ def test_a_full_disk_behind_standard_output_is_one_line() -> None:
         command = [sys.executable, "-c", "from saccade.cli import main; main(['--version'])"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (1, "saccade: No space left on device\n")
-
-
-def test_help_loads_no_torch() -> None:
-    script = "import sys; from saccade.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
-    done = subprocess.run(
-        [sys.executable, "-c", script + "assert 'torch' not in sys.modules"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_the_demo_ends_with_a_run_its_metrics_and_a_report(saccade, tmp_path, monkeypatch) -> None:

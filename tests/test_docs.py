@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import saccade.models
 from saccade import Predictor
-from saccade.cli import COMMANDS, Train, main
+from saccade.cli import COMMANDS, main
+from saccade.commands.training import Train
 from saccade.data.own import KEYS, OwnData
 from saccade.explain import save
-from saccade.models import MODELS
+from saccade.models import MODELS, Entry
 from saccade.recipe import Recipe
 from saccade.recipes import RECIPES
 from saccade.tasks import TASKS
@@ -133,8 +135,10 @@ def test_the_rows_of_the_example_are_own_data(tmp_path: Path, saccade, monkeypat
 
 
 def test_the_example_paper_keeps_the_contract(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    module = _module("docs_linear_look", _block("src/saccade/models/linear_look.py"))
-    monkeypatch.setitem(MODELS, "linear-look", module.LinearLook)
+    _install("linear_look", "docs/add_a_paper.md", tmp_path / "models", monkeypatch)
+    line = '"linear-look": Entry("linear_look", "LinearLook"),'
+    assert [block.strip() for block in fenced(ROOT / "docs" / "add_a_paper.md", "text")] == [line]
+    assert MODELS["linear-look"] == eval(f"{{{line}}}")["linear-look"]
     contract = _file_module("docs_test_models", ROOT / "tests" / "test_models.py")
     visited = 0
     for name, test in inspect.getmembers(contract, inspect.isfunction):
@@ -145,9 +149,8 @@ def test_the_example_paper_keeps_the_contract(monkeypatch: pytest.MonkeyPatch, t
     assert visited >= 9
 
 
-def test_the_example_recipe_keeps_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = _module("docs_linear_look", _block("src/saccade/models/linear_look.py"))
-    monkeypatch.setitem(MODELS, "linear-look", model.LinearLook)
+def test_the_example_recipe_keeps_the_rules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _install("linear_look", "docs/add_a_paper.md", tmp_path, monkeypatch)
     [recipe] = _module("docs_linear_look_recipes", _block("src/saccade/recipes/linear_look.py")).RECIPES
     monkeypatch.setitem(RECIPES, recipe.name, recipe)
     rules = _file_module("docs_test_tables", ROOT / "tests" / "test_tables.py")
@@ -162,13 +165,13 @@ TAGGING = "docs/add_a_task.md"
 
 
 @pytest.fixture
-def tagging(monkeypatch: pytest.MonkeyPatch) -> Recipe:
+def tagging(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Recipe:
     """The example task as if its files and its lines in the tables were there."""
     modules = {}
-    for name in ("models.linear_tags", "tasks.tagging", "recipes.linear_tags"):
+    _install("linear_tags", TAGGING, tmp_path / "models", monkeypatch)
+    for name in ("tasks.tagging", "recipes.linear_tags"):
         path = f"src/saccade/{name.replace('.', '/')}.py"
         modules[name] = _module(f"saccade.{name}", _block(path, TAGGING), monkeypatch)
-    monkeypatch.setitem(MODELS, "linear-tags", modules["models.linear_tags"].LinearTags)
     monkeypatch.setitem(TASKS, "tagging", modules["tasks.tagging"].TaggingConfig)
     [recipe] = modules["recipes.linear_tags"].RECIPES
     monkeypatch.setitem(RECIPES, recipe.name, recipe)
@@ -243,6 +246,16 @@ def _block(path: str, page: str = "docs/add_a_paper.md") -> str:
     """The code of a page whose first line names that file."""
     [found] = [b for b in fenced(ROOT / page, "python") if b.startswith(f"# {path}\n")]
     return found
+
+
+def _install(file: str, page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model of a page as if its file and its line in the table were there."""
+    folder.mkdir(exist_ok=True)
+    code = _block(f"src/saccade/models/{file}.py", page)
+    (folder / f"{file}.py").write_text(code, encoding="utf-8")
+    monkeypatch.setattr(saccade.models, "__path__", [*saccade.models.__path__, str(folder)])
+    monkeypatch.delitem(sys.modules, f"saccade.models.{file}", raising=False)
+    monkeypatch.setitem(MODELS, file.replace("_", "-"), Entry(file, file.title().replace("_", "")))
 
 
 def _module(name: str, code: str, monkeypatch: pytest.MonkeyPatch | None = None) -> types.ModuleType:

@@ -90,7 +90,7 @@ def test_one_caption_for_every_image_is_seen(tmp_path: Path) -> None:
 
 def test_java_is_asked_for_and_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pycocoevalcap.meteor.meteor", None)
-    with pytest.raises(SaccadeError, match=r'pip install "saccade\[java\]"'):
+    with pytest.raises(SaccadeError, match=r'pip install "saccade-attention\[java\]"'):
         score_captions(*_apart(write_coco(tmp_path, *captions())), java=True)
 
 

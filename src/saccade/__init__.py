@@ -64,7 +64,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return import_module("saccade.about").version()
+        return import_module("saccade.distribution").installed_version()
     if name not in _HOMES:
         raise AttributeError(f"module 'saccade' has no attribute {name!r}")
     return getattr(import_module(f"saccade.{_HOMES[name]}"), name)

@@ -28,12 +28,12 @@ from saccade import state
 from saccade.build import FeatureFacts, build_model, differing_fields
 from saccade.errors import RunError
 from saccade.features.spec import NO_FILES
-from saccade.recipe import Recipe, recipe_from_dict, recipe_to_dict
+from saccade.recipe import RECIPE_FILE, Recipe, recipe_from_dict, recipe_to_dict
 from saccade.serial import from_dict, locked, read_json, temporary_name, to_dict, write_json, write_text
 from saccade.tasks import Task
 from saccade.tensors import TIED, each_once, load_tensors, under_all_names, weights_hash
 
-RECIPE, FEATURES = "recipe.json", "features.json"
+RECIPE, FEATURES = RECIPE_FILE, "features.json"
 METRICS, MODEL, LOG, RESUME = "metrics.json", state.MODEL, state.LOG, state.RESUME
 ALWAYS = (RECIPE, FEATURES)  # beside the files of the task
 # What may differ between a run and its resumption without making it another run.

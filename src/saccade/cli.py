@@ -7,15 +7,12 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-import tyro
-
-from saccade.about import version
+from saccade import distribution
 from saccade.commands import COMMANDS
-from saccade.commands.predicting import Predict
-from saccade.commands.training import Compare, Train
-from saccade.commands.using import Evaluate
-from saccade.console import FLAGS, show_warning
-from saccade.errors import SaccadeError, UnknownNameError, look_up
+from saccade.commands.completion import candidates
+from saccade.commands.parsing import parse
+from saccade.console import show_warning
+from saccade.errors import SaccadeError, SaccadeWarning, UnknownNameError, look_up
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -52,14 +49,15 @@ def _dispatch(arguments: list[str]) -> None:
         lines = [f"  {name:16} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
         print("usage: saccade COMMAND ...\n", *lines, "\nsaccade COMMAND --help says more.", sep="\n")
         sys.exit(0 if arguments else 2)
+    if arguments[0] == "--complete":  # what the script of `saccade completion` asks
+        for name, about in candidates(arguments[1:], COMMANDS).items():
+            print(f"{name}\t{about}")
+        return
+    if trouble := distribution.overwritten() or (arguments[0] == "--version" and distribution.installed_beside()):
+        warnings.warn(trouble, SaccadeWarning, stacklevel=1)
     if arguments[0] == "--version":
-        print(f"saccade {version()}")
+        print(f"saccade {distribution.installed_version()}")
         return
     command = look_up(COMMANDS, arguments[0], "command")
-    if command in (Train, Evaluate, Predict):
-        command.parse(arguments[1:]).run()
-    elif command is Compare:
-        comparison, recipes = Compare.parse(arguments[1:])
-        comparison.run(recipes)
-    else:
-        tyro.cli(command, args=arguments[1:], prog=f"saccade {arguments[0]}", config=FLAGS).run()
+    read = getattr(command, "parse", None)
+    (read(arguments[1:]) if read else parse(command, arguments[1:], prog=f"saccade {arguments[0]}")).run()

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, TextIO
 
-import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -22,7 +21,6 @@ from saccade.progress import Report
 SECONDS_BETWEEN_LINES = 10.0
 # Logs that tell, in every process, what an error or the progress tells better.
 OF_OTHERS = ("lightning_fabric.utilities.distributed", "torch.multiprocessing.spawn")
-FLAGS = (tyro.conf.FlagCreatePairsOff,)
 
 
 class ConsoleReport(Report):

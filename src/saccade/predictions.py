@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from saccade.about import version
 from saccade.checkpoint import MODEL
 from saccade.data.batches import prefetch
 from saccade.data.growing import ERROR, GrowingFile
 from saccade.data.unlabelled import Asked, Unlabelled
+from saccade.distribution import installed_version
 from saccade.errors import DataError, ImageError, RecipeError
 from saccade.features.extract import DECODERS, Loaded
 from saccade.predict import Predictor
@@ -74,7 +74,7 @@ def predict(
     if out.resolve() == source.resolve():
         raise RecipeError(f"{out}: expected another file to write to than the one to read")
     asked = Unlabelled(source, root=root, column=task.text, texts=texts, check=task.check_text)
-    about = {"run": str(predictor.path), "input": str(source), "saccade": version()}
+    about = {"run": str(predictor.path), "input": str(source), "saccade": installed_version()}
     made_of = _made_of(predictor, asked, texts, chosen)
     file = GrowingFile(out, made_of, about=about, last=(*task.columns, ERROR), overwrite=overwrite)
     if file.finished:

@@ -20,6 +20,7 @@ from saccade.tasks import AnsweringConfig, TaskConfig, task_config
 
 # Of the run directory. 1: written before there was a number; the task's kind followed from its fields.
 FORMAT = 2
+RECIPE_FILE = "recipe.json"  # in the run directory
 
 
 @dataclass(frozen=True)

@@ -419,7 +419,7 @@ def test_a_missing_package_is_named(source, tmp_path, monkeypatch, name):
     monkeypatch.setitem(sys.modules, name, None)
     path = source / {"h5py": "a.hdf5", "lmdb": "a.lmdb"}[name]
     path.touch()
-    fails(rf'needs the package {name}: pip install "saccade\[import\]"', [path], tmp_path / "s")
+    fails(rf'needs the package {name}: pip install "saccade-attention\[import\]"', [path], tmp_path / "s")
 
 
 def test_a_width_below_one_is_refused():

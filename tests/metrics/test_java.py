@@ -34,7 +34,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, part: str, **contents: Any) -> None
 def test_without_pycocoevalcap_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, metric: Any, name: str) -> None:
     monkeypatch.setitem(sys.modules, f"pycocoevalcap.{name}.{name}", None)
     with pytest.raises(
-        SaccadeError, match=rf'{name.upper()} needs .*missing.*pip install "saccade\[java\]"` and a Java'
+        SaccadeError, match=rf'{name.upper()} needs .*missing.*pip install "saccade-attention\[java\]"` and a Java'
     ):
         metric(RESULTS, REFERENCES)
 

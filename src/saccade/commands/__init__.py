@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from saccade.commands.checking import Check
+from saccade.commands.completion import Completion
 from saccade.commands.making import Extract, ImportFeatures, WriteScenes
 from saccade.commands.predicting import Predict
 from saccade.commands.training import Compare, Train
@@ -22,6 +23,7 @@ COMMANDS = {
     "extract": Extract,
     "import-features": ImportFeatures,
     "scenes": WriteScenes,
+    "completion": Completion,
 }
 
 __all__ = ["COMMANDS"]

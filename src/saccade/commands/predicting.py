@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from saccade.commands.options import parse_with_options, said_options
+from saccade.commands.parsing import Flag, flags_of, parse, task_options, with_task_options
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,12 @@ class Predict:
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Predict:
         """Read the command's own flags and the options of every task."""
-        return parse_with_options(cls, arguments, "saccade predict", scoring=False)
+        return parse(with_task_options(cls, scoring=False), arguments, prog="saccade predict")
+
+    @classmethod
+    def flags(cls, words: Sequence[str]) -> list[Flag]:  # noqa: ARG003 - the same behind any run
+        """The command's own flags and the options of every task."""
+        return flags_of(with_task_options(cls, scoring=False))
 
     def run(self) -> None:
         """Predict, and say how much was written and what was left out."""
@@ -61,7 +66,7 @@ class Predict:
                 texts=self.question,
                 batch_size=self.batch_size,
                 overwrite=self.overwrite,
-                options=said_options(self, Predict),
+                options=task_options(self, Predict),
                 report=report,
             )
         if found.failed:

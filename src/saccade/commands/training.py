@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -13,12 +13,18 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from saccade.console import FLAGS, print_metrics
+from saccade.commands.parsing import PLAIN, Flag, describe, flags_of, refuse_unknown
+from saccade.console import print_metrics
+from saccade.data import DATASETS
 from saccade.devices import is_first_process
-from saccade.errors import RecipeError, RunError, UnknownNameError, look_up
+from saccade.errors import RecipeError, RunError, look_up
 from saccade.features.spec import IMPORTED
-from saccade.recipe import Recipe, recipe_from_dict
-from saccade.recipes import RECIPES, get_recipe
+from saccade.models import MODELS, model_sizes, own_sizes
+from saccade.recipe import RECIPE_FILE, Recipe, recipe_from_dict
+from saccade.recipes import RECIPES, get_recipe, of_model
+from saccade.serial import read_json
+
+RECIPE_NAME = Flag("recipe", "The recipe to start from.", "RECIPE", (), 1, positional=True)
 
 
 @dataclass(frozen=True)
@@ -44,26 +50,34 @@ class Train:
             print("usage: saccade train RECIPE [--help] [any field]", file=sys.stdout if asked else sys.stderr)
             print(f"RECIPE is one of: {', '.join(RECIPES)}", file=sys.stdout if asked else sys.stderr)
             sys.exit(0 if asked else 2)
-        from saccade.features.backbones import known_backbones
-        from saccade.models import model_sizes
-
-        recipe = _saved_recipe(arguments) or _started(get_recipe(arguments[0]), arguments)
-        defaults = model_sizes(recipe.model)
-        recipe = dataclasses.replace(recipe, sizes=defaults | recipe.sizes)
-        prog = f"saccade train {arguments[0]}"
+        recipe = _saved_recipe(arguments) or _chosen(arguments)
+        default = cls(_with_sizes(recipe))
+        refuse_unknown(arguments[1:], flags_of(default, pairs=True), "field")
+        describe(default)
         # A flag and its "no-" both, so that what holds already may be said again: of all recipes alike, or to resume.
-        parsed, unknown = tyro.cli(cls, args=arguments[1:], prog=prog, default=cls(recipe), return_unknown_args=True)
-        if unknown:
-            raise UnknownNameError("field", unknown[0].partition("=")[0], _field_names(cls(recipe)))
-        # The recipe's sizes are for its own model: another one takes the paper's, and what was said here.
-        usual = defaults if parsed.recipe.model == recipe.model else recipe.sizes
-        chosen = {name: value for name, value in parsed.recipe.sizes.items() if usual.get(name) != value}
-        recipe = dataclasses.replace(parsed.recipe, sizes=chosen)
-        if parsed.smoke and recipe.features.backbone != IMPORTED:
-            look_up(dict.fromkeys(known_backbones()), recipe.features.backbone, "backbone")
-        if parsed.smoke:
-            recipe = recipe.smoke()
-        return dataclasses.replace(parsed, recipe=recipe)
+        parsed = tyro.cli(cls, args=arguments[1:], prog=f"saccade train {arguments[0]}", default=default)
+        look_up(DATASETS, parsed.recipe.data.name, "data set")
+        return dataclasses.replace(parsed, recipe=_without_usual_sizes(parsed.recipe))
+
+    @classmethod
+    def flags(cls, words: Sequence[str]) -> list[Flag]:
+        """The recipe, and behind one its fields, with the sizes of the model that is said."""
+        recipe = RECIPES.get(words[0]) if words else None
+        if recipe is None:
+            return [RECIPE_NAME]
+        model = _said(words, "--model")
+        recipe = of_model(recipe, model) if model in MODELS else recipe
+        return [RECIPE_NAME, *flags_of(cls(_with_sizes(recipe)), pairs=True)]
+
+    def ready(self) -> Recipe:
+        """The recipe to train: with --smoke the small one, in whose place its own backbone must exist all the same."""
+        if not self.smoke:
+            return self.recipe
+        if self.recipe.features.backbone != IMPORTED:
+            from saccade.features.backbones import known_backbones
+
+            look_up(dict.fromkeys(known_backbones()), self.recipe.features.backbone, "backbone")
+        return self.recipe.smoke()
 
     def run(self) -> None:
         """Train and print the validation metrics of the best epoch."""
@@ -72,7 +86,7 @@ class Train:
 
         out = self.out or Path("runs") / self.recipe.name
         with ConsoleReport() as report:
-            metrics = train(self.recipe, out, resume=self.resume, overwrite=self.overwrite, report=report)
+            metrics = train(self.ready(), out, resume=self.resume, overwrite=self.overwrite, report=report)
         if not is_first_process():
             return
         print_metrics(metrics)
@@ -83,12 +97,56 @@ def _saved_recipe(arguments: Sequence[str]) -> Recipe | None:
     """With --resume, the recipe that the run was started with, so that its fields need not be said again."""
     if "--resume" not in arguments:
         return None
-    from saccade.checkpoint import RECIPE
-    from saccade.serial import read_json
+    file = Path(_said(arguments, "--out") or Path("runs") / _named(arguments).name) / RECIPE_FILE
+    return recipe_from_dict(read_json(file), where=RECIPE_FILE) if file.exists() else None
 
-    said = dict(pairwise(arguments)) | dict(a.split("=", 1) for a in arguments if "=" in a)
-    file = Path(said.get("--out", Path("runs") / get_recipe(arguments[0]).name)) / RECIPE
-    return recipe_from_dict(read_json(file), where=RECIPE) if file.exists() else None
+
+def _said(arguments: Sequence[str], flag: str) -> str | None:
+    """The value that was typed behind a flag, the last one."""
+    said = dict(pairwise(arguments)) | dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    return said.get(flag)
+
+
+def _with_sizes(recipe: Recipe) -> Recipe:
+    """The recipe with a field for each size of its model, whose type, choices and meaning the command line shows."""
+    known, fields = own_sizes(recipe.model), []
+    for name in recipe.sizes:
+        look_up(known, name, f"size of {recipe.model}")
+    for name, size in known.items():
+        value = recipe.sizes.get(name, size.default)
+        first = size.about.partition(" ")[0]
+        about = size.about if first.rstrip(":") in size.choices else f"{size.about[:1].upper()}{size.about[1:]}"
+        about = about if value == size.default else f"{about}; the paper's is {size.default}"
+        value = float(value) if size.kind is float and isinstance(value, int) else value
+        fields.append((name, size.kind, dataclasses.field(default=value, metadata={"help": f"{about}."})))
+    sizes = dataclasses.make_dataclass("Sizes", fields, frozen=True)
+    title: Any = {"help": f"What {recipe.model} is made of."}
+    named = [("sizes", sizes, dataclasses.field(default_factory=sizes, metadata=title))]
+    whole = dataclasses.make_dataclass("Recipe", named, bases=(Recipe,), frozen=True)
+    values = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
+    typed = whole(**values | {"sizes": sizes()})
+    assert isinstance(typed, Recipe)
+    return typed
+
+
+def _without_usual_sizes(typed: Recipe) -> Recipe:
+    """The recipe again, with those sizes alone that differ from the paper's."""
+    usual = model_sizes(typed.model)
+    values = {field.name: getattr(typed, field.name) for field in dataclasses.fields(Recipe)}
+    chosen = {name: getattr(typed.sizes, name) for name in usual if getattr(typed.sizes, name) != usual[name]}
+    return Recipe(**values | {"sizes": chosen})
+
+
+def _chosen(arguments: Sequence[str]) -> Recipe:
+    """The recipe that was typed, fitted to the model and to the run to start from that were typed behind it."""
+    return _started(_named(arguments), arguments)
+
+
+def _named(arguments: Sequence[str]) -> Recipe:
+    """The recipe that was typed, of the model that was typed behind it."""
+    recipe = get_recipe(arguments[0])
+    model = _said(arguments, "--model")
+    return recipe if model is None else of_model(recipe, model)
 
 
 def _started(recipe: Recipe, arguments: Sequence[str]) -> Recipe:
@@ -122,41 +180,49 @@ class Compare:
     split: Literal["val", "test"] = "test"
     """Which split to evaluate on."""
 
+    entries: tyro.conf.Suppress[tuple[tuple[str, Train], ...]] = ()
+    """The recipes by what was typed for each."""
+
     @classmethod
-    def parse(cls, arguments: Sequence[str]) -> tuple[Compare, list[tuple[str, Recipe]]]:
-        """The options, and the recipes by what was typed for each."""
+    def parse(cls, arguments: Sequence[str]) -> Compare:
+        """Read `RECIPE... [options] [fields]`."""
         names = list(takewhile(lambda argument: not argument.startswith("-"), arguments))
         rest = list(arguments[len(names) :])
         if not names and not {"-h", "--help"} & set(rest):
             raise RecipeError("compare: expected recipes, as in: saccade compare r-dan-scenes ibowimg-scenes --seeds 3")
-        prog = "saccade compare RECIPE ..."
-        parsed, fields = tyro.cli(cls, args=rest, prog=prog, config=FLAGS, return_unknown_args=True)
-        typed = [shlex.split(name) for name in names]
-        recipes = [Train.parse([recipe, *fields, *own]).recipe for recipe, *own in typed]
-        return parsed, list(zip(names, recipes, strict=True))
+        typed = [_split(name) for name in names]
+        for recipe, *_ in typed:
+            get_recipe(recipe)
+        refuse_unknown(rest, cls.flags(names), "option or field")
+        describe(cls)
+        parsed, fields = tyro.cli(
+            cls, args=rest, prog="saccade compare RECIPE ...", config=PLAIN, return_unknown_args=True
+        )
+        recipes = [Train.parse([recipe, *fields, *own]) for recipe, *own in typed]
+        return dataclasses.replace(parsed, entries=tuple(zip(names, recipes, strict=True)))
 
-    def run(self, recipes: Sequence[tuple[str, Recipe]]) -> None:
+    @classmethod
+    def flags(cls, words: Sequence[str]) -> list[Flag]:
+        """The recipes, the options, and the fields of all the recipes."""
+        recipes = [_split(word) for word in takewhile(lambda word: not word.startswith("-"), words)]
+        fields = [flag for recipe in recipes for flag in Train.flags(recipe) if not flag.positional]
+        return [dataclasses.replace(RECIPE_NAME, takes=None), *flags_of(cls), *dict.fromkeys(fields)]
+
+    def run(self) -> None:
         """Train or reuse, evaluate, and print the table."""
         from saccade.compare import Entry, compare
         from saccade.console import ConsoleReport
 
-        entries = [Entry(label, recipe) for label, recipe in recipes]
+        entries = [Entry(label, train.ready()) for label, train in self.entries]
         with ConsoleReport() as report:
             comparison = compare(entries, self.out, seeds=self.seeds, split=self.split, report=report)
         print(comparison.table())
         print(f"Written to {self.out}/comparison.md, .csv and .json")
 
 
-def _field_names(value: Any, prefix: str = "--") -> list[str]:
-    """The options that set the fields of a dataclass, those of the recipe without its name before them."""
-    if isinstance(value, Mapping):
-        fields = dict(value)
-    else:
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    names = []
-    for name, inner in fields.items():
-        if dataclasses.is_dataclass(inner) or isinstance(inner, Mapping):
-            names += _field_names(inner, prefix if name == "recipe" else f"{prefix}{name}.")
-        else:
-            names.append(prefix + name.replace("_", "-"))
-    return names
+def _split(typed: str) -> list[str]:
+    """The recipe and the fields of its own that stand together in quotes."""
+    try:
+        return shlex.split(typed)
+    except ValueError as error:
+        raise RecipeError(f'compare: expected a recipe or "RECIPE --field value", got {typed!r}: {error}') from None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from saccade.commands.options import parse_with_options, said_options
+from saccade.commands.parsing import Flag, flags_of, parse, task_options, with_task_options
 from saccade.console import print_metrics
 from saccade.devices import is_first_process
 from saccade.metrics.units import percentage
@@ -40,24 +40,38 @@ class Demo:
 
 @dataclass(frozen=True)
 class List:
-    """List the models, recipes, data sets or backbones that commands and recipes can name."""
+    """List the recipes, models, data sets or backbones that commands and recipes can name."""
 
-    what: Annotated[
-        Literal["all", "models", "recipes", "datasets", "backbones"],
-        tyro.conf.arg(metavar="WHAT"),
+    topic: Annotated[
+        Literal["topics", "recipes", "models", "datasets", "backbones", "all"],
+        tyro.conf.arg(metavar="TOPIC"),
         tyro.conf.Positional,
-    ] = "all"
-    """Which table to print."""
+    ] = "topics"
+    """recipes, models, datasets or backbones; topics: what each of them is; all: every one but the backbones."""
+    text: Annotated[str, tyro.conf.arg(metavar="TEXT"), tyro.conf.Positional] = ""
+    """Only the rows with that text in them, as in `saccade list recipes own`."""
 
     def run(self) -> None:
-        """Print the tables."""
-        from saccade.tables import tables
+        """Print the tables, in groups."""
+        from saccade.tables import TOPICS, table, topics
 
-        for title, rows in tables(self.what).items():
-            if self.what == "all":
-                print(f"{title}:")
-            for name, about in rows.items():
-                print(f"  {name:24} {about}".rstrip())
+        if self.topic == "topics":
+            _print_rows(topics())
+            print("saccade list TOPIC shows one of them, saccade list TOPIC TEXT its rows with that text.")
+            return
+        named = [name for name in TOPICS if name != "backbones"] if self.topic == "all" else [self.topic]
+        for name in named:
+            for title, rows in table(name, self.text).items():
+                print(f"{name}, {title}:" if self.topic == "all" else f"{title}:")
+                _print_rows(rows)
+
+
+def _print_rows(rows: Mapping[str, tuple[str, ...]]) -> None:
+    """A line each, in columns."""
+    lines = [(name, *row) for name, row in rows.items()]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  " + "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 @dataclass(frozen=True)
@@ -90,7 +104,12 @@ class Evaluate:
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Evaluate:
         """Read the command's own flags and the options of every task."""
-        return parse_with_options(cls, arguments, "saccade evaluate")
+        return parse(with_task_options(cls), arguments, prog="saccade evaluate")
+
+    @classmethod
+    def flags(cls, words: Sequence[str]) -> list[Flag]:  # noqa: ARG003 - the same behind any run
+        """The command's own flags and the options of every task."""
+        return flags_of(with_task_options(cls))
 
     def run(self) -> None:
         """Evaluate and print the metrics."""
@@ -107,7 +126,7 @@ class Evaluate:
                 store=self.store,
                 weights=self.weights,
                 batch_size=self.batch_size,
-                options=said_options(self, Evaluate),
+                options=task_options(self, Evaluate),
                 accelerator=self.accelerator,
                 devices=self.devices,
                 strategy=self.strategy,
@@ -235,7 +254,7 @@ class Score:
     """vqa: the question file and the annotation file. captions: a COCO annotation file, or plain text files of as many
     lines as the results, line i of each about image i."""
     java: bool = False
-    """captions: METEOR and SPICE as well, which need Java and saccade[java]."""
+    """captions: METEOR and SPICE as well, which need Java and saccade-attention[java]."""
     json: bool = False
     """Print the metrics as one JSON object and nothing else."""
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from saccade.distribution import install_command
 from saccade.errors import DataError
 from saccade.features.import_records import KNOWN, Record, decode, record_of
 from saccade.features.restricted import load_array, load_pickle
@@ -197,7 +198,7 @@ def package(name: str, path: Path) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise DataError(f'reading it needs the package {name}: pip install "saccade[import]"', path) from None
+        raise DataError(f"reading it needs the package {name}: {install_command('import')}", path) from None
 
 
 def _fields(line: bytes) -> list[bytes]:

@@ -21,11 +21,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
 
+from saccade.distribution import install_command
 from saccade.errors import SaccadeError, SaccadeWarning
 from saccade.metrics.caption import check_images
 from saccade.metrics.ptb import tokenize
 
-INSTALL = 'install them with `pip install "saccade[java]"` and a Java runtime whose command is `java`'
+INSTALL = f"install them with `{install_command('java')}` and a Java runtime whose command is `java`"
 SEE = "see whether `java -version` runs, and with 2 GB of memory"
 ENGLISH = (
     "-Duser.language=en -Duser.country=US -Duser.language.format=en -Duser.country.format=US -Dfile.encoding=UTF-8"

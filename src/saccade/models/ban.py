@@ -89,10 +89,7 @@ class Glimpse(nn.Module):
 
 
 class BAN(nn.Module):
-    """BAN: bilinear attention in several glimpses, each added to the question; answers a question.
-
-    Sizes default to the authors' best single model, BAN-8 with the counter.
-    """
+    """BAN: bilinear attention in several glimpses, each added to the question; answers a question."""
 
     def __init__(
         self,
@@ -114,6 +111,28 @@ class BAN(nn.Module):
         dropout: float = 0.2,
         classifier_dropout: float = 0.5,
     ) -> None:
+        """Sizes default to the authors' best single model, BAN-8 with the counter.
+
+        - `num_words`: words in the vocabulary, those for padding and unknown among them
+        - `num_answers`: classes, the answers that can be given
+        - `region_size`: numbers of a region
+        - `hidden_size`: width of the GRU and of all joint features
+        - `glimpses`: G, how many maps of pairs it makes
+        - `rank`: how many times wider the attention's projections are than the rest
+        - `counter`: whether it counts things by their boxes, which the regions must then have
+        - `tables`: 1 or 2 tables of word vectors: GloVe's, and those of related words
+        - `embedding_size`: numbers of a word in each table
+        - `question_length`: words of a question that are read
+        - `question_mask`: whether padding is left out of attention and sums; the authors' code takes it in
+        - `attend`: what is attended to. bilinear: pairs; co: words and regions each on their own; unitary:
+          regions alone
+        - `combine`: how glimpses are put together. residual: each is added to the question; sum: to each other;
+          concatenation: they stand side by side
+        - `attention_dropout`: share of the regions' projection that is dropped in training where pairs are
+          weighed
+        - `dropout`: share dropped in training of what all other projections read
+        - `classifier_dropout`: share dropped in training within the classifier
+        """
         super().__init__()
         self.question_mask, self.attend, self.combine = question_mask, attend, combine
         self.text_encoder = FixedLengthGRU(

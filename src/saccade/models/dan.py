@@ -51,10 +51,7 @@ class Attention(nn.Module):
 
 
 class RDAN(nn.Module):
-    """r-DAN: visual and textual attention steered over K steps by one shared memory; answers a question.
-
-    Sizes default to the paper's with ResNet-152 regions; VGG-19's have `region_size` 512.
-    """
+    """r-DAN: visual and textual attention steered over K steps by one shared memory; answers a question."""
 
     def __init__(
         self,
@@ -66,6 +63,15 @@ class RDAN(nn.Module):
         steps: int = 2,
         dropout: float = 0.5,
     ) -> None:
+        """Sizes default to the paper's with ResNet-152 regions; VGG-19's have `region_size` 512.
+
+        - `num_words`: words in the vocabulary, those for padding and unknown among them
+        - `num_answers`: classes, the answers that can be given
+        - `region_size`: numbers of a region
+        - `hidden_size`: width of words, LSTM states, attention and memory
+        - `steps`: K, how many times it looks and reads
+        - `dropout`: share of each layer's input that is dropped in training
+        """
         super().__init__()
         self.text_encoder = BiLSTM(num_words, hidden_size, dropout=dropout)
         self.looks = nn.ModuleList(Attention(region_size, hidden_size) for _ in range(steps))

@@ -180,10 +180,7 @@ class Block(nn.Module):
 
 
 class DFAF(nn.Module):
-    """DFAF: regions and words inform each other, then themselves, in a stack of blocks; answers a question.
-
-    Sizes default to the paper's where they are known. Words beyond `question_length` are not read.
-    """
+    """DFAF: regions and words inform each other, then themselves, in a stack of blocks; answers a question."""
 
     def __init__(
         self,
@@ -206,6 +203,28 @@ class DFAF(nn.Module):
         fusion_dropout: float = 0.2,
         classifier_dropout: float = 0.5,
     ) -> None:
+        """Sizes default to the paper's where they are known.
+
+        - `num_words`: words in the vocabulary, those for padding and unknown among them
+        - `num_answers`: classes, the answers that can be given
+        - `region_size`: numbers of a region
+        - `hidden_size`: width of words and regions in the blocks, a multiple of the heads
+        - `question_size`: width of the GRU that reads the question
+        - `blocks`: how many blocks follow each other
+        - `heads`: attention heads of each flow
+        - `embedding_size`: numbers of a word
+        - `question_length`: words of a question that are read
+        - `classifier_size`: width of the classifier's inner layer
+        - `intra`: flow within regions and within words. dynamic: gated by the other side; naive: without gates;
+          none: left out
+        - `order`: parallel: words and regions are updated from the same input; sequential: words first, then
+          regions from them
+        - `fusion`: how the means of words and regions meet before the classifier
+        - `dropout`: share dropped in training of what the blocks' linear layers read
+        - `embedding_dropout`: share of the words that is dropped in training before the GRU
+        - `fusion_dropout`: share dropped in training before the classifier
+        - `classifier_dropout`: share dropped in training within the classifier
+        """
         super().__init__()
         if heads < 1 or hidden_size % heads:
             raise ValueError(f"hidden_size {hidden_size} cannot be split evenly over {heads} heads: choose a multiple")

@@ -19,6 +19,13 @@ class IBOWIMG(nn.Module):
     """A linear classifier of the question's words beside the mean region; it attends to nothing and returns no maps."""
 
     def __init__(self, num_words: int, num_answers: int, *, region_size: int = 1024, hidden_size: int = 1024) -> None:
+        """Words, answers and regions are the data's; the rest are its own sizes, by default the authors'.
+
+        - `num_words`: words in the vocabulary, those for padding and unknown among them
+        - `num_answers`: classes, the answers that can be given
+        - `region_size`: numbers of a region
+        - `hidden_size`: width of the question's bag of words
+        """
         super().__init__()
         self.words = BagOfWords(num_words, hidden_size)
         self.answer = nn.Linear(hidden_size + region_size, num_answers, bias=False)

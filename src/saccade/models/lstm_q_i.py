@@ -35,6 +35,17 @@ class LSTMQI(nn.Module):
         lstm_size: int = 512,
         dropout: float = 0.5,
     ) -> None:
+        """Words, answers and regions are the data's; the rest are its own sizes, by default the authors'.
+
+        - `num_words`: words in the vocabulary, those for padding and unknown among them
+        - `num_answers`: classes, the answers that can be given
+        - `region_size`: numbers of a region
+        - `hidden_size`: width of question and image where they are multiplied
+        - `embedding_size`: numbers of a word
+        - `lstm_size`: width of each of the LSTM's two layers
+        - `dropout`: share dropped in training of words, between the LSTM's layers, and of what linear layers
+          read
+        """
         super().__init__()
         self.embedding = nn.Embedding(num_words, embedding_size)
         self.lstm = nn.LSTM(embedding_size, lstm_size, num_layers=2, dropout=dropout, batch_first=True)

@@ -69,6 +69,19 @@ class MRN(nn.Module):
         dropout: float = 0.5,
         word_dropout: float = 0.25,
     ) -> None:
+        """Words, answers and regions are the data's; the rest are its own sizes, by default the authors'.
+
+        - `num_words`: words in the vocabulary, those for padding and unknown among them
+        - `num_answers`: classes, the answers that can be given
+        - `region_size`: numbers of a region
+        - `hidden_size`: width of question and image in each block
+        - `embedding_size`: numbers of a word
+        - `gru_size`: width of the GRU that reads the question
+        - `blocks`: how many times the image refines the question
+        - `dropout`: share dropped in training of what blocks and classifier read
+        - `word_dropout`: share of a word's numbers that is dropped in training, the same for all words of a
+          question
+        """
         super().__init__()
         sizes = [gru_size] + [hidden_size] * blocks
         self.embedding = nn.Embedding(num_words, embedding_size)

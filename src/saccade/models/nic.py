@@ -28,10 +28,7 @@ INITIAL_WEIGHTS = 0.08
 
 
 class NIC(nn.Module):
-    """NIC: a caption written by an LSTM that read the image as its first word; it returns no maps.
-
-    Sizes default to im2txt's, with the 2048 channels of Inception-v3.
-    """
+    """NIC: a caption written by an LSTM that read the image as its first word; it returns no maps."""
 
     def __init__(
         self,
@@ -42,6 +39,14 @@ class NIC(nn.Module):
         embedding_size: int = 512,
         dropout: float = 0.3,
     ) -> None:
+        """Sizes default to im2txt's, with the 2048 channels of Inception-v3.
+
+        - `num_words`: words in the vocabulary, those for padding, unknown and end among them
+        - `region_size`: numbers of a region
+        - `hidden_size`: width of the LSTM
+        - `embedding_size`: numbers of a word, and of the image as the LSTM reads it
+        - `dropout`: share dropped in training of the LSTM's input and output
+        """
         super().__init__()
         self.image = nn.Linear(region_size, embedding_size, bias=False)  # W
         self.embedding = nn.Embedding(num_words, embedding_size)  # E; row 0 is the start

@@ -25,6 +25,14 @@ class QuestionOnly(nn.Module):
         hidden_size: int = 512,
         dropout: float = 0.5,
     ) -> None:
+        """Words, answers and regions are the data's; the rest are its own sizes.
+
+        - `num_words`: words in the vocabulary, those for padding and unknown among them
+        - `num_answers`: classes, the answers that can be given
+        - `region_size`: numbers of a region, none of which is read
+        - `hidden_size`: width of words and LSTM states
+        - `dropout`: share of words and of their features that is dropped in training
+        """
         super().__init__()
         self.text_encoder = BiLSTM(num_words, hidden_size, dropout=dropout)
         self.dropout = nn.Dropout(dropout)

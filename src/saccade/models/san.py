@@ -99,10 +99,7 @@ class Attention(nn.Module):
 
 
 class SAN(nn.Module):
-    """SAN: a question that attends to the image layer by layer, each time adding what it saw; answers it.
-
-    Sizes default to those for VQA with the 14 x 14 regions of VGG-19.
-    """
+    """SAN: a question that attends to the image layer by layer, each time adding what it saw; answers it."""
 
     def __init__(
         self,
@@ -118,6 +115,19 @@ class SAN(nn.Module):
         logits: Literal["paper", "code"] = "paper",
         cell: Literal["paper", "code"] = "paper",
     ) -> None:
+        """Sizes default to those for VQA with the 14 x 14 regions of VGG-19.
+
+        - `num_words`: words in the vocabulary, those for padding and unknown among them
+        - `num_answers`: classes, the answers that can be given
+        - `region_size`: numbers of a region
+        - `hidden_size`: width of the LSTM, and of the regions beside it
+        - `embedding_size`: numbers of a word
+        - `attention_size`: width in which question and regions meet
+        - `layers`: how many times it looks
+        - `dropout`: share dropped in training of what the answer is read from
+        - `logits`: form of the attention, as in the paper or as in the authors' code: see the top of the file
+        - `cell`: LSTM, the standard one of the paper or that of the authors' code: see the top of the file
+        """
         super().__init__()
         self.embedding = nn.Embedding(num_words, embedding_size)
         self.lstm = (PaperLSTM if cell == "paper" else CodeLSTM)(embedding_size, hidden_size)

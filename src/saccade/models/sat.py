@@ -48,12 +48,10 @@ from torch.nn.utils.rnn import pad_packed_sequence
 
 from saccade.errors import RecipeError
 from saccade.hypotheses import Look
-from saccade.models.sat_hard import LOOKS, estimator, expected_captions, log_likelihoods
+from saccade.models.sat_hard import LOOKS, advantages, estimator, expected_captions
 from saccade.nn.attention import additive_logits, masked_mean, masked_softmax
 from saccade.nn.text_encoders import pack_words
 from saccade.types import AttentionMap, Captions, Decoded, DecoderState, Regions, Words
-
-BASELINE_DECAY = 0.9
 
 
 class Glimpse(NamedTuple):
@@ -95,13 +93,7 @@ class Attention(nn.Module):
 
 
 class SAT(nn.Module):
-    """Show, Attend and Tell: a caption written word by word, with a glimpse of the image before each.
-
-    Sizes default to the authors' for COCO with the 14 x 14 regions of VGG-19. `attention_size` is the width of P and of
-    x, both as wide as a region in the code. `penalty` (lambda) is of soft attention only: in the code it has no effect
-    on hard attention. `expectation` to `look` are of hard attention only (`sat_hard.py`); `look` is how it looks when
-    it does not train and is not told.
-    """
+    """Show, Attend and Tell: a caption written word by word, with a glimpse of the image before each."""
 
     baseline: Tensor  # b, of hard attention
 
@@ -128,12 +120,33 @@ class SAT(nn.Module):
         entropy_weight: float = 0.13,
         look: Look = "expectation",
     ) -> None:
+        """Sizes default to the authors' for COCO with the 14 x 14 regions of VGG-19.
+
+        - `num_words`: words in the vocabulary, those for padding, unknown and end among them
+        - `region_size`: numbers of a region
+        - `hidden_size`: width of the LSTM
+        - `embedding_size`: numbers of a word
+        - `attention_size`: width of P and of x, both as wide as a region in the code
+        - `attend`: soft: to the mean of the regions by their weights; hard: to one that is drawn
+        - `gate`: whether beta, how much of the context is let in, is learnt
+        - `output`: paper: words are predicted from the sum itself; code: from its tanh
+        - `start`: how weights start. code: as the authors', for VGG-19; scaled: by the size of what each layer reads
+        - `dropout`: share dropped in training of x, of the state before words are predicted, and of their sum
+        - `embedding_dropout`: share of a word's numbers that is dropped in training, for small data
+        - `region_dropout`: share of a region's numbers that is dropped in training, for small data
+        - `penalty`: soft attention: lambda, what it costs to leave regions unseen
+        - `penalty_scale`: soft attention: the scale of lambda, the paper's or the code's
+        - `expectation`: hard attention: share of captions that train on the mean of the regions, not on a drawn one
+        - `coin`: hard attention: whether that is decided for each image's caption or for a whole batch
+        - `reward_weight`: hard attention: lambda_r, weight of the reward of a drawn region
+        - `entropy_weight`: hard attention: lambda_e, weight of the entropy of its weights
+        - `look`: hard attention: how it looks when it does not train and is not told
+        """
         super().__init__()
         self.hard, self.output, self.look = attend == "hard", output, look
         self._looking(look)
-        self.penalty, self.penalty_scale = penalty, penalty_scale
-        self.expectation, self.coin = expectation, coin
-        self.reward_weight, self.entropy_weight = reward_weight, entropy_weight
+        self.penalty, self.penalty_scale, self.expectation = penalty, penalty_scale, expectation
+        self.coin, self.reward_weight, self.entropy_weight = coin, reward_weight, entropy_weight
 
         self.embedding = nn.Embedding(num_words, embedding_size, padding_idx=0)  # E
         self.initial = nn.Linear(region_size, attention_size)  # W_x
@@ -308,13 +321,8 @@ class SAT(nn.Module):
             if self.penalty_scale == "code":
                 uncovered = uncovered * len(regions) / regions.sum(1).clamp(min=1)
             return self.penalty * uncovered
-        rewards = log_likelihoods(logits, captions)
-        advantages = self.reward_weight * (rewards - self.baseline).masked_fill(expected, 0)
-        # After its use, so that b does not depend on the samples it is subtracted from. Where several devices share the
-        # model, DistributedDataParallel hands all of them the first one's b, made of its own captions: as good a one.
-        with torch.no_grad():
-            self.baseline.lerp_(rewards.mean().to(self.baseline), 1 - BASELINE_DECAY)
-        return estimator(alpha, weights, advantages, self.entropy_weight)
+        gains = self.reward_weight * advantages(logits, captions, self.baseline).masked_fill(expected, 0)
+        return estimator(alpha, weights, gains, self.entropy_weight)
 
     @torch.no_grad()
     def _reset(self) -> None:

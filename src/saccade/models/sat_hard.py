@@ -29,6 +29,8 @@ from torch import Tensor, nn
 from saccade.hypotheses import Look
 from saccade.types import Words
 
+BASELINE_DECAY = 0.9
+
 
 def expected_captions(
     probability: float,
@@ -74,20 +76,33 @@ def log_likelihoods(logits: Float[Tensor, "captions words vocabulary"], captions
     return of_words.masked_fill(~captions.mask, 0).sum(1)
 
 
+@torch.no_grad()
+def advantages(
+    logits: Float[Tensor, "captions words vocabulary"], captions: Words, baseline: Tensor
+) -> Float[Tensor, " captions"]:
+    """Log p(y | s, a) - b of each caption; `baseline`, b, then moves towards their mean."""
+    rewards = log_likelihoods(logits, captions)
+    gains = rewards - baseline
+    # After its use, so that b does not depend on the samples it is subtracted from. Where several devices share the
+    # model, DistributedDataParallel hands all of them the first one's b, made of its own captions: as good a one.
+    baseline.lerp_(rewards.mean().to(baseline), 1 - BASELINE_DECAY)
+    return gains
+
+
 def estimator(
     alpha: Float[Tensor, "captions words regions"],
     sampled: Float[Tensor, "captions words regions"],
-    advantages: Float[Tensor, " captions"],
+    gains: Float[Tensor, " captions"],
     entropy_weight: float,
 ) -> Float[Tensor, " captions"]:
     """A number for each caption whose gradient is minus the second and third term; the number itself means nothing.
 
-    `alpha` has rows of zeros for padding, `advantages` are lambda_r (log p(y | s) - b), and 0 for captions that trained
-    on the expectation.
+    `alpha` has rows of zeros for padding, `gains` are lambda_r (log p(y | s) - b), and 0 for captions that trained on
+    the expectation.
     """
     # The clamp: log 0, of absent regions, would make the gradient NaN.
     log_alpha = alpha.clamp(min=torch.finfo(alpha.dtype).tiny).log()
     here = (alpha > 0) * sampled.detach()
     of_samples = (here * log_alpha).sum((1, 2))
     entropies = -(alpha * log_alpha).sum((1, 2))
-    return -(advantages.detach() * of_samples + entropy_weight * entropies)
+    return -(gains.detach() * of_samples + entropy_weight * entropies)

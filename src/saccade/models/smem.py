@@ -45,10 +45,7 @@ class VisualEmbedding(nn.Module):
 
 
 class SMem(nn.Module):
-    """SMem: words choose regions in the first hop, the question with what they found in the second; answers a question.
-
-    Sizes default to the authors' with the 7 x 7 regions of GoogLeNet. `hops` is 1 or 2.
-    """
+    """SMem: words choose regions in the first hop, the question with what they found in the second; answers it."""
 
     def __init__(
         self,
@@ -62,6 +59,17 @@ class SMem(nn.Module):
         hops: int = 2,
         dropout: float = 0.4,
     ) -> None:
+        """Sizes default to the authors' with the 7 x 7 regions of GoogLeNet.
+
+        - `num_words`: words in the vocabulary, those for padding and unknown among them
+        - `num_answers`: classes, the answers that can be given
+        - `region_size`: numbers of a region
+        - `num_regions`: locations, which is the most regions that an image may have
+        - `hidden_size`: width that words and regions are embedded in
+        - `question_length`: words of a question that are read
+        - `hops`: 1 or 2, how many times it looks
+        - `dropout`: share dropped in training of the regions, and of what the answer is read from
+        """
         super().__init__()
         if hops not in (1, 2):
             raise RecipeError(f"hops: expected 1 or 2, got {hops}")

@@ -32,7 +32,7 @@ class CaptioningOptions:
     """Captions: how hard attention looks: at the mean of the regions by their probability, at the likeliest, at one
     drawn."""
     java: bool = field(default=False, metadata=SCORING)
-    """Captions: METEOR and SPICE as well, which need Java and saccade[java]."""
+    """Captions: METEOR and SPICE as well, which need Java and saccade-attention[java]."""
 
 
 @dataclass(frozen=True)
