@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from saccade.choice import check_choice
 from saccade.data import create_dataset
 from saccade.data.records import ChecksImages, Corpus, images_of
 from saccade.errors import DataError, RecipeError, StoreError, look_up
@@ -64,13 +65,15 @@ def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
     task = _task(recipe, train, val)  # before the features, so that hours of extraction are not for nothing
     for remark in task.remarks(train):
         report.say(remark)
+    if val:
+        check_choice(recipe, task, val, data)
+    further = _further(recipe, task, train, report)
     store = build_store(recipe, data, report, device)
     at_hand = readable(train, store.failed, report, kind.noun)
     val = readable(val, store.failed, report, kind.noun)
     if len(at_hand) < len(train):
         train, task = at_hand, _task(recipe, at_hand, val)
-    further = task.further(recipe, train, report)
-    task.check(further)
+        further = _further(recipe, task, train, report)
     facts = FeatureFacts(store.spec, store.weights_hash, store.region_size, store.grid)
     return Setup(data, task, store, facts, [*train, *further], val)
 
@@ -80,6 +83,12 @@ def _task(recipe: Recipe, train: Sequence[Any], val: Sequence[Any]) -> Task[Any,
     task.check([*train, *val])
     task.trainable(train)
     return task
+
+
+def _further(recipe: Recipe, task: Task[Any, Any, Any], train: Sequence[Any], report: Report) -> Sequence[Any]:
+    further = task.further(recipe, train, report)
+    task.check(further)
+    return further
 
 
 def build_store(recipe: Recipe, data: Corpus, report: Report, device: torch.device) -> FeatureStore:

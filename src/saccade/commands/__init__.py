@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from saccade.commands.making import Extract, ImportFeatures, WriteScenes
+from saccade.commands.plotting import PlotCurves
 from saccade.commands.training import Compare, Train
 from saccade.commands.using import Ask, Caption, Demo, Evaluate, List, Score
 
@@ -12,6 +13,7 @@ COMMANDS = {
     "train": Train,
     "evaluate": Evaluate,
     "compare": Compare,
+    "plot": PlotCurves,
     "ask": Ask,
     "caption": Caption,
     "score": Score,

@@ -37,7 +37,7 @@ def _as_published(model: str, corpus: str) -> Recipe:
         features=VGG,
         task=CaptioningConfig(),
         optim=OptimConfig(name="adam", lr=2e-4),
-        train=TrainConfig(epochs=60, batch_size=64, metric="bleu_4", patience=10),
+        train=TrainConfig(epochs=60, batch_size=64, metric="cider", patience=10),
         card=Card(f"Show, Attend and Tell, {ABOUT[model]}, on {corpus}", PUBLISHED[model, corpus], NOT_MEASURED),
     )
 
@@ -68,7 +68,7 @@ RECIPES = (
             features=FeatureSpec(),
             task=CaptioningConfig(min_word_count=2, label_smoothing=0.1, beam=3),
             optim=OptimConfig(name="adam", lr=1e-3, clip=1.0),
-            train=TrainConfig(epochs=30, batch_size=64, metric="bleu_4", patience=5),
+            train=TrainConfig(epochs=30, batch_size=64, metric="cider", patience=5),
             sizes={"hidden_size": 512, "attention_size": 256, "embedding_dropout": 0.3, "region_dropout": 0.1},
             card=Card(f"own images and captions: Show, Attend and Tell, {what}"),
         )

@@ -255,6 +255,12 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
             found |= {f"{name}_{key}": value for name, value in of_kind.items()}
         return found
 
+    def metric_names(self, records: Sequence[Question], data: Corpus) -> list[str]:
+        """Those of an answer to one question of each type."""
+        of_each_kind = {question.kind: question for question in records}.values()
+        answer = ((self.answers[0], 1.0),)
+        return list(self.metrics([AnswerPrediction(question, answer, 0.0) for question in of_each_kind], data))
+
     def exports(self, predictions: Sequence[AnswerPrediction], data: Corpus) -> dict[str, Any]:
         """What the corpus's official server takes, where it has one."""
         if not isinstance(data, ExportsAnswers):
