@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,9 @@ from torch import nn
 from saccade.choice import check_choice
 from saccade.data import create_dataset
 from saccade.data.records import ChecksImages, Corpus, images_of
-from saccade.errors import DataError, RecipeError, StoreError, look_up
-from saccade.features.extract import extract
+from saccade.errors import DataError, RecipeError, SaccadeWarning, StoreError, look_up
+from saccade.features.backbones import create_backbone
+from saccade.features.extract import covers_image, extract
 from saccade.features.spec import IMPORTED, POSITION_SIZE, FeatureSpec
 from saccade.features.store import FeatureStore
 from saccade.models import create_model, data_sizes, model_sizes, needs_locations, output_of
@@ -51,7 +53,8 @@ class Setup:
 
 def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
     """Read the data, extract or open the features, and make the task from the training split alone."""
-    check_model(recipe)
+    model = check_model(recipe)
+    _check_backbone(recipe)
     kind = recipe.task.task()
     data = create_dataset(recipe.data.name, recipe.data.root, limit=recipe.data.limit)
     train, val = (limited(data, split, recipe) for split in ("train", "val"))
@@ -65,6 +68,7 @@ def build(recipe: Recipe, report: Report, device: torch.device) -> Setup:
     task = _task(recipe, train, val)  # before the features, so that hours of extraction are not for nothing
     for remark in task.remarks(train):
         report.say(remark)
+    task.ready(model)
     if val:
         check_choice(recipe, task, val, data)
     further = _further(recipe, task, train, report)
@@ -105,7 +109,7 @@ def build_store(recipe: Recipe, data: Corpus, report: Report, device: torch.devi
         device=device,
         progress=lambda done, total: report.advance(f"extract {recipe.features.backbone}", done, total, "images"),
     )
-    _check_width(recipe, store)
+    _check_width(recipe, store.region_size - POSITION_SIZE * store.spec.positions, store.path)
     return store
 
 
@@ -129,15 +133,15 @@ def _imported_store(recipe: Recipe, images: Sequence[str]) -> FeatureStore:
             f"{store.path} lacks {len(missing):,} of the {len(images):,} images of {recipe.data.name}: "
             f"{', '.join(missing[:10])}{', ...' if len(missing) > 10 else ''}; import the files that have them too"
         )
-    _check_width(recipe, store)
+    _check_width(recipe, store.region_size - POSITION_SIZE * store.spec.positions, store.path)
     return store
 
 
-def _check_width(recipe: Recipe, store: FeatureStore) -> None:
-    width, found = recipe.features.width, store.region_size - POSITION_SIZE * store.spec.positions
+def _check_width(recipe: Recipe, found: int, where: object) -> None:
+    width = recipe.features.width
     if width is not None and found != width:
         raise RecipeError(
-            f"{recipe.name} expects regions of {width} numbers, {store.path} has {found}: name another --data.store, "
+            f"{recipe.name} expects regions of {width} numbers, {where} has {found}: name another --data.store, "
             f"or set --features.width {found}"
         )
 
@@ -169,8 +173,11 @@ def store_path(recipe: Recipe) -> Path:
     )
 
 
-def check_model(recipe: Recipe) -> None:
-    """Refuse a model or sizes that cannot be, one of another task than the recipe's, and features that are nowhere."""
+def check_model(recipe: Recipe) -> nn.Module:
+    """Refuse a model or sizes that cannot be, one of another task than the recipe's, and features that are nowhere.
+
+    Returns such a model for the smallest data there could be.
+    """
     output, task = output_of(recipe.model), recipe.task.task()
     if output is not task.Output:
         does = next((kind for kind, config in TASKS.items() if config.task().Output is output), "another task")
@@ -190,7 +197,7 @@ def check_model(recipe: Recipe) -> None:
         )
     for size in recipe.sizes:
         look_up(model_sizes(recipe.model), size, f"size of {recipe.model}")
-    create_model(recipe.model, region_size=1, **dict.fromkeys(data_sizes(recipe.model), 1), **recipe.sizes)
+    return create_model(recipe.model, region_size=1, **dict.fromkeys(data_sizes(recipe.model), 1), **recipe.sizes)
 
 
 def limited(data: Corpus, split: str, recipe: Recipe) -> Sequence[Any]:
@@ -208,9 +215,7 @@ def build_model(recipe: Recipe, task: Task[Any, Any, Any], facts: FeatureFacts) 
     Raises RecipeError for a model with parameters per location where images differ in their regions.
     """
     if facts.grid is None and needs_locations(recipe.model):
-        raise RecipeError(
-            f"{recipe.model} learns something for each place in the image, so it needs a grid of regions, not boxes"
-        )
+        raise _needs_a_grid(recipe)
     return create_model(
         recipe.model,
         **task.sizes(),
@@ -218,6 +223,38 @@ def build_model(recipe: Recipe, task: Task[Any, Any, Any], facts: FeatureFacts) 
         num_regions=None if facts.grid is None else facts.grid[0] * facts.grid[1],
         **recipe.sizes,
     )
+
+
+def _needs_a_grid(recipe: Recipe) -> RecipeError:
+    return RecipeError(
+        f"{recipe.model} learns something for each place in the image, so it needs a grid of regions over all of it, "
+        "not boxes: set --features.resize squash"
+    )
+
+
+def _check_backbone(recipe: Recipe) -> None:
+    """Refuse, before images are read, what the backbone cannot do: tuning, a size of images, a width of regions."""
+    features, config = recipe.features, recipe.train
+    if features.backbone == IMPORTED:
+        if config.finetune_from is not None:
+            raise RecipeError("train.finetune_from: features from files have no backbone to train")
+        return
+    if needs_locations(recipe.model) and not covers_image(features):
+        raise _needs_a_grid(recipe)
+    tuned = config.finetune_from is not None and (config.finetune_stages, config.finetune_size) != (None, None)
+    if not tuned and features.width is None:
+        return
+    untrained = dataclasses.replace(features, weights="random")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SaccadeWarning)  # that it is random
+        backbone = create_backbone(untrained)
+        _check_width(recipe, backbone.channels, features.backbone)
+        if tuned:
+            backbone.last_stages(config.finetune_stages)
+            try:
+                create_backbone(dataclasses.replace(untrained, image_size=config.finetune_size or features.image_size))
+            except RecipeError as error:
+                raise RecipeError(f"train.finetune_size: {error}") from None
 
 
 def differing_fields(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:

@@ -132,11 +132,16 @@ def logged(name: str, out: Path, recipe: Recipe, steps: int) -> Iterator[Log]:
         yield lambda _record, _step: None
         return
     kind, ids = LOGGERS[name], read_json(out / LOGGER_IDS) if (out / LOGGER_IDS).exists() else {}
-    logger, status = kind.make(out, recipe, ids.get(name), steps), "failed"
     try:
-        if kind.id is not None and name not in ids:
-            write_json(out / LOGGER_IDS, {**ids, name: kind.id(logger)})
-        if name != "csv":
+        logger = kind.make(out, recipe, ids.get(name), steps)
+        found = None if kind.id is None else kind.id(logger)
+    except Exception as error:  # the service's client raises what it likes: no key, no connection
+        raise RecipeError(f"train.logger: {name} could not be started: {error}") from error
+    if found is not None:
+        write_json(out / LOGGER_IDS, {**ids, name: found})
+    status = "failed"
+    try:
+        if name != "csv":  # which takes none
             logger.log_hyperparams(recipe_to_dict(recipe))
         yield lambda record, step: logger.log_metrics(_numbers(record), step)
         status = "success"

@@ -155,6 +155,9 @@ class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):
         """Training records from elsewhere, beside those of the corpus."""
         return ()
 
+    def ready(self, model: nn.Module) -> None:
+        """Refuse now what `prepare` would fail on after the work; the model is one for the smallest data."""
+
     def prepare(self, model: nn.Module, records: Sequence[AnyRecord], report: Report) -> None:
         """Let a fresh model start from what is known already, such as word vectors; nothing by default."""
 

@@ -23,7 +23,7 @@ from saccade.metrics.names import metric_keys
 from saccade.metrics.vqa import answer_list, best_choice, preprocess_answer
 from saccade.progress import Report
 from saccade.tasks.answering.config import AnsweringConfig, AnsweringOptions
-from saccade.tasks.answering.glove import start_from_glove
+from saccade.tasks.answering.glove import check_glove, start_from_glove
 from saccade.tasks.answering.reply import AnswerReply
 from saccade.tasks.answering.scoring import SCORING, merged_answers
 from saccade.tasks.answering.targets import Targets
@@ -147,6 +147,11 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
         found = genome_questions(recipe.data.genome, images_of(records), self.answers, preprocess_answer)
         report.say(f"Visual Genome: {len(found):,} further training questions")
         return found
+
+    def ready(self, model: nn.Module) -> None:
+        """Refuse word vectors that are not there, or that the model does not take."""
+        if self.config.glove:
+            check_glove(model, self.config.glove)
 
     def prepare(self, model: nn.Module, records: Sequence[Question], report: Report) -> None:
         """Let the model's word embeddings start from the GloVe file that the recipe names, if it names one."""
