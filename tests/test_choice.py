@@ -1,4 +1,4 @@
-"""Which epoch is kept: the best metric, of equals the lowest validation loss, and the loss alone while there is none."""
+"""Which epoch is kept: the best metric, of equals the lowest validation loss, the loss alone while there is none."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ def test_tensorboard_has_every_number_of_the_log_and_the_recipe(scenes_store, tm
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     logged = log(tmp_path / "run")
     for name in logged[0]:
-        found = [(event.step, event.value) for event in events.Scalars(name)]
-        assert found == pytest.approx([(record["step"], record[name]) for record in logged], rel=1e-5)
+        found = {event.step: event.value for event in events.Scalars(name)}
+        assert found == pytest.approx({record["step"]: record[name] for record in logged}, rel=1e-5)
     assert "_hparams_/session_start_info" in events.summary_metadata
 
 
