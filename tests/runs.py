@@ -39,7 +39,7 @@ def log(run: Path) -> list[dict]:
 
 
 def timeless(record: dict) -> dict:
-    return {name: value for name, value in record.items() if name not in ("seconds", "examples_per_second")}
+    return {name: value for name, value in record.items() if name not in ("seconds", "records_per_second")}
 
 
 def assert_same_weights(a: Path, b: Path, **tolerance: float) -> None:

@@ -54,10 +54,12 @@ def test_a_run_is_evaluated_and_its_files_score_the_same(name: str, runs, saccad
     assert {key: metrics[key] for key in shared} == pytest.approx({key: scored[key] for key in shared})
 
 
-def test_a_wider_beam_finds_captions_of_higher_probability(runs, tmp_path) -> None:
+def test_a_wider_beam_finds_captions_of_higher_probability(scenes_store, tmp_path) -> None:
+    # After two epochs captions have no end, and all beams find the same.
+    train(narrow("sat-soft-scenes", scenes_store, epochs=1), tmp_path / "run")
     found = []
     for beam in (1, 5):
-        evaluate(runs["sat-soft"], out=tmp_path / str(beam), options={"beam": beam}, accelerator="cpu")
+        evaluate(tmp_path / "run", out=tmp_path / str(beam), options={"beam": beam}, accelerator="cpu")
         lines = (tmp_path / str(beam) / "predictions.jsonl").read_text().splitlines()
         found.append(sum(json.loads(line)["log_probability"] for line in lines))
     assert found[1] > found[0]
@@ -204,9 +206,8 @@ def test_tuning_that_cannot_be_is_refused(scenes_store, tmp_path) -> None:
     recipe = narrow("sat-soft-scenes", scenes_store, finetune_from=1, finetune_stages=1)
     with pytest.raises(RecipeError, match=r"finetune_stages.*has no stages"):
         train(recipe, tmp_path / "run")
-    recipe = narrow("sat-soft-scenes", scenes_store, finetune_from=1, finetune_size=0)
-    with pytest.raises(RecipeError, match=r"finetune_size: image_size: expected at least 1 pixel"):
-        train(recipe, tmp_path / "run")
+    with pytest.raises(RecipeError, match=r"train\.finetune_size: expected a whole number from 16 to 16,384, or None"):
+        narrow("sat-soft-scenes", scenes_store, finetune_from=1, finetune_size=0)
 
 
 def test_a_run_that_lost_its_words_is_refused(runs, tmp_path) -> None:

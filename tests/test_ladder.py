@@ -11,13 +11,13 @@ SOURCE = Path(__file__).parent.parent / "src" / "saccade"
 
 LAYERS = {
     "types": 0, "errors": 0, "word_vectors": 0, "images": 0, "serial": 0, "progress": 0, "devices": 0, "tensors": 0,
-    "distribution": 0, "gathering": 0,
+    "distribution": 0, "gathering": 0, "limits": 0,
     "nn": 1, "metrics": 1, "data": 1, "features": 1, "explain": 1,
     "text": 2, "models": 2, "tasks": 2, "decoding": 2, "hypotheses": 2,
-    "recipe": 3, "recipes": 3, "build": 3,
-    "checkpoint": 4, "state": 4, "provenance": 4, "evaluate": 4, "train": 4, "optim": 4, "predict": 4,
-    "predictions": 4, "hub": 4, "starting": 4,
-    "demo": 5, "compare": 5, "check": 5, "score": 5, "tables": 5, "console": 5,
+    "recipe": 3, "recipes": 3, "choice": 3, "build": 3,
+    "checkpoint": 4, "state": 4, "provenance": 4, "evaluate": 4, "train": 4, "validation": 4, "loggers": 4, "optim": 4,
+    "predict": 4, "predictions": 4, "hub": 4, "starting": 4,
+    "demo": 5, "compare": 5, "check": 5, "plot": 5, "score": 5, "tables": 5, "console": 5,
     "cli": 6, "commands": 6, "__main__": 7,
 }  # fmt: skip
 # Packages of the first layer are used by all above, but never by each other; other layers have an order inside.
@@ -30,6 +30,7 @@ ORDER_INSIDE = [
     "tasks",
     "recipe",
     "recipes",
+    "choice",
     "build",
     "state",
     "hub",
@@ -37,6 +38,8 @@ ORDER_INSIDE = [
     "provenance",
     "starting",
     "evaluate",
+    "validation",
+    "loggers",
     "optim",
     "train",
     "predict",

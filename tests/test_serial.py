@@ -40,10 +40,10 @@ def changed(path: str, value: object) -> dict:
         ("train.group_by_image", 1, "expected bool, got 1"),
         ("train.epochs", True, "expected int, got True"),
         ("optim.betas", [0.9], "expected"),
-        ("task.answers", 0, r"task\.answers: expected a number above 0, got 0"),
+        ("task.answers", 0, r"task\.answers: expected a whole number above 0, got 0"),
         ("task.kind", "guessing", r"no task named 'guessing'.* Known: answering, captioning"),
         ("task.beam", 3, r"no field of recipe\.json\.task named 'beam'"),
-        ("train.epochs", 0, r"train\.epochs: expected a number above 0, got 0"),
+        ("train.epochs", 0, r"train\.epochs: expected a whole number above 0, got 0"),
     ],
 )
 def test_a_wrong_field_is_named(path: str, value: object, message: str) -> None:

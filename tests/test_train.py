@@ -77,7 +77,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_advice(scenes_store, tmp_pa
 
 
 def test_an_unknown_metric_names_those_there_are(scenes_store, tmp_path) -> None:
-    with pytest.raises(RecipeError, match="no validation metric named 'bleu'; there are accuracy"):
+    with pytest.raises(RecipeError, match="no validation metric named 'bleu' to choose by; there are accuracy"):
         train(small(scenes_store, metric="bleu"), tmp_path / "run")
 
 

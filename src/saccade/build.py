@@ -16,12 +16,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from saccade.choice import check_choice
 from saccade.data import GENERATED, create_dataset
 from saccade.data.records import ChecksImages, Corpus, KeepsFiles, images_of
 from saccade.data.scenes import written_background
 from saccade.data.scenes_look import Look
 from saccade.errors import DataError, RecipeError, SaccadeWarning, StoreError, first, look_up
-from saccade.features.extract import extract
+from saccade.features.backbones import create_backbone
+from saccade.features.extract import covers_image, extract
 from saccade.features.spec import IMPORTED, NO_FILES, NOT_STORED, POSITION_SIZE, FeatureSpec
 from saccade.features.store import MANIFEST, FeatureStore
 from saccade.features.tuning import Tuning
@@ -66,7 +68,8 @@ def build(
 
     `autocast` makes the context that a backbone in training runs in.
     """
-    check_model(recipe)
+    model = check_model(recipe)
+    _check_backbone(recipe)
     kind = recipe.task.task()
     data = open_data(recipe)
     train, val = (limited(data, split, recipe) for split in ("train", "val"))
@@ -80,6 +83,10 @@ def build(
     task = _task(recipe, train, val)  # before the features, so that hours of extraction are not for nothing
     for remark in task.remarks(train):
         report.say(remark)
+    task.ready(model)
+    if val:
+        check_choice(recipe, task, val, data)
+    further = _further(recipe, task, train, report)
     if recipe.data.name not in GENERATED:
         warn_of_scenes_cnn(recipe.features, recipe.data.root)
     tuning = _tuning(recipe, data, device, autocast)
@@ -88,8 +95,7 @@ def build(
     val = readable(val, store.failed, report, kind.noun)
     if len(at_hand) < len(train):
         train, task = at_hand, _task(recipe, at_hand, val)
-    further = task.further(recipe, train, report)
-    task.check(further)
+        further = _further(recipe, task, train, report)
     facts = FeatureFacts(store.spec, store.weights_hash, store.region_size, store.grid)
     if tuning is not None:
         facts = FeatureFacts(recipe.features, store.weights_hash, tuning.region_size, tuning.grid)
@@ -142,6 +148,12 @@ def warn_of_scenes_cnn(spec: FeatureSpec, *folders: Path | str) -> None:
         )
 
 
+def _further(recipe: Recipe, task: Task[Any, Any, Any], train: Sequence[Any], report: Report) -> Sequence[Any]:
+    further = task.further(recipe, train, report)
+    task.check(further)
+    return further
+
+
 def open_data(recipe: Recipe, root: str | None = None) -> Corpus:
     """The recipe's corpus, in its own folder or another one."""
     config = recipe.data
@@ -171,7 +183,7 @@ def build_store(
         progress=lambda done, total: report.advance(f"extract {recipe.features.backbone}", done, total, "images"),
         image_file=data.image_file if isinstance(data, KeepsFiles) else None,
     )
-    _check_width(recipe, store)
+    _check_width(recipe, store.region_size - POSITION_SIZE * store.spec.positions, store.path)
     return store
 
 
@@ -216,15 +228,15 @@ def _imported_store(recipe: Recipe, images: Sequence[str]) -> FeatureStore:
             f"{store.path} lacks {len(missing):,} of the {len(images):,} images of {recipe.data.name}: "
             f"{', '.join(missing[:10])}{', ...' if len(missing) > 10 else ''}; import the files that have them too"
         )
-    _check_width(recipe, store)
+    _check_width(recipe, store.region_size - POSITION_SIZE * store.spec.positions, store.path)
     return store
 
 
-def _check_width(recipe: Recipe, store: FeatureStore) -> None:
-    width, found = recipe.features.width, store.region_size - POSITION_SIZE * store.spec.positions
+def _check_width(recipe: Recipe, found: int, where: object) -> None:
+    width = recipe.features.width
     if width is not None and found != width:
         raise RecipeError(
-            f"{recipe.name} expects regions of {width} numbers, {store.path} has {found}: name another --data.store, "
+            f"{recipe.name} expects regions of {width} numbers, {where} has {found}: name another --data.store, "
             f"or set --features.width {found}"
         )
 
@@ -290,8 +302,11 @@ def _image_column(recipe: Recipe) -> list[str]:
     return [column for column in recipe.data.columns if column.startswith("image=")]
 
 
-def check_model(recipe: Recipe) -> None:
-    """Refuse a model or sizes that cannot be, one of another task than the recipe's, and features that are nowhere."""
+def check_model(recipe: Recipe) -> nn.Module:
+    """Refuse a model or sizes that cannot be, one of another task than the recipe's, and features that are nowhere.
+
+    Returns such a model for the smallest data there could be.
+    """
     output, task = output_of(recipe.model), recipe.task.task()
     if output is not task.Output:
         does = next((kind for kind, config in TASKS.items() if config.task().Output is output), "another task")
@@ -311,7 +326,7 @@ def check_model(recipe: Recipe) -> None:
         )
     for size in recipe.sizes:
         look_up(model_sizes(recipe.model), size, f"size of {recipe.model}")
-    model_of_sizes(recipe, {}, 1)
+    return model_of_sizes(recipe, {}, 1)
 
 
 def limited(data: Corpus, split: str, recipe: Recipe) -> Sequence[Any]:
@@ -333,9 +348,7 @@ def build_model(recipe: Recipe, task: Task[Any, Any, Any], facts: FeatureFacts) 
     Raises RecipeError for a model with parameters per location where images differ in their regions.
     """
     if facts.grid is None and needs_locations(recipe.model):
-        raise RecipeError(
-            f"{recipe.model} learns something for each place in the image, so it needs a grid of regions, not boxes"
-        )
+        raise _needs_a_grid(recipe)
     regions = None if facts.grid is None else facts.grid[0] * facts.grid[1]
     return model_of_sizes(recipe, task.sizes(), facts.region_size, regions)
 
@@ -346,6 +359,38 @@ def model_of_sizes(
     """The recipe's model with those sizes of the data; 1 of each that is not said."""
     data = {**dict.fromkeys(data_sizes(recipe.model), 1), **sizes}
     return create_model(recipe.model, **data, region_size=region_size, num_regions=num_regions, **recipe.sizes)
+
+
+def _needs_a_grid(recipe: Recipe) -> RecipeError:
+    return RecipeError(
+        f"{recipe.model} learns something for each place in the image, so it needs a grid of regions over all of it, "
+        "not boxes: set --features.resize squash"
+    )
+
+
+def _check_backbone(recipe: Recipe) -> None:
+    """Refuse, before images are read, what the backbone cannot do: tuning, a size of images, a width of regions."""
+    features, config = recipe.features, recipe.train
+    if features.backbone == IMPORTED:
+        if config.finetune_from is not None:
+            raise RecipeError("train.finetune_from: features from files have no backbone to train")
+        return
+    if needs_locations(recipe.model) and not covers_image(features):
+        raise _needs_a_grid(recipe)
+    tuned = config.finetune_from is not None and (config.finetune_stages, config.finetune_size) != (None, None)
+    if not tuned and features.width is None:
+        return
+    untrained = dataclasses.replace(features, weights="random")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SaccadeWarning)  # that it is random
+        backbone = create_backbone(untrained)
+        _check_width(recipe, backbone.channels, features.backbone)
+        if tuned:
+            backbone.last_stages(config.finetune_stages)
+            try:
+                create_backbone(dataclasses.replace(untrained, image_size=config.finetune_size or features.image_size))
+            except RecipeError as error:
+                raise RecipeError(f"train.finetune_size: {error}") from None
 
 
 def differing_fields(a: Recipe, b: Recipe) -> dict[str, tuple[Any, Any]]:

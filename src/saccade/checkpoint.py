@@ -38,7 +38,7 @@ METRICS, MODEL, LOG, RESUME = "metrics.json", state.MODEL, state.LOG, state.RESU
 ALWAYS = (RECIPE, FEATURES)  # beside the files of the task
 # What may differ between a run and its resumption without making it another run.
 # The number of epochs is not among them under a cosine schedule, which depends on it.
-RESUMABLE = ("epochs", "patience", "save_every", "devices", "num_nodes", "accelerator", "strategy")
+RESUMABLE = ("epochs", "patience", "save_every", "devices", "num_nodes", "accelerator", "strategy", "logger")
 # Places of files, which may have moved: what makes it another run is other content, which `check_facts` and the
 # comparison of the vocabularies tell. Word vectors and another run are no more than where a run started from.
 PLACES = ("data.root", "data.store", "task.glove", "features.weights", "train.start_from")
@@ -101,18 +101,29 @@ def prepared(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> It
             _empty(path)
         for left_over in (path / RESUME).glob(".*.tmp"):
             shutil.rmtree(left_over)
+        kept = [each.name for each in path.iterdir()]
         try:
             yield
         except BaseException:
-            with suppress(OSError):  # not empty: something was written before the error
+            # Nothing is lost, and what was written would only be in the way of the next try.
+            if not resume and not is_begun(path):
+                _empty(path, kept)
+            with suppress(OSError):  # not empty: there is something to go on from
                 for folder in new:
                     folder.rmdir()
             raise
 
 
-def _empty(path: Path) -> None:
+def is_begun(path: Path) -> bool:
+    """Whether the run has a state to go on from, or weights."""
+    return (path / MODEL).exists() or any((path / RESUME).glob("step-*"))
+
+
+def _empty(path: Path, kept: Sequence[str] = ()) -> None:
     """Delete what is in the folder, last of all what says that it is a run's; the folder is locked and stays."""
     for each in sorted(path.iterdir(), key=lambda each: each.name == RECIPE):
+        if each.name in kept:
+            continue
         if each.is_dir() and not each.is_symlink():
             shutil.rmtree(each)
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, Literal
 
 import tyro
@@ -15,7 +16,8 @@ import tyro
 from saccade.data.own_columns import read_columns
 from saccade.errors import RecipeError, RunError
 from saccade.features.spec import IMPORTED, FeatureSpec
-from saccade.serial import from_dict, to_dict
+from saccade.limits import COUNT, NOT_NEGATIVE, PART, PIXELS, POSITIVE, Limit, check_limits, optional
+from saccade.serial import check_types, from_dict, to_dict
 from saccade.tasks import AnsweringConfig, TaskConfig, task_config
 
 # Of the run directory. 1: written before there was a number; the task's kind followed from its fields.
@@ -123,9 +125,10 @@ class TrainConfig:
     group_by_image: bool = False
     """Let the texts about an image share a batch, so that what depends on the image alone is computed once."""
     metric: str = "accuracy"
-    """The validation metric that chooses the best weights."""
+    """The validation metric that chooses the best weights, val_loss among them; of equals the lower loss wins, so that
+    the loss chooses as long as the metric is 0."""
     patience: int | None = None
-    """Stop when the metric has not risen for so many epochs."""
+    """Stop when no epoch was better than the best one for so many."""
     average: float = 0.0
     """Validate and keep the running mean of the weights, of which a step leaves that share; by default the weights."""
     seed: int = 0
@@ -157,8 +160,44 @@ class TrainConfig:
     """Machines, on each of which torchrun starts the same command; under torchrun, by default as many as there are."""
     strategy: str = "auto"
     """Lightning Fabric's strategy for several processes: ddp, ddp_spawn, ddp_fork."""
+    logger: str = "auto"
+    """Where the log goes beside log.jsonl: tensorboard, csv, wandb, mlflow, comet or none; auto is tensorboard where
+    that is installed."""
     save_every: int = 500
     """Steps between two saves of the state to resume from; it is saved after each epoch too."""
+
+
+# Of every number in a recipe but those of its task, which has its own. Those of a model's sizes stand with the model.
+LIMITS = {
+    "data.limit": optional(COUNT),
+    "features.image_size": PIXELS,
+    "optim.lr": POSITIVE,
+    "optim.bias_lr": NOT_NEGATIVE,
+    "optim.embedding_lr": NOT_NEGATIVE,
+    "optim.momentum": PART,
+    "optim.betas": PART,
+    "optim.weight_decay": NOT_NEGATIVE,
+    "optim.warmup_epochs": NOT_NEGATIVE,
+    "optim.milestones": COUNT,
+    "optim.factor": POSITIVE,
+    "optim.period": COUNT,
+    "optim.rates": NOT_NEGATIVE,
+    "optim.loss_weight": POSITIVE,
+    "optim.clip": optional(POSITIVE),
+    "train.epochs": COUNT,
+    "train.batch_size": COUNT,
+    "train.accumulate": COUNT,
+    "train.patience": Limit(least=0, whole=True, optional=True),
+    "train.average": PART,
+    "train.seed": Limit(least=0, most=2**63 - 1, whole=True),
+    "train.finetune_from": Limit(least=0, whole=True, optional=True),
+    "train.finetune_lr": POSITIVE,
+    "train.finetune_stages": optional(COUNT),
+    "train.finetune_size": optional(PIXELS),
+    "train.devices": COUNT,
+    "train.num_nodes": COUNT,
+    "train.save_every": COUNT,
+}
 
 
 @dataclass(frozen=True)
@@ -181,18 +220,22 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse values that no run can have."""
-        for what, value in {"train.epochs": self.train.epochs, "train.batch_size": self.train.batch_size,
-                            "train.accumulate": self.train.accumulate, "train.devices": self.train.devices,
-                            "train.num_nodes": self.train.num_nodes, "train.save_every": self.train.save_every,
-                            "optim.lr": self.optim.lr, "optim.period": self.optim.period}.items():  # fmt: skip
-            if value <= 0:
-                raise RecipeError(f"{what}: expected a number above 0, got {value}")
-        if not 0 <= self.train.average < 1:
-            raise RecipeError(f"train.average: expected at least 0 and less than 1, got {self.train.average}")
-        if self.data.limit is not None and self.data.limit <= 0:
-            raise RecipeError(f"data.limit: expected a number above 0, got {self.data.limit}")
+        check_types(self)
+        for group in ("data", "features", "task", "optim", "train"):
+            check_types(getattr(self, group), where=group)
+        check_limits({name: (limit, reduce(getattr, name.split("."), self)) for name, limit in LIMITS.items()})
         if self.optim.schedule == "epochs" and not self.optim.rates:
             raise RecipeError("optim.rates: the schedule epochs needs the multiple of each epoch")
+
+    def check_training(self) -> None:
+        """Refuse, with RecipeError, what older recipes may say and no new training may."""
+        if self.optim.warmup_epochs > self.train.epochs:
+            raise RecipeError(
+                f"optim.warmup_epochs: expected at most train.epochs, {self.train.epochs}, got "
+                f"{self.optim.warmup_epochs}: lower it, or train longer"
+            )
+        if self.train.patience == 0:
+            raise RecipeError(f"train.patience: expected {optional(COUNT)}, got 0")
 
     def smoke(self) -> Recipe:
         """The same path in seconds: two epochs over a few images, a small untrained backbone where none is shipped.
@@ -217,6 +260,7 @@ class Recipe:
             data=dataclasses.replace(self.data, limit=min(self.data.limit or 24, 24), store=store),
             features=features,
             task=self.task.smoke(),
+            optim=dataclasses.replace(self.optim, warmup_epochs=min(self.optim.warmup_epochs, 1.0)),
             train=dataclasses.replace(
                 self.train,
                 epochs=min(self.train.epochs, 2),

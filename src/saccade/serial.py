@@ -8,10 +8,11 @@ import json
 import os
 import secrets
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from saccade.errors import RecipeError, RunError, UnknownNameError
 
@@ -31,7 +32,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
     Raises UnknownNameError for a field it does not have, RecipeError for a value of another type; `where` is the
     dotted name of the object inside a larger one.
     """
-    hints = get_type_hints(cls)
+    hints = _hints(cast("Hashable", cls))
     unknown = next((name for name in data if name not in hints), None)
     if unknown is not None:
         raise UnknownNameError(f"field of {where or cls.__name__}", unknown, hints)
@@ -40,6 +41,18 @@ def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
         return cls(**fields)
     except TypeError as error:
         raise RecipeError(f"{where or cls.__name__}: {error}") from None
+
+
+def check_types(value: Any, *, where: str = "") -> None:
+    """Raise RecipeError for the first field of a dataclass that holds a value of another type than it says."""
+    hints = _hints(cast("Hashable", type(value)))
+    for field in dataclasses.fields(value):
+        _value(hints[field.name], getattr(value, field.name), f"{where}.{field.name}".lstrip("."))
+
+
+@cache
+def _hints(cls: Hashable) -> dict[str, Any]:
+    return get_type_hints(cls)
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

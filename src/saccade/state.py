@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from saccade.choice import VAL_LOSS, is_better
 from saccade.errors import RunError
+from saccade.metrics.units import format_metric
+from saccade.recipe import TrainConfig
 from saccade.serial import read_json, temporary_name, write_json, write_text
 from saccade.tensors import load_tensors, save_tensors
 
@@ -37,6 +41,15 @@ class Progress:
     examples: int = 0
     best: float | None = None
     best_epoch: int = -1
+    best_loss: float | None = None
+    """The best epoch's validation loss; None in states that were saved before there was one."""
+
+    def keep_better(self, metric: str, record: Mapping[str, Any]) -> bool:
+        """Whether the epoch's record is better than the best so far, which it is from now on."""
+        before = None if self.best_epoch < 0 else {metric: self.best, VAL_LOSS: self.best_loss}
+        if better := is_better(metric, record, before):
+            self.best, self.best_loss, self.best_epoch = record.get(metric), record.get(VAL_LOSS), self.epoch
+        return better
 
 
 def save_resume(
@@ -105,26 +118,45 @@ def save_progress(path: Path, progress: Progress) -> None:
     write_json(file, read_json(file) | {"progress": asdict(progress)})
 
 
+def epoch_line(record: Mapping[str, Any], config: TrainConfig, noun: str) -> str:
+    """What is told of an epoch while it is trained: its record in the log, in the units of all tables.
+
+    >>> record = {"epoch": 2, "loss": 1.25, "val_loss": 1.5, "cider": 0.4567, "records_per_second": 1234.5}
+    >>> epoch_line(record, TrainConfig(epochs=9, metric="cider"), "captions")
+    'epoch 2/9: loss 1.250, val loss 1.500, val cider 0.457, 1,234 captions/s'
+    """
+    told = [f"loss {format_metric('loss', record['loss'])}"]
+    validated = {VAL_LOSS: "val loss"}
+    validated.setdefault(config.metric, f"val {config.metric}")
+    told += [f"{name} {format_metric(key, record[key])}" for key, name in validated.items() if key in record]
+    told += [] if config.metric in record else ["no validation"]
+    return f"epoch {record['epoch']}/{config.epochs}: {', '.join(told)}, {record['records_per_second']:,.0f} {noun}/s"
+
+
 def append_log(path: Path, record: dict[str, Any]) -> None:
     """Add a line to log.jsonl."""
     with (path / LOG).open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
 
 
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """What log.jsonl says of each epoch, but for a line that was being written when the run was killed."""
+    records = []
+    for line in (path / LOG).read_text(encoding="utf-8").splitlines() if (path / LOG).exists() else ():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
+
+
 def cut_log(path: Path, epochs: int) -> None:
     """Drop what log.jsonl says of later epochs: they will be finished again."""
-    if not (path / LOG).exists():
-        return
-    kept = []
-    for line in (path / LOG).read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["epoch"] <= epochs:
-                kept.append(line + "\n")
-        except json.JSONDecodeError:  # the line that was being written when the run was killed
-            break
-    write_text(path / LOG, "".join(kept))
+    if (path / LOG).exists():
+        kept = [record for record in read_log(path) if record["epoch"] <= epochs]
+        write_text(path / LOG, "".join(json.dumps(record) + "\n" for record in kept))
 
 
 def epochs_logged(path: Path) -> int:
-    """How many lines log.jsonl has."""
-    return (path / LOG).read_text(encoding="utf-8").count("\n") if (path / LOG).exists() else 0
+    """How many epochs log.jsonl tells of."""
+    return len(read_log(path))

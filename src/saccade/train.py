@@ -23,16 +23,16 @@ from saccade.build import Setup, build, build_model
 from saccade.data.batches import deal, prefetch
 from saccade.devices import RunningSum, launch, make_fabric
 from saccade.errors import RecipeError, RunError, SaccadeWarning
-from saccade.evaluate import predict_all
 from saccade.features.tuning import Together
 from saccade.gathering import gather_rows, share_gradients
-from saccade.metrics.units import format_metric
+from saccade.loggers import NONE, Log, check_logger, logged
 from saccade.optim import build_average, build_optimizer, learning_rate, penalty
 from saccade.progress import SILENT, Report
 from saccade.recipe import Recipe
 from saccade.serial import read_json, write_json
-from saccade.state import Progress, append_log, cut_log, load_resume, save_progress, save_resume
+from saccade.state import Progress, append_log, cut_log, epoch_line, load_resume, save_progress, save_resume
 from saccade.tasks.base import Reader
+from saccade.validation import validate
 
 
 def train(
@@ -44,6 +44,8 @@ def train(
     resume was started with another recipe.
     """
     config = recipe.train
+    recipe.check_training()
+    check_logger(config.logger)
     try:
         fabric = make_fabric(config.accelerator, config.devices, config.num_nodes, config.strategy, config.precision)
     except RecipeError as error:
@@ -118,20 +120,19 @@ class _Loop:
     ) -> None:
         self.fabric, self.recipe, self.out, self.setup = fabric, recipe, out, setup
         self.model, self.optimizer, self.progress, self.report = model, optimizer, progress, report
-        self.writer = _tensorboard(out) if fabric.is_global_zero else None
         self.tuning, self.tuned = setup.tuning, False
         self.average, self.kept = average, model if average is None else average.module
         self.records = setup.task.trainable(setup.train)
 
     def fit(self, wrapped: Any, optimizer: Any) -> None:
-        """Epochs until the last, or until the metric has not risen for `patience` of them."""
+        """Epochs until the last, or until none was better than the best for `patience` of them."""
         config, progress = self.recipe.train, self.progress
-        while progress.epoch < config.epochs and not self._out_of_patience():
-            started, first = time.perf_counter(), progress.examples
-            self._epoch(wrapped, optimizer)
-            self._finish_epoch(time.perf_counter() - started, progress.examples - first)
-        if self.writer is not None:
-            self.writer.close()
+        logger = config.logger if self.fabric.is_global_zero else NONE
+        with logged(logger, self.out, self.recipe, progress.step) as log:
+            while progress.epoch < config.epochs and not self._out_of_patience():
+                started, first = time.perf_counter(), progress.examples
+                self._epoch(wrapped, optimizer)
+                self._finish_epoch(time.perf_counter() - started, progress.examples - first, log)
 
     def _epoch(self, wrapped: Any, optimizer: Any) -> None:
         fabric, progress, config = self.fabric, self.progress, self.recipe.train
@@ -230,72 +231,44 @@ class _Loop:
                 f"the loss is no longer finite at step {self.progress.step}: lower --optim.lr or clip with --optim.clip"
             )
 
-    def _finish_epoch(self, seconds: float, examples: int) -> None:
+    def _finish_epoch(self, seconds: float, records: int, log: Log) -> None:
         """Save the state to resume from, validate, log, keep the weights if they are the best."""
         progress, config = self.progress, self.recipe.train
-        if examples:  # none if it was resumed here, since validation had failed
+        if records:  # none if it was resumed here, since validation had failed
             self._save()
-        metrics = self._validate()
+        validated = self._validate()
         record = {
             "epoch": progress.epoch + 1,
             "step": progress.step,
             "loss": progress.loss_sum / len(self.records),
             "lr": self.optimizer.param_groups[0]["lr"],
             "seconds": round(seconds, 3),
-            "examples_per_second": round(examples / seconds, 1),
-            **metrics,
+            "records_per_second": round(records / seconds, 1),
+            **validated,
         }
-        score = metrics.get(config.metric)  # None without validation: then the last epoch is the best
-        better = score is None or progress.best is None or score > progress.best
-        if better:
-            progress.best, progress.best_epoch = score, progress.epoch
+        better = progress.keep_better(config.metric, record)
         progress.epoch, progress.batch, progress.loss_sum, progress.examples = progress.epoch + 1, 0, 0.0, 0
         if self.fabric.is_global_zero:
             append_log(self.out, record)
             if better:
                 checkpoint.save_model(self.out, self.kept, self.setup.task)
-                split = {"split": "val"} if metrics else {"loss": record["loss"]}
-                write_json(self.out / checkpoint.METRICS, {**split, "epoch": progress.epoch, **metrics})
-            if self.writer is not None:
-                for name, value in record.items():
-                    self.writer.add_scalar(name, value, progress.step)
+                split = {"split": "val"} if validated else {"loss": record["loss"]}
+                write_json(self.out / checkpoint.METRICS, {**split, "epoch": progress.epoch, **validated})
+            log(record, progress.step)
             save_progress(self.out, progress)
         self.fabric.barrier()
-        validated = "no validation" if score is None else f"val {config.metric} {format_metric(config.metric, score)}"
-        self.report.say(
-            f"epoch {progress.epoch}/{config.epochs}: loss {record['loss']:.4f}, {validated}, "
-            f"{record['examples_per_second']:,.0f} examples/s"
-        )
+        self.report.say(epoch_line(record, config, self.setup.task.noun))
 
-    def _validate(self) -> dict[str, float]:
-        """The metrics of the validation split; none where that is trained on."""
-        setup, metric = self.setup, self.recipe.train.metric
+    def _validate(self) -> dict[str, float | None]:
+        """The loss and the metrics of the validation split; none where that is trained on."""
+        setup, model, read = self.setup, self.kept, self.setup.store.read
         if not setup.val:
             return {}
-        size = self.recipe.train.batch_size
-        examples = setup.task.examples(setup.val)
-        model, read = self.kept, setup.store.read
         if isinstance(model, Together):
             if self.tuning is not None and (self.tuned or self.tuning.kept):
                 read = partial(self.tuning.read_plain, backbone=model.backbone)
             model = model.model
-        options = self.recipe.task.options()
-        predictions = predict_all(
-            self.fabric,
-            model,
-            setup.task,
-            examples,
-            read,
-            size,
-            options=options,
-            seed=self.recipe.train.seed,
-            arithmetic=self.fabric.autocast,
-            attention=False,
-        )
-        metrics = setup.task.metrics(predictions, setup.data)
-        if metric not in metrics:
-            raise RecipeError(f"train.metric: no validation metric named {metric!r}; there are {', '.join(metrics)}")
-        return metrics
+        return validate(self.fabric, model, setup.task, setup.val, setup.data, read, self.recipe)
 
     def _save(self) -> None:
         if self.fabric.is_global_zero:
@@ -310,11 +283,3 @@ class _Loop:
 
 def _step_seed(seed: int, step: int, rank: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed} {step} {rank}".encode(), digest_size=7).digest(), "little")
-
-
-def _tensorboard(out: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - optional, and slow to load
-    except ImportError:
-        return None
-    return SummaryWriter(str(out / "tensorboard"))

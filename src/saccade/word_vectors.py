@@ -44,6 +44,13 @@ def read_vectors(path: Path | str, words: Sequence[str]) -> tuple[Float[Tensor, 
     return torch.stack([found.get(word, missing) for word in words]), sum(word in found for word in words)
 
 
+def vector_size(path: Path | str) -> int:
+    """How many numbers the vectors of a file have, by its first line; raises DataError as `read_vectors` does."""
+    for _, text in _lines(Path(path)):
+        return _size(text, Path(path))
+    raise DataError("expected a word and its numbers on each line, got an empty file", path)
+
+
 def related_vectors(
     vectors: Float[Tensor, "words size"], texts: Iterable[Sequence[int]], *, weighted: bool = True
 ) -> Float[Tensor, "words size"]:

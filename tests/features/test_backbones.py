@@ -264,8 +264,8 @@ def test_weights_come_from_nowhere_else(name):
         ("scenes-cnn", {"layer": 1}, "scenes-cnn has one map: expected layer -1, got 1"),
         ("test_resnet", {"backbone_args": ("colour=blue",)}, "backbone_args do not fit test_resnet"),
         ("test_resnet", {"backbone_args": ("pad_type",)}, "backbone_args: expected name=value, got 'pad_type'"),
-        ("test_resnet", {"layer": -2}, "layer: expected -1 or the number of a stage, got -2"),
-        ("test_resnet", {"mean": (123.0, 116.0, 103.0)}, "mean: expected colours between 0 and 1"),
+        ("test_resnet", {"layer": -2}, "layer: expected a whole number from -1 to 1,000, got -2"),
+        ("test_resnet", {"mean": (123.0, 116.0, 103.0)}, "mean: expected a number from 0 to 1, or None, got"),
     ],
 )
 def test_what_cannot_be_is_refused(name, fields, message):

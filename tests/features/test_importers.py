@@ -424,7 +424,7 @@ def test_a_missing_package_is_named(source, tmp_path, monkeypatch, name):
 
 def test_a_width_below_one_is_refused():
     assert FeatureSpec(width=2048, regions="boxes").width == 2048
-    with pytest.raises(RecipeError, match="width: expected at least 1 number per region, got 0"):
+    with pytest.raises(RecipeError, match="width: expected a whole number above 0, or None, got 0"):
         FeatureSpec(width=0)
 
 

@@ -20,14 +20,14 @@ SHARES = """
     upper_bound mean_iou
 """.split()  # noqa: SIM905
 PLAIN = "cider cider_d attention_entropy attention_entropy_step_1 attention_entropy_color loss lr".split()  # noqa: SIM905
-PLAIN += ["seconds", "examples_per_second"]
+PLAIN += ["seconds", "records_per_second"]
 RANKS = ["i2t_medr", "t2i_medr", "i2t_meanr"]
 COUNTS = "words_used object_words questions answers captions images images_without_result empty_captions epoch".split()  # noqa: SIM905
 
 
 @pytest.mark.parametrize(
     ("kind", "names"),
-    [("share", SHARES), ("plain", [*PLAIN, "examples_per_second"]), ("rank", RANKS), ("count", COUNTS)],
+    [("share", SHARES), ("plain", [*PLAIN, "records_per_second"]), ("rank", RANKS), ("count", COUNTS)],
 )
 def test_the_unit_of_every_metric(kind: str, names: list[str]) -> None:
     assert {name: unit_of(name, 1).kind for name in names} == dict.fromkeys(names, kind)

@@ -9,6 +9,7 @@ from tests.models.reference import sigmoid, softmax, some_regions
 from torch import Tensor
 from torch.nn.functional import pad
 
+from saccade.errors import RecipeError
 from saccade.models.dfaf import DFAF, IntraFlow
 from saccade.text import pad_words
 from saccade.types import Answers, Grouping, Regions, Words
@@ -319,8 +320,8 @@ def test_a_text_without_words_and_an_image_without_regions_attend_to_nothing(
 
 
 def test_sizes_that_cannot_be_are_refused() -> None:
-    for heads in (8, 0):
-        with pytest.raises(ValueError, match=f"hidden_size 26 cannot be split evenly over {heads} heads"):
-            tiny(heads=heads)
-    with pytest.raises(ValueError, match="expected at least 1 block, got 0"):
-        tiny(blocks=0)
+    with pytest.raises(RecipeError, match="heads: expected a divisor of hidden_size, 26, got 8"):
+        tiny(heads=8)
+    for size in ("heads", "blocks"):
+        with pytest.raises(RecipeError, match=f"{size}: expected a whole number from 1 to 1,000, got 0"):
+            tiny(**{size: 0})

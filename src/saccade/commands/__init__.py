@@ -5,6 +5,7 @@ from __future__ import annotations
 from saccade.commands.checking import Check
 from saccade.commands.completion import Completion
 from saccade.commands.making import Extract, ImportFeatures, WriteScenes
+from saccade.commands.plotting import PlotCurves
 from saccade.commands.predicting import Predict
 from saccade.commands.training import Compare, Train
 from saccade.commands.using import Ask, Caption, Demo, Evaluate, List, Score
@@ -16,6 +17,7 @@ COMMANDS = {
     "train": Train,
     "evaluate": Evaluate,
     "compare": Compare,
+    "plot": PlotCurves,
     "ask": Ask,
     "caption": Caption,
     "predict": Predict,

@@ -66,7 +66,7 @@ class Train:
         if recipe is None:
             return [RECIPE_NAME]
         model = _said(words, "--model")
-        recipe = of_model(recipe, model) if model in MODELS else recipe
+        recipe = of_model(recipe, model) if model is not None and model in MODELS else recipe
         return [RECIPE_NAME, *flags_of(cls(_with_sizes(recipe)), pairs=True)]
 
     def ready(self) -> Recipe:

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 from saccade import checkpoint
 from saccade.build import check_model, differing_fields, limited, open_data
+from saccade.choice import VAL_LOSS, is_better
 from saccade.compare.table import CSV, JSON, MARKDOWN, Comparison, Difference, Result, Row
 from saccade.data.records import SPLITS
 from saccade.devices import torchrun_processes
@@ -30,6 +30,7 @@ from saccade.progress import SILENT, Report
 from saccade.provenance import place_of
 from saccade.recipe import DataConfig, Recipe, TrainConfig
 from saccade.serial import read_json
+from saccade.state import read_log
 from saccade.train import train
 
 # The fields that must be alike for numbers to be comparable.
@@ -117,16 +118,16 @@ def compare(
 
 def _result(run: _Run, split: str, report: Report) -> tuple[Result, _Ground, bool]:
     """The run trained and evaluated as far as it is not, what that was done on, and whether it was evaluated anew."""
-    config = run.recipe.train
+    config, metric = run.recipe.train, _metric(run.recipe)
     if not run.finished:
         train(run.recipe, run.folder, resume=_exists(run.folder), report=report)
     kept = _kept_metrics(run.folder, split)
     metrics = kept or evaluate(run.folder, split=split, accelerator=config.accelerator, report=report)
-    if config.metric not in metrics:
+    if metric not in metrics:
         raise _nothing_to_score(split, run.recipe.data)
     loaded = checkpoint.load(run.folder)
     parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
-    seconds = math.fsum(line["seconds"] for line in _log(run.folder))
+    seconds = math.fsum(line["seconds"] for line in read_log(run.folder))
     ground = _Ground(run.folder, loaded.facts.weights_hash, metrics[loaded.task.noun], metrics["images"])
     return Result(config.seed, metrics, parameters, seconds), ground, kept is None
 
@@ -135,7 +136,12 @@ def _gather(results: dict[str, list[Result]], runs: int, recipe: Recipe) -> Comp
     rows = (
         Row(label, tuple(sorted(found, key=lambda result: result.seed))) for label, found in results.items() if found
     )
-    return Comparison(tuple(rows), runs, recipe.train.metric, recipe.task.task().noun)
+    return Comparison(tuple(rows), runs, _metric(recipe), recipe.task.task().noun)
+
+
+def _metric(recipe: Recipe) -> str:
+    """What the table is about: the metric that chooses the epochs or, where the loss does, the task's."""
+    return recipe.task.task().metric if recipe.train.metric == VAL_LOSS else recipe.train.metric
 
 
 def _runs(entries: Sequence[Entry], out: Path, seeds: int) -> list[_Run]:
@@ -221,8 +227,8 @@ def _is_finished(folder: Path, recipe: Recipe) -> bool:
     advice = "name another --out, or delete that folder to train anew"
     if differing := checkpoint.changes(folder, recipe):
         raise RunError(f"{folder} holds a run of another recipe: {_listed(differing, 'now ')}; {advice}")
-    log = _log(folder)
-    last, best = _last_and_best([line.get(recipe.train.metric) for line in log], recipe.train)
+    log = read_log(folder)
+    last, best = _last_and_best(log, recipe.train)
     if len(log) > last > 0:
         raise RunError(f"{folder} holds a run of {len(log)} epochs where the recipe now ends after {last}; {advice}")
     metrics = folder / checkpoint.METRICS
@@ -230,31 +236,18 @@ def _is_finished(folder: Path, recipe: Recipe) -> bool:
     return last > 0 and metrics.exists() and read_json(metrics).get("epoch") == best
 
 
-def _last_and_best(scores: Sequence[float | None], config: TrainConfig) -> tuple[int, int]:
-    """The epoch after which training ends with these scores, and the best by then, from 1; (0, best) if it goes on.
+def _last_and_best(log: Sequence[Mapping[str, Any]], config: TrainConfig) -> tuple[int, int]:
+    """The epoch after which training ends with these records, and the best by then, from 1; (0, best) if it goes on.
 
-    The rule of the loop in train.py; without scores the last epoch is the best.
+    The rule of the loop in train.py.
     """
     best = 0
-    for epoch, score in enumerate(scores, start=1):
-        highest = scores[best - 1] if best else None
-        if score is None or highest is None or score > highest:
+    for epoch, record in enumerate(log, start=1):
+        if is_better(config.metric, record, log[best - 1] if best else None):
             best = epoch
         if epoch >= config.epochs or 0 < (config.patience or 0) <= epoch - best:
             return epoch, best
     return 0, best
-
-
-def _log(folder: Path) -> list[dict[str, Any]]:
-    """What log.jsonl says of each epoch, but for a line that was being written when the run was killed."""
-    lines = []
-    file = folder / checkpoint.LOG
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return lines
 
 
 def _kept_metrics(folder: Path, split: str) -> dict[str, Any] | None:

@@ -6,15 +6,16 @@ Arrays and images in, a Pillow image or a page of HTML out; no chart library is 
 from saccade.explain.answer import answer_figure
 from saccade.explain.caption import caption_figure, captions_figure
 from saccade.explain.figure import Figure, Illustrated, Listing
-from saccade.explain.files import check_suffix, save, save_page
+from saccade.explain.files import check_suffix, save, save_bytes, save_page
 from saccade.explain.panel import Bar, Outline, Panel, Picture, RegionWeights, WordWeights
 from saccade.explain.png import draw
-from saccade.explain.report import Commands, Facts, MetricsTable
+from saccade.explain.report import Chart, Commands, Facts, MetricsTable
 from saccade.explain.steps import Step, steps_of
 from saccade.explain.viewer import figure_fragment, figure_page, page
 
 __all__ = [
     "Bar",
+    "Chart",
     "Commands",
     "Facts",
     "Figure",
@@ -36,6 +37,7 @@ __all__ = [
     "figure_page",
     "page",
     "save",
+    "save_bytes",
     "save_page",
     "steps_of",
 ]

@@ -31,6 +31,11 @@ def save_page(page: str, path: Path | str) -> None:
     _write(page.encode("utf-8"), Path(path))
 
 
+def save_bytes(content: bytes, path: Path | str) -> None:
+    """Write a file; missing folders are made. Raises SaccadeError for a place that cannot be written."""
+    _write(content, Path(path))
+
+
 def check_suffix(path: Path | str) -> None:
     """Nothing when `save` knows the path's suffix; raises SaccadeError naming the known ones when it does not."""
     look_up(FORMATS, Path(path).suffix.lower(), "picture format")

@@ -60,6 +60,15 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Chart:
+    """A drawing that is SVG already, which Saccade made itself, and what it shows in words."""
+
+    title: str
+    svg: str
+    alt: str
+
+
+@dataclass(frozen=True)
 class Commands:
     """Command lines, each with what it does: (line, purpose)."""
 

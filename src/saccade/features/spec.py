@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from saccade.errors import RecipeError
+from saccade.limits import COUNT, SHARE, Limit, check_limit, optional
+from saccade.serial import check_types
 
 IMPORTED = "imported"  # the backbone of features that came from files
 AT_READING = ("positions", "standardize")  # what is done when features are read
@@ -61,15 +63,12 @@ class FeatureSpec:
     """Numbers per region that the features must have; checked when they are read."""
 
     def __post_init__(self) -> None:
-        if self.layer < -1:
-            raise RecipeError(f"layer: expected -1 or the number of a stage, got {self.layer}")
-        if self.image_size < 1:
-            raise RecipeError(f"image_size: expected at least 1 pixel, got {self.image_size}")
-        if self.width is not None and self.width < 1:
-            raise RecipeError(f"width: expected at least 1 number per region, got {self.width}")
-        for name, colour in (("mean", self.mean), ("std", self.std)):
-            if colour is not None and max(colour) > 5:
-                raise RecipeError(f"{name}: expected colours between 0 and 1, got {colour}")
+        check_types(self)
+        check_limit(Limit(least=-1, most=1_000, whole=True), layer=self.layer)
+        check_limit(COUNT, image_size=self.image_size)
+        check_limit(optional(COUNT), width=self.width)
+        check_limit(optional(SHARE), mean=self.mean)
+        check_limit(Limit(above=0, most=5, optional=True), std=self.std)
         self.arguments()
 
     def arguments(self) -> dict[str, Any]:

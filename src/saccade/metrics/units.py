@@ -47,8 +47,8 @@ UNITS = {
     # Search in both directions, and grounding.
     **dict.fromkeys(("i2t", "t2i", "recall", "upper_bound", "mean_iou"), MEAN),
     **dict.fromkeys(("i2t_medr", "t2i_medr", "i2t_meanr", "t2i_meanr"), RANK),
-    # Training.
-    **dict.fromkeys(("loss", "lr", "seconds", "examples_per_second"), PLAIN),
+    # Training. A loss is a mean over records, in nats: of a caption the sum over its words.
+    **dict.fromkeys(("loss", "val_loss", "lr", "seconds", "records_per_second"), PLAIN),
     **dict.fromkeys(("epoch", "step", "words_used", "object_words"), COUNT),
     **dict.fromkeys(("questions", "answers", "captions", "images", "sentences", "phrases", "empty_captions"), COUNT),
 }

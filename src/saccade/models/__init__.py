@@ -79,7 +79,9 @@ def create_model(name: str, *, region_size: int, num_regions: int | None = None,
         sizes["num_regions"] = num_regions
     try:
         return entry.load()(region_size=region_size, **sizes)
-    except (ValueError, RuntimeError) as error:  # what torch raises for a negative width or a dropout of 3
+    except RecipeError as error:
+        raise RecipeError(f"{name}: {error}") from None
+    except (ValueError, RuntimeError) as error:  # what torch raises for more than memory holds
         given = ", ".join(f"{size}={value}" for size, value in sizes.items() if size not in needed)
         raise RecipeError(f"{name} cannot be made with the sizes {given}: {error}") from None
 

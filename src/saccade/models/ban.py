@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from saccade.errors import RecipeError
+from saccade.limits import COUNT, DEPTH, PART, WIDTH, check_limit
 from saccade.nn.attention import masked_softmax, pool
 from saccade.nn.bilinear import bilinear_logits
 from saccade.nn.counting import Counter
@@ -134,6 +135,16 @@ class BAN(nn.Module):
         - `classifier_dropout`: share dropped in training within the classifier
         """
         super().__init__()
+        check_limit(COUNT, num_words=num_words, num_answers=num_answers)
+        check_limit(
+            WIDTH,
+            region_size=region_size,
+            hidden_size=hidden_size,
+            embedding_size=embedding_size,
+            question_length=question_length,
+        )
+        check_limit(DEPTH, glimpses=glimpses, rank=rank, tables=tables)
+        check_limit(PART, attention_dropout=attention_dropout, dropout=dropout, classifier_dropout=classifier_dropout)
         self.question_mask, self.attend, self.combine = question_mask, attend, combine
         self.text_encoder = FixedLengthGRU(
             num_words, hidden_size, length=question_length, embedding_size=embedding_size, tables=tables

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from saccade.limits import COUNT, DEPTH, PART, WIDTH, check_limit
 from saccade.nn.attention import masked_mean, masked_softmax, pool, score
 from saccade.nn.text_encoders import BiLSTM
 from saccade.types import Answers, AttentionMap, Grouping, Regions, Words
@@ -73,6 +74,10 @@ class RDAN(nn.Module):
         - `dropout`: share of each layer's input that is dropped in training
         """
         super().__init__()
+        check_limit(COUNT, num_words=num_words, num_answers=num_answers)
+        check_limit(WIDTH, region_size=region_size, hidden_size=hidden_size)
+        check_limit(DEPTH, steps=steps)
+        check_limit(PART, dropout=dropout)
         self.text_encoder = BiLSTM(num_words, hidden_size, dropout=dropout)
         self.looks = nn.ModuleList(Attention(region_size, hidden_size) for _ in range(steps))
         self.reads = nn.ModuleList(Attention(hidden_size, hidden_size) for _ in range(steps))

@@ -38,6 +38,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+from saccade.errors import RecipeError
+from saccade.limits import COUNT, DEPTH, PART, WIDTH, check_limit
 from saccade.nn.attention import masked_mean, masked_softmax
 from saccade.nn.text_encoders import FixedLengthGRU
 from saccade.types import Answers, AttentionMap, Regions, Words
@@ -226,10 +228,26 @@ class DFAF(nn.Module):
         - `classifier_dropout`: share dropped in training within the classifier
         """
         super().__init__()
-        if heads < 1 or hidden_size % heads:
-            raise ValueError(f"hidden_size {hidden_size} cannot be split evenly over {heads} heads: choose a multiple")
-        if blocks < 1:
-            raise ValueError(f"expected at least 1 block, got {blocks}")
+        check_limit(COUNT, num_words=num_words, num_answers=num_answers)
+        check_limit(
+            WIDTH,
+            region_size=region_size,
+            hidden_size=hidden_size,
+            question_size=question_size,
+            embedding_size=embedding_size,
+            question_length=question_length,
+            classifier_size=classifier_size,
+        )
+        check_limit(DEPTH, blocks=blocks, heads=heads)
+        check_limit(
+            PART,
+            dropout=dropout,
+            embedding_dropout=embedding_dropout,
+            fusion_dropout=fusion_dropout,
+            classifier_dropout=classifier_dropout,
+        )
+        if hidden_size % heads:
+            raise RecipeError(f"heads: expected a divisor of hidden_size, {hidden_size}, got {heads}")
         self.fusion = fusion
         self.text_encoder = FixedLengthGRU(
             num_words, question_size, length=question_length, embedding_size=embedding_size, dropout=embedding_dropout

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from saccade.limits import COUNT, WIDTH, check_limit
 from saccade.nn.attention import masked_mean
 from saccade.nn.text_encoders import BagOfWords
 from saccade.types import Answers, Regions, Words
@@ -27,6 +28,8 @@ class IBOWIMG(nn.Module):
         - `hidden_size`: width of the question's bag of words
         """
         super().__init__()
+        check_limit(COUNT, num_words=num_words, num_answers=num_answers)
+        check_limit(WIDTH, region_size=region_size, hidden_size=hidden_size)
         self.words = BagOfWords(num_words, hidden_size)
         self.answer = nn.Linear(hidden_size + region_size, num_answers, bias=False)
 

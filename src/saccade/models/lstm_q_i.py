@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from saccade.limits import COUNT, PART, WIDTH, check_limit
 from saccade.nn.attention import masked_mean
 from saccade.nn.text_encoders import pack_words
 from saccade.types import Answers, Regions, Words
@@ -47,6 +48,11 @@ class LSTMQI(nn.Module):
           read
         """
         super().__init__()
+        check_limit(COUNT, num_words=num_words, num_answers=num_answers)
+        check_limit(
+            WIDTH, region_size=region_size, hidden_size=hidden_size, embedding_size=embedding_size, lstm_size=lstm_size
+        )
+        check_limit(PART, dropout=dropout)
         self.embedding = nn.Embedding(num_words, embedding_size)
         self.lstm = nn.LSTM(embedding_size, lstm_size, num_layers=2, dropout=dropout, batch_first=True)
         self.question = nn.Linear(4 * lstm_size, hidden_size)

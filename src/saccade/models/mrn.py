@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from saccade.limits import COUNT, DEPTH, PART, WIDTH, check_limit
 from saccade.nn.attention import masked_mean
 from saccade.nn.text_encoders import pack_words
 from saccade.types import Answers, Regions, Words
@@ -83,6 +84,12 @@ class MRN(nn.Module):
           question
         """
         super().__init__()
+        check_limit(COUNT, num_words=num_words, num_answers=num_answers)
+        check_limit(
+            WIDTH, region_size=region_size, hidden_size=hidden_size, embedding_size=embedding_size, gru_size=gru_size
+        )
+        check_limit(DEPTH, blocks=blocks)
+        check_limit(PART, dropout=dropout, word_dropout=word_dropout)
         sizes = [gru_size] + [hidden_size] * blocks
         self.embedding = nn.Embedding(num_words, embedding_size)
         self.gru = nn.GRU(embedding_size, gru_size, batch_first=True)

@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from saccade.limits import COUNT, PART, WIDTH, check_limit
 from saccade.nn.attention import masked_mean
 from saccade.types import Captions, Decoded, DecoderState, Regions, Words
 
@@ -48,6 +49,9 @@ class NIC(nn.Module):
         - `dropout`: share dropped in training of the LSTM's input and output
         """
         super().__init__()
+        check_limit(COUNT, num_words=num_words)
+        check_limit(WIDTH, region_size=region_size, hidden_size=hidden_size, embedding_size=embedding_size)
+        check_limit(PART, dropout=dropout)
         self.image = nn.Linear(region_size, embedding_size, bias=False)  # W
         self.embedding = nn.Embedding(num_words, embedding_size)  # E; row 0 is the start
         self.lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True)

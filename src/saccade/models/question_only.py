@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from saccade.limits import COUNT, PART, WIDTH, check_limit
 from saccade.nn.attention import masked_mean
 from saccade.nn.text_encoders import BiLSTM
 from saccade.types import Answers, Regions, Words
@@ -34,6 +35,9 @@ class QuestionOnly(nn.Module):
         - `dropout`: share of words and of their features that is dropped in training
         """
         super().__init__()
+        check_limit(COUNT, num_words=num_words, num_answers=num_answers)
+        check_limit(WIDTH, hidden_size=hidden_size)
+        check_limit(PART, dropout=dropout)
         self.text_encoder = BiLSTM(num_words, hidden_size, dropout=dropout)
         self.dropout = nn.Dropout(dropout)
         self.answer = nn.Linear(hidden_size, num_answers)

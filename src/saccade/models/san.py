@@ -29,6 +29,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from saccade.limits import COUNT, DEPTH, PART, WIDTH, check_limit
 from saccade.nn.attention import masked_softmax, pool
 from saccade.nn.text_encoders import pack_words
 from saccade.types import Answers, AttentionMap, Regions, Words
@@ -129,6 +130,16 @@ class SAN(nn.Module):
         - `cell`: LSTM, the standard one of the paper or that of the authors' code: see the top of the file
         """
         super().__init__()
+        check_limit(COUNT, num_words=num_words, num_answers=num_answers)
+        check_limit(
+            WIDTH,
+            region_size=region_size,
+            hidden_size=hidden_size,
+            embedding_size=embedding_size,
+            attention_size=attention_size,
+        )
+        check_limit(DEPTH, layers=layers)
+        check_limit(PART, dropout=dropout)
         self.embedding = nn.Embedding(num_words, embedding_size)
         self.lstm = (PaperLSTM if cell == "paper" else CodeLSTM)(embedding_size, hidden_size)
         self.image = nn.Linear(region_size, hidden_size)

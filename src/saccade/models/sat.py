@@ -48,6 +48,7 @@ from torch.nn.utils.rnn import pad_packed_sequence
 
 from saccade.errors import RecipeError
 from saccade.hypotheses import Look
+from saccade.limits import COUNT, NOT_NEGATIVE, PART, SHARE, WIDTH, check_limit
 from saccade.models.sat_hard import LOOKS, advantages, estimator, expected_captions
 from saccade.nn.attention import additive_logits, masked_mean, masked_softmax
 from saccade.nn.text_encoders import pack_words
@@ -143,6 +144,17 @@ class SAT(nn.Module):
         - `look`: hard attention: how it looks when it does not train and is not told
         """
         super().__init__()
+        check_limit(COUNT, num_words=num_words)
+        check_limit(
+            WIDTH,
+            region_size=region_size,
+            hidden_size=hidden_size,
+            embedding_size=embedding_size,
+            attention_size=attention_size,
+        )
+        check_limit(PART, dropout=dropout, embedding_dropout=embedding_dropout, region_dropout=region_dropout)
+        check_limit(NOT_NEGATIVE, penalty=penalty, reward_weight=reward_weight, entropy_weight=entropy_weight)
+        check_limit(SHARE, expectation=expectation)
         self.hard, self.output, self.look = attend == "hard", output, look
         self._looking(look)
         self.penalty, self.penalty_scale, self.expectation = penalty, penalty_scale, expectation

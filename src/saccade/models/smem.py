@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from saccade.errors import RecipeError
+from saccade.limits import COUNT, PART, WIDTH, check_limit
 from saccade.nn.attention import masked_softmax, pool, score
 from saccade.types import Answers, AttentionMap, Regions, Words
 
@@ -71,6 +72,9 @@ class SMem(nn.Module):
         - `dropout`: share dropped in training of the regions, and of what the answer is read from
         """
         super().__init__()
+        check_limit(COUNT, num_words=num_words, num_answers=num_answers, num_regions=num_regions)
+        check_limit(WIDTH, region_size=region_size, hidden_size=hidden_size, question_length=question_length)
+        check_limit(PART, dropout=dropout)
         if hops not in (1, 2):
             raise RecipeError(f"hops: expected 1 or 2, got {hops}")
         self.words = nn.Embedding(num_words, hidden_size, padding_idx=0)

@@ -27,7 +27,7 @@ def _as_published(corpus: str) -> Recipe:
         optim=OptimConfig(
             name="sgd", lr=2.0, momentum=0.0, schedule="step", milestones=tuple(range(8, 64, 8)), factor=0.5, clip=5.0
         ),
-        train=TrainConfig(epochs=60, batch_size=32, metric="bleu_4", patience=10),
+        train=TrainConfig(epochs=60, batch_size=32, metric="cider", patience=10),
         card=Card(f"NIC, no attention, on {corpus}", PUBLISHED[corpus], NOT_MEASURED),
     )
 

@@ -37,7 +37,7 @@ def _as_published(model: str, corpus: str) -> Recipe:
         features=VGG,
         task=CaptioningConfig(),
         optim=OptimConfig(name="adam", lr=2e-4),
-        train=TrainConfig(epochs=60, batch_size=64, metric="bleu_4", patience=10),
+        train=TrainConfig(epochs=60, batch_size=64, metric="cider", patience=10),
         card=Card(f"Show, Attend and Tell, {ABOUT[model]}, on {corpus}", PUBLISHED[model, corpus], NOT_MEASURED),
     )
 

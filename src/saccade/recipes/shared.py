@@ -92,7 +92,7 @@ def captions_of_flickr8k(
             epochs=12,
             batch_size=50,
             group_by_image=True,
-            metric="bleu_4",
+            metric="cider",
             average=0.999,
             finetune_from=1,
             finetune_stages=1,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVa
 from saccade.data.batches import shuffled_batches
 from saccade.data.records import Record, images_of
 from saccade.errors import RecipeError
+from saccade.limits import COUNT, check_limits
 
 if TYPE_CHECKING:
     import torch
@@ -110,10 +111,8 @@ class TaskConfig(ABC):
 
 
 def check_above_zero(**values: float) -> None:
-    """Raise RecipeError naming the field of the task's config that is not above 0."""
-    for name, value in values.items():
-        if value <= 0:
-            raise RecipeError(f"task.{name}: expected a number above 0, got {value}")
+    """Raise RecipeError naming the field of the task's config that is not a whole number above 0."""
+    check_limits({f"task.{name}": (COUNT, value) for name, value in values.items()})
 
 
 class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):
@@ -172,6 +171,9 @@ class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):
     def further(self, recipe: Recipe, records: Sequence[AnyRecord], report: Report) -> Sequence[AnyRecord]:  # noqa: ARG002
         """Training records from elsewhere, beside those of the corpus."""
         return ()
+
+    def ready(self, model: nn.Module) -> None:
+        """Refuse now what `prepare` would fail on after the work; the model is one for the smallest data."""
 
     def prepare(self, model: nn.Module, records: Sequence[AnyRecord], report: Report) -> None:
         """Let a fresh model start from what is known already, such as word vectors; nothing by default."""
@@ -240,6 +242,13 @@ class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):
     @abstractmethod
     def metrics(self, predictions: Sequence[AnyPrediction], data: Corpus) -> dict[str, float]:
         """What the predictions score; a corpus that knows more about its images is asked for it."""
+
+    def metric_names(self, records: Sequence[AnyRecord], data: Corpus) -> list[str] | None:  # noqa: ARG002
+        """The metrics that validation on these records will give, asked for before the work.
+
+        None where that is not known until then, which costs the user an epoch if the metric that chooses is misspelt.
+        """
+        return None
 
     def further_metrics(self, predictions: Sequence[AnyPrediction], options: Any) -> dict[str, float]:  # noqa: ARG002
         """Those that a program outside must compute, which may fail: they are asked for when the others are written."""

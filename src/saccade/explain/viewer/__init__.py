@@ -14,10 +14,10 @@ from saccade.explain.figure import Figure
 from saccade.explain.figure_json import jpeg_url
 from saccade.explain.overlay import laid
 from saccade.explain.panel import Picture, WordWeights
-from saccade.explain.report import Commands, Facts, MetricsTable
+from saccade.explain.report import Chart, Commands, Facts, MetricsTable
 from saccade.explain.weights import even_share, scale_top, scaled, short_text, strongest, weight_text
 
-Section = Figure | MetricsTable | Facts | Commands
+Section = Figure | MetricsTable | Facts | Commands | Chart
 
 # Twice what a screen shows, so that high resolutions stay sharp; thirty small panels are only as sharp as needed.
 SIDES = {"large": 560, "small": 320, "wide": 560, "alone": 640}

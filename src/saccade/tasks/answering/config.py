@@ -64,7 +64,12 @@ class AnsweringConfig(TaskConfig):
 
     def check(self) -> None:
         """Refuse numbers of nothing."""
-        check_above_zero(answers=self.answers, max_words=self.max_words)
+        check_above_zero(
+            answers=self.answers,
+            min_answer_count=self.min_answer_count,
+            min_word_count=self.min_word_count,
+            max_words=self.max_words,
+        )
 
     def smoke(self) -> AnsweringConfig:
         """Without files, and with every answer."""

@@ -11,7 +11,21 @@ from saccade.errors import RecipeError
 from saccade.nn.text_encoders import FixedLengthGRU
 from saccade.progress import Report
 from saccade.text import Vocabulary
-from saccade.word_vectors import read_vectors, related_vectors
+from saccade.word_vectors import read_vectors, related_vectors, vector_size
+
+
+def check_glove(model: nn.Module, file: str) -> FixedLengthGRU:
+    """The part of the model that starts from the vectors of a file; raises as `start_from_glove` does."""
+    encoder = next((module for module in model.modules() if isinstance(module, FixedLengthGRU)), None)
+    if encoder is None:
+        raise RecipeError(f"{type(model).__name__} starts from no word vectors: leave out --task.glove")
+    found, width = vector_size(Path(file)), encoder.tables[0].embedding_dim
+    if found != width:
+        raise RecipeError(
+            f"task.glove: expected vectors of {width} numbers, {file} has {found}; give another file, or set "
+            f"--sizes.embedding-size {found}"
+        )
+    return encoder
 
 
 def start_from_glove(
@@ -22,16 +36,8 @@ def start_from_glove(
     A second table, as BAN has, starts from what the words that share one of the texts with each word mean. Raises
     DataError for a file that holds no such vectors, RecipeError for a model that takes none or others.
     """
-    encoder = next((module for module in model.modules() if isinstance(module, FixedLengthGRU)), None)
-    if encoder is None:
-        raise RecipeError(f"{type(model).__name__} starts from no word vectors: leave out --task.glove")
+    encoder = check_glove(model, file)
     vectors, found = read_vectors(Path(file), vocabulary.listed())
-    width = encoder.tables[0].embedding_dim
-    if vectors.shape[1] != width:
-        raise RecipeError(
-            f"task.glove: expected vectors of {width} numbers, {file} has {vectors.shape[1]}; give another file, or "
-            f"set --sizes.embedding-size {vectors.shape[1]}"
-        )
     report.say(f"word vectors: {found:,} of {len(vocabulary.known_words()):,} words are in {file}")
     tables = [vectors]
     if len(encoder.tables) > 1:

@@ -23,7 +23,7 @@ from saccade.metrics.names import metric_keys
 from saccade.metrics.vqa import answer_list, best_choice, preprocess_answer
 from saccade.progress import Report
 from saccade.tasks.answering.config import AnsweringConfig, AnsweringOptions
-from saccade.tasks.answering.glove import start_from_glove
+from saccade.tasks.answering.glove import check_glove, start_from_glove
 from saccade.tasks.answering.reply import AnswerReply
 from saccade.tasks.answering.scoring import SCORING, merged_answers
 from saccade.tasks.answering.targets import Targets
@@ -152,6 +152,11 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
         report.say(f"Visual Genome: {len(found):,} further training questions")
         return found
 
+    def ready(self, model: nn.Module) -> None:
+        """Refuse word vectors that are not there, or that the model does not take."""
+        if self.config.glove:
+            check_glove(model, self.config.glove)
+
     def prepare(self, model: nn.Module, records: Sequence[Question], report: Report) -> None:
         """Let the model's word embeddings start from the GloVe file that the recipe names, if it names one."""
         if self.config.glove:
@@ -271,6 +276,12 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
             of_kind = attention_metrics([steps for k, steps in looked if k == kind], steps=False)
             found |= {f"{name}_{key}": value for name, value in of_kind.items()}
         return found
+
+    def metric_names(self, records: Sequence[Question], data: Corpus) -> list[str]:
+        """Those of an answer to one question of each type."""
+        of_each_kind = {question.kind: question for question in records}.values()
+        answer = ((self.answers[0], 1.0),)
+        return list(self.metrics([AnswerPrediction(question, answer, 0.0) for question in of_each_kind], data))
 
     def exports(self, predictions: Sequence[AnswerPrediction], data: Corpus) -> dict[str, Any]:
         """What the corpus's official server takes, where it has one."""

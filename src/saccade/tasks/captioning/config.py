@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import tyro
 
+from saccade.errors import RecipeError
+from saccade.limits import PART, Limit, check_limits
 from saccade.tasks.base import SCORING, TaskConfig, check_above_zero
 
 if TYPE_CHECKING:
     from saccade.tasks.captioning.task import CaptioningTask
+
+SPECIAL = 3  # ids that are no words: padding, unknown, end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +74,24 @@ class CaptioningConfig(TaskConfig):
         return CaptioningTask
 
     def check(self) -> None:
-        """Refuse numbers of nothing."""
-        check_above_zero(words=self.words, max_words=self.max_words, beam=self.beam, max_length=self.max_length)
+        """Refuse numbers of nothing, and searches that cannot be."""
+        check_above_zero(
+            min_word_count=self.min_word_count, max_words=self.max_words, beam=self.beam, max_length=self.max_length
+        )
+        limits = {
+            "words": (Limit(least=SPECIAL + 1, whole=True), self.words),
+            "label_smoothing": (PART, self.label_smoothing),
+            "min_length": (Limit(least=0, whole=True), self.min_length),
+            "length_penalty": (Limit(), self.length_penalty),
+        }
+        check_limits({f"task.{name}": limit for name, limit in limits.items()})
+        if self.min_length > self.max_length:
+            raise RecipeError(
+                f"task.min_length: expected at most task.max_length, {self.max_length}, got {self.min_length}"
+            )
 
     def smoke(self) -> CaptioningConfig:
         """Short captions of all words."""
-        return dataclasses.replace(self, min_word_count=1, max_length=min(self.max_length, 12))
+        return dataclasses.replace(
+            self, min_word_count=1, max_length=min(self.max_length, 12), min_length=min(self.min_length, 12)
+        )

@@ -24,7 +24,7 @@ from saccade.metrics.caption import caption_metrics
 from saccade.metrics.java import check_java, java_metrics
 from saccade.tasks.base import Gather, Reader, Task
 from saccade.tasks.captioning.coco import coco_files
-from saccade.tasks.captioning.config import CaptioningConfig, CaptioningOptions
+from saccade.tasks.captioning.config import SPECIAL, CaptioningConfig, CaptioningOptions
 from saccade.tasks.captioning.reply import CaptionReply
 from saccade.tasks.pointing import pointing_of_words
 from saccade.tasks.reading import read_regions
@@ -33,7 +33,6 @@ from saccade.text import Vocabulary
 from saccade.types import Captions, Grouping, Regions, Words
 
 TOKENIZER = "tokenizer.json"
-SPECIAL = 3  # ids that are no words: padding, unknown, end
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +99,7 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
     """Writing captions with the words of the training split; the words are kept with the run."""
 
     Config, Record, Output = CaptioningConfig, Caption, Captions
-    noun, metric = Caption.noun, "bleu_4"
+    noun, metric = Caption.noun, "cider"
     columns = ("caption", "log_probability", "alternatives")
     usage = "saccade caption, or Predictor.caption"
 
@@ -251,6 +250,12 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
         if isinstance(data, JudgesCaptions):
             found["truth"] = sum(data.is_true(p.image, p.caption) for p in predictions) / len(predictions)
         return found
+
+    def metric_names(self, records: Sequence[Caption], data: Corpus) -> list[str]:
+        """Those of one image with its first caption for the model's."""
+        first = next(iter(self.examples(records)))
+        texts = tuple(caption.text for caption in first.captions)
+        return list(self.metrics([CaptionPrediction(first.image, texts[0], 0.0, texts)], data))
 
     def further_metrics(self, predictions: Sequence[CaptionPrediction], options: CaptioningOptions) -> dict[str, float]:
         """METEOR and SPICE, where they are asked for."""
