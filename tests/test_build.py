@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 from tests.data.vqa_files import write_genome, write_vqa
 
-from saccade.build import build, build_model, build_store, check_model, images_at_hand, store_path
+from saccade.build import build, build_model, check_model
+from saccade.corpus import build_store, images_at_hand, store_path
 from saccade.data import create_dataset
 from saccade.data.scenes import write_scenes
 from saccade.data.scenes_look import Look

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.data.vqa_files import write_vqa
 
-from saccade.build import images_at_hand
+from saccade.corpus import images_at_hand
 from saccade.data import create_dataset
 
 V2 = "v2_OpenEnded_mscoco_val2014_questions.json"

@@ -13,8 +13,8 @@ import torch
 from PIL import Image, ImageFilter
 
 from saccade import provenance
-from saccade.build import store_path
 from saccade.checkpoint import read_recipe
+from saccade.corpus import store_path
 from saccade.data.scenes import write_scenes
 from saccade.errors import RunError, StoreError
 from saccade.evaluate import evaluate as evaluate_on

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import os
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +14,20 @@ import torch
 from torch import nn
 
 from saccade.choice import check_choice
-from saccade.data import GENERATED, create_dataset
-from saccade.data.records import ChecksImages, Corpus, KeepsFiles, images_of
+from saccade.corpus import build_store, check_width, limited, open_data, readable
+from saccade.data import GENERATED
+from saccade.data.records import Corpus
 from saccade.data.scenes import written_background
 from saccade.data.scenes_look import Look
-from saccade.errors import DataError, RecipeError, SaccadeWarning, StoreError, first, look_up
+from saccade.errors import DataError, RecipeError, SaccadeWarning, look_up
 from saccade.features.backbones import create_backbone
-from saccade.features.extract import covers_image, extract
-from saccade.features.spec import IMPORTED, NO_FILES, NOT_STORED, POSITION_SIZE, FeatureSpec
-from saccade.features.store import MANIFEST, FeatureStore
+from saccade.features.extract import covers_image
+from saccade.features.spec import IMPORTED, FeatureSpec
+from saccade.features.store import FeatureStore
 from saccade.features.tuning import Tuning
 from saccade.models import create_model, data_sizes, model_sizes, needs_locations, output_of
 from saccade.progress import Report
-from saccade.recipe import Card, DataConfig, Recipe
+from saccade.recipe import Card, Recipe
 from saccade.serial import to_dict
 from saccade.tasks import TASKS, Task
 
@@ -90,7 +88,7 @@ def build(
     if recipe.data.name not in GENERATED:
         warn_of_scenes_cnn(recipe.features, recipe.data.root)
     tuning = _tuning(recipe, data, device, autocast)
-    store = build_store(recipe if tuning is None else _kept(recipe, tuning), data, report, device)
+    store = _stores(recipe, tuning, data, report, device)
     at_hand = readable(train, store.failed, report, kind.noun)
     val = readable(val, store.failed, report, kind.noun)
     if len(at_hand) < len(train):
@@ -99,8 +97,6 @@ def build(
     facts = FeatureFacts(store.spec, store.weights_hash, store.region_size, store.grid)
     if tuning is not None:
         facts = FeatureFacts(recipe.features, store.weights_hash, tuning.region_size, tuning.grid)
-        if tuning.kept is not None:
-            tuning.from_store(store)
     return Setup(data, task, store, facts, [*train, *further], val, tuning)
 
 
@@ -121,9 +117,18 @@ def _tuning(
     )
 
 
-def _kept(recipe: Recipe, tuning: Tuning) -> Recipe:
-    """The recipe whose store is what the tuning keeps of an image."""
-    return recipe if tuning.kept is None else dataclasses.replace(recipe, features=tuning.kept)
+def _stores(recipe: Recipe, tuning: Tuning | None, data: Corpus, report: Report, device: torch.device) -> FeatureStore:
+    """The store of the regions; where a backbone is trained along, also that of what it keeps of an image.
+
+    One that is trained from the first epoch on needs no other.
+    """
+    kept = None if tuning is None else tuning.kept
+    if tuning is None or kept is None:
+        return build_store(recipe, data, report, device)
+    regions = build_store(recipe, data, report, device) if recipe.train.finetune_from else None
+    of_kept = dataclasses.replace(recipe, features=kept, data=dataclasses.replace(recipe.data, store=""))
+    tuning.from_store(held := build_store(of_kept, data, report, device))
+    return regions or held
 
 
 def _task(recipe: Recipe, train: Sequence[Any], val: Sequence[Any]) -> Task[Any, Any, Any]:
@@ -154,154 +159,6 @@ def _further(recipe: Recipe, task: Task[Any, Any, Any], train: Sequence[Any], re
     return further
 
 
-def open_data(recipe: Recipe, root: str | None = None) -> Corpus:
-    """The recipe's corpus, in its own folder or another one."""
-    config = recipe.data
-    folder = config.root if root is None else root
-    return create_dataset(config.name, folder, limit=config.limit, columns=config.columns, missing=config.missing)
-
-
-def build_store(
-    recipe: Recipe, data: Corpus, report: Report, device: torch.device, splits: Sequence[str] | None = None
-) -> FeatureStore:
-    """The features of every image of the splits, by default of all.
-
-    They are extracted, or the extraction resumed, where that is not done; a store that is there is added to.
-    """
-    splits = splits or data.splits
-    skip = {image for split in splits for image in left_out(recipe, data, split)}
-    images = images_at_hand(data, recipe.data.limit, splits, without=skip)
-    if recipe.features.backbone == IMPORTED:
-        return _imported_store(recipe, images)
-    require_images(recipe, data, splits, report)
-    store = extract(
-        images,
-        data.open_image,
-        _renamed(recipe),
-        recipe.features,
-        device=device,
-        progress=lambda done, total: report.advance(f"extract {recipe.features.backbone}", done, total, "images"),
-        image_file=data.image_file if isinstance(data, KeepsFiles) else None,
-    )
-    _check_width(recipe, store.region_size - POSITION_SIZE * store.spec.positions, store.path)
-    return store
-
-
-def require_images(recipe: Recipe, data: Corpus, splits: Sequence[str], report: Report) -> None:
-    """Raise DataError when images of the splits are missing; or say so, where the recipe leaves them out."""
-    for split in splits:
-        if missing := left_out(recipe, data, split):
-            report.say(
-                f"{split}: {len(missing):,} of {len(data.images(split)):,} images are not there, left out with the "
-                f"{recipe.task.task().noun} about them: {first(missing)}"
-            )
-        elif isinstance(data, ChecksImages):
-            data.require_images(split)
-
-
-def left_out(recipe: Recipe, data: Corpus, split: str) -> list[str]:
-    """The images of a split that are not there and left out, where the recipe says so.
-
-    None where the features come from files, for which no image is needed.
-    """
-    if recipe.data.missing == "error" or recipe.features.backbone == IMPORTED or not isinstance(data, ChecksImages):
-        return []
-    return data.missing_images(split)
-
-
-def images_at_hand(
-    data: Corpus, limit: int | None = None, splits: Sequence[str] | None = None, *, without: Collection[str] = ()
-) -> list[str]:
-    """The images of the splits, by default of every one that is here, each once, or the first `limit` of each.
-
-    Those `without` which it is to be are left out.
-    """
-    found = ([image for image in data.images(split) if image not in without][:limit] for split in splits or data.splits)
-    return list(dict.fromkeys(image for some in found for image in some))
-
-
-def _imported_store(recipe: Recipe, images: Sequence[str]) -> FeatureStore:
-    """The store that `saccade import-features` made, which must have every image."""
-    store = FeatureStore.open(recipe.data.store, reading=recipe.features)
-    if missing := [image for image in images if image not in store]:
-        raise StoreError(
-            f"{store.path} lacks {len(missing):,} of the {len(images):,} images of {recipe.data.name}: "
-            f"{', '.join(missing[:10])}{', ...' if len(missing) > 10 else ''}; import the files that have them too"
-        )
-    _check_width(recipe, store.region_size - POSITION_SIZE * store.spec.positions, store.path)
-    return store
-
-
-def _check_width(recipe: Recipe, found: int, where: object) -> None:
-    width = recipe.features.width
-    if width is not None and found != width:
-        raise RecipeError(
-            f"{recipe.name} expects regions of {width} numbers, {where} has {found}: name another --data.store, "
-            f"or set --features.width {found}"
-        )
-
-
-def readable(records: Sequence[Any], failed: Mapping[str, str], report: Report, noun: str) -> Sequence[Any]:
-    """The records but for those about images that could not be read, for the reasons given; says how many are left out.
-
-    Raises DataError where none is left.
-    """
-    kept = [record for record in records if record.image not in failed]
-    if len(kept) < len(records):
-        lost = [image for image in images_of(records) if image in failed]
-        named = "; ".join(failed[image] for image in lost[:3]) + ("; ..." if len(lost) > 3 else "")
-        report.say(f"{len(records) - len(kept)} {noun} left out, {len(lost)} images could not be read: {named}")
-        if not kept:
-            raise DataError(f"none of the {len(lost)} images could be read: {named}")
-    return kept
-
-
-def store_path(recipe: Recipe) -> Path:
-    """Where the recipe's features lie: as told, or a folder named after what they depend on.
-
-    That is the corpus, by its folder wherever it is seen from, and how regions are made, but neither how many images
-    there are nor what is added or checked when features are read.
-    """
-    if recipe.data.store:
-        return Path(recipe.data.store)
-    features = recipe.features
-    weights = features.weights if features.weights in NO_FILES else os.path.realpath(features.weights)
-    return _named(
-        recipe,
-        [
-            to_dict(features) | dict.fromkeys(NOT_STORED) | {"weights": weights},
-            real_root(recipe.data),
-            *_image_column(recipe),
-        ],
-    )
-
-
-def real_root(data: DataConfig, root: str | None = None) -> str:
-    """The corpus's folder, or another one, however it was written; "" for data that is generated."""
-    return "" if data.name in GENERATED else os.path.realpath(data.root if root is None else root)
-
-
-def _named(recipe: Recipe, facts: Sequence[Any]) -> Path:
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return Path("stores") / f"{recipe.data.name}-{recipe.features.backbone}-{digest[:8]}"
-
-
-def _renamed(recipe: Recipe) -> Path:
-    """`store_path`, to which a finished store is moved from the name that earlier versions gave it."""
-    path = store_path(recipe)
-    spec = to_dict(recipe.features) | {"positions": None}
-    old = _named(recipe, [spec, recipe.data.root, recipe.data.limit])
-    if not recipe.data.store and not path.exists() and (old / MANIFEST).exists():
-        with suppress(OSError):  # another process was quicker
-            old.rename(path)
-    return path
-
-
-def _image_column(recipe: Recipe) -> list[str]:
-    """The column of the images, where it is said: those of another column may have the same names."""
-    return [column for column in recipe.data.columns if column.startswith("image=")]
-
-
 def check_model(recipe: Recipe) -> nn.Module:
     """Refuse a model or sizes that cannot be, one of another task than the recipe's, and features that are nowhere.
 
@@ -327,19 +184,6 @@ def check_model(recipe: Recipe) -> nn.Module:
     for size in recipe.sizes:
         look_up(model_sizes(recipe.model), size, f"size of {recipe.model}")
     return model_of_sizes(recipe, {}, 1)
-
-
-def limited(data: Corpus, split: str, recipe: Recipe) -> Sequence[Any]:
-    """The task's records of a split, or those about its first so many images."""
-    records, limit = data.records(recipe.task.task().Record, split), recipe.data.limit
-    if skip := set(left_out(recipe, data, split)):
-        records = [record for record in records if record.image not in skip]
-        if not records:
-            raise DataError(f"none of the {len(skip):,} images of split {split} is there", recipe.data.root)
-    if limit is None:
-        return records
-    kept = set(images_of(records)[:limit])
-    return [record for record in records if record.image in kept]
 
 
 def build_model(recipe: Recipe, task: Task[Any, Any, Any], facts: FeatureFacts) -> nn.Module:
@@ -384,7 +228,7 @@ def _check_backbone(recipe: Recipe) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SaccadeWarning)  # that it is random
         backbone = create_backbone(untrained)
-        _check_width(recipe, backbone.channels, features.backbone)
+        check_width(recipe, backbone.channels, features.backbone)
         if tuned:
             backbone.last_stages(config.finetune_stages)
             try:

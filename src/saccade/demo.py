@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade import checkpoint
-from saccade.build import limited
+from saccade.corpus import limited
 from saccade.data import create_dataset
 from saccade.data.records import Question, images_of
 from saccade.evaluate import evaluate

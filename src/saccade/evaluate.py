@@ -15,8 +15,9 @@ import torch.distributed
 from lightning_fabric import Fabric
 
 from saccade import checkpoint
-from saccade.build import FeatureFacts, build_store, limited, open_data, readable, require_images
+from saccade.build import FeatureFacts
 from saccade.checkpoint import LoadedRun
+from saccade.corpus import build_store, limited, open_data, readable, require_images
 from saccade.data.batches import deal, ordered_batches, prefetch
 from saccade.data.records import Corpus, KeepsFiles, images_of
 from saccade.devices import autocast, launch, make_fabric

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from saccade.build import limited, real_root
 from saccade.checkpoint import METRICS, RECIPE, read_recipe
+from saccade.corpus import limited, real_root
 from saccade.data.records import Corpus, KeepsFiles, images_of
 from saccade.errors import RunError, SaccadeError
 from saccade.recipe import Recipe

@@ -27,7 +27,7 @@ from saccade.features.tuning import Together
 from saccade.gathering import gather_rows, share_gradients
 from saccade.loggers import NONE, Log, check_logger, logged
 from saccade.optim import build_average, build_optimizer, learning_rate, penalty
-from saccade.progress import SILENT, Report
+from saccade.progress import SILENT, Forecast, Report
 from saccade.recipe import Recipe
 from saccade.serial import read_json, write_json
 from saccade.state import Progress, append_log, cut_log, epoch_line, load_resume, save_progress, save_resume
@@ -75,19 +75,18 @@ def _run(fabric: Fabric, *, recipe: Recipe, out: Path, report: Report) -> None:
     taken = None if other is None else starting.take(model, other, recipe, setup.task, setup.facts)
     optimizer = build_optimizer(recipe.optim, model, recipe.train.finetune_lr)
     # A run's companions are written once: a resumed run keeps its own.
-    if fabric.is_global_zero and not (out / checkpoint.FEATURES).exists():
-        checkpoint.create(out, recipe, setup.task, setup.facts)
     if fabric.is_global_zero:
+        if not (out / checkpoint.FEATURES).exists():
+            checkpoint.create(out, recipe, setup.task, setup.facts)
         provenance.record(out, recipe, setup.data)
-    if fabric.is_global_zero and taken is not None:
-        starting.write(out, taken)
-        report.say(str(taken))
-        for warning in taken.warnings:
-            warnings.warn(warning, SaccadeWarning, stacklevel=2)
+        if taken is not None:
+            starting.write(out, taken)
+            report.say(str(taken))
+            for warning in taken.warnings:
+                warnings.warn(warning, SaccadeWarning, stacklevel=2)
     fabric.barrier()
-    if (
-        starting.continues_backbone(out) if taken is None else taken.backbone
-    ):  # which has learnt with its model already: there is nothing to wait for
+    # A backbone that has learnt with its model already has nothing to wait for.
+    if starting.continues_backbone(out) if taken is None else taken.backbone:
         recipe = replace(recipe, train=replace(recipe.train, finetune_from=0))
     wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
     average = build_average(model, recipe.train.average) if recipe.train.average else None
@@ -121,6 +120,7 @@ class _Loop:
         self.fabric, self.recipe, self.out, self.setup = fabric, recipe, out, setup
         self.model, self.optimizer, self.progress, self.report = model, optimizer, progress, report
         self.tuning, self.tuned = setup.tuning, False
+        self._began = progress.epoch
         self.average, self.kept = average, model if average is None else average.module
         self.records = setup.task.trainable(setup.train)
 
@@ -142,6 +142,7 @@ class _Loop:
         todo = batches[progress.batch :]
         shares = [share for batch in todo for share in self._shares(batch)]
         self._tune()
+        forecast = self._forecast(len(batches))
         # A backbone in training is run here and now, with the random state of the step; else batches are read ahead.
         loaded = map(self._collate, shares) if self.tuned else prefetch(self._collate, shares)
         for batch in todo:
@@ -154,10 +155,18 @@ class _Loop:
             progress.batch += 1
             progress.examples += size
             self.report.advance(f"epoch {progress.epoch + 1}/{config.epochs}", progress.batch, len(batches), "batches")
+            forecast.done(progress.batch)
             if progress.step % config.save_every == 0 and progress.batch < len(batches):
                 self._sum_loss(total)
                 self._save()
         self._sum_loss(total)
+
+    def _forecast(self, batches: int) -> Forecast:
+        """What says how long the rest will take: in the first epoch, and in that from which the backbone learns too."""
+        config, epoch = self.recipe.train, self.progress.epoch
+        to_come, said = config.epochs - epoch, epoch not in (self._began, config.finetune_from)
+        what = f"training, {to_come} epochs{' of backbone and model' if self.tuned else ''} without validation"
+        return Forecast(SILENT if said else self.report, what, to_come * batches)
 
     def _tune(self) -> None:
         """Let the backbone learn too, from the epoch on that the recipe says."""
@@ -220,9 +229,7 @@ class _Loop:
 
     def _training_reader(self) -> Reader:
         """From images to the regions that are learnt from."""
-        if self.tuning is not None and self.tuned:
-            return self.tuning.read_augmented
-        return self.tuning.read_plain if self.tuning is not None and self.tuning.kept else self.setup.store.read
+        return self.tuning.read_augmented if self.tuning is not None and self.tuned else self.setup.store.read
 
     def _sum_loss(self, total: RunningSum) -> None:
         self.progress.loss_sum = total.over(self.fabric)
@@ -265,7 +272,7 @@ class _Loop:
         if not setup.val:
             return {}
         if isinstance(model, Together):
-            if self.tuning is not None and (self.tuned or self.tuning.kept):
+            if self.tuning is not None and self.tuned:
                 read = partial(self.tuning.read_plain, backbone=model.backbone)
             model = model.model
         return validate(self.fabric, model, setup.task, setup.val, setup.data, read, self.recipe)

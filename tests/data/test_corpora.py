@@ -15,7 +15,7 @@ from tests.data.caption_files import coco_entry, karpathy_entry, write_coco, wri
 from tests.data.caption_files import write_karpathy as karpathy
 from tests.data.vqa_files import write_vqa
 
-from saccade.build import images_at_hand
+from saccade.corpus import images_at_hand
 from saccade.data import DATASETS, GENERATED, READ, create_dataset
 from saccade.data.records import (
     SPLITS,

@@ -16,7 +16,8 @@ from tests.data.test_corpora import daquar
 from tests.data.vqa_files import write_vqa
 from tests.test_build import Heard
 
-from saccade.build import build, limited, open_data
+from saccade.build import build
+from saccade.corpus import limited, open_data
 from saccade.data import create_dataset
 from saccade.data.records import SPLITS, ChecksImages, Question, images_of
 from saccade.data.scenes import write_scenes

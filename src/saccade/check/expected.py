@@ -12,14 +12,17 @@ from typing import Any
 
 import torch
 
-from saccade.build import FeatureFacts, build_model, images_at_hand, left_out, limited
+from saccade.build import FeatureFacts, build_model
+from saccade.corpus import images_at_hand, left_out, limited
 from saccade.data.batches import ordered_batches
 from saccade.data.records import Corpus, images_of
 from saccade.errors import ImageError, SaccadeWarning
 from saccade.features.devices import find_device
 from saccade.features.extract import Extractor
+from saccade.features.spec import FeatureSpec
 from saccade.features.tuning import Tuning
 from saccade.optim import build_optimizer
+from saccade.progress import about
 from saccade.recipe import Recipe
 from saccade.types import Regions
 
@@ -56,26 +59,15 @@ def expected_seconds(recipe: Recipe, data: Corpus) -> Expected:
         opened = opened[: max(1, int(LONG / _seconds(lambda: extractor.read(opened[:1], data.open_image))))]
         looked = extractor.read(opened, data.open_image)
         looking = _seconds(lambda: extractor.read(opened, data.open_image)) / len(opened)
-        learning = _tuned_seconds(recipe, spec, opened, data, device) / len(opened)
+        keeping, learning = (each / len(opened) for each in _tuned_seconds(recipe, spec, opened, data, device))
     facts = FeatureFacts(spec, extractor.weights_hash, extractor.region_size, looked.grid)
     step, validation, looks = _epoch(recipe, data, looked.to("cpu"), facts, device)
     epochs = recipe.train.epochs
     tuned = 0 if recipe.train.finetune_from is None else max(0, epochs - recipe.train.finetune_from)
     along = looks * learning + len(images_of(limited(data, "val", recipe))) * looking
-    return Expected(len(images) * looking, epochs * (step + validation) + tuned * along)
-
-
-def about(seconds: float) -> str:
-    """A time in words, rounded.
-
-    >>> about(0.2), about(75), about(240), about(9000)
-    ('a second', '75 seconds', '4 minutes', '2.5 hours')
-    """
-    if seconds < 1.5:
-        return "a second"
-    if seconds < 100:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+    if keeping and recipe.train.finetune_from == 0:
+        looking = 0.0  # the features of the whole backbone are not stored
+    return Expected(len(images) * (looking + keeping), epochs * (step + validation) + tuned * along)
 
 
 def _readable(data: Corpus, skip: set[str]) -> list[str]:
@@ -94,11 +86,13 @@ def _readable(data: Corpus, skip: set[str]) -> list[str]:
     return found
 
 
-def _tuned_seconds(recipe: Recipe, spec: Any, images: Sequence[str], data: Corpus, device: torch.device) -> float:
-    """What a step of the backbone takes for the images, where it is trained along."""
+def _tuned_seconds(
+    recipe: Recipe, spec: FeatureSpec, images: Sequence[str], data: Corpus, device: torch.device
+) -> tuple[float, float]:
+    """Where the backbone is trained along: what it takes to keep of the images what can be kept, and a step of it."""
     config = recipe.train
     if config.finetune_from is None:
-        return 0.0
+        return 0.0, 0.0
     tuning = Tuning(
         spec, data.open_image, device, config.augment, stages=config.finetune_stages, size=config.finetune_size
     )
@@ -107,7 +101,12 @@ def _tuned_seconds(recipe: Recipe, spec: Any, images: Sequence[str], data: Corpu
     def learn() -> None:
         torch.autograd.backward(tuning.read_augmented(images).features.sum())
 
-    return _seconds(learn)
+    whole = _seconds(learn)
+    if tuning.kept is None:
+        return 0.0, whole
+    keeper = Extractor(tuning.kept, device=device)
+    keeping = _seconds(lambda: keeper.read(images, data.open_image))
+    return keeping, max(whole - keeping, 0.0)
 
 
 def _epoch(

@@ -119,8 +119,8 @@ class ImportFeatures:
 
     def run(self) -> None:
         """Import and print what the store holds."""
-        from saccade.build import images_at_hand
         from saccade.console import ConsoleReport
+        from saccade.corpus import images_at_hand
         from saccade.data import create_dataset
         from saccade.features.importers import import_features
 

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from saccade import checkpoint
-from saccade.build import check_model, differing_fields, limited, open_data
+from saccade.build import check_model, differing_fields
 from saccade.choice import VAL_LOSS, is_better
 from saccade.compare.table import CSV, JSON, MARKDOWN, Comparison, Difference, Result, Row
+from saccade.corpus import limited, open_data
 from saccade.data.records import SPLITS
 from saccade.devices import torchrun_processes
 from saccade.errors import DataError, RecipeError, RunError, UnknownNameError
