@@ -28,7 +28,9 @@ class Forecast:
     The first unit is not measured: it warms up. `what` is the work, "extraction of 900 images".
     """
 
-    def __init__(self, report: Report, what: str, total: int, *, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, report: Report, what: str, total: int, *, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self._report, self._what, self._total, self._clock = report, what, total, clock
         self._started: float | None = None
         self._first, self._said = 0, False

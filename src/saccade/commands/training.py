@@ -21,7 +21,7 @@ from saccade.errors import RecipeError, RunError, look_up
 from saccade.features.spec import IMPORTED
 from saccade.models import MODELS, model_sizes, own_sizes
 from saccade.recipe import RECIPE_FILE, Recipe, recipe_from_dict
-from saccade.recipes import RECIPES, get_recipe, of_model
+from saccade.recipes import RECIPES, get_recipe, of_model, own
 from saccade.serial import read_json
 
 RECIPE_NAME = Flag("recipe", "The recipe to start from.", "RECIPE", (), 1, positional=True)
@@ -41,6 +41,8 @@ class Train:
     """Delete the run in that folder and start anew."""
     smoke: bool = False
     """Shrink the recipe to seconds: a few images, two epochs, a small untrained backbone where none is shipped."""
+    typed: tyro.conf.Suppress[tuple[str, ...]] = ()
+    """The fields that were typed, which nothing else decides."""
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Train:
@@ -57,7 +59,9 @@ class Train:
         # A flag and its "no-" both, so that what holds already may be said again: of all recipes alike, or to resume.
         parsed = tyro.cli(cls, args=arguments[1:], prog=f"saccade train {arguments[0]}", default=default)
         look_up(DATASETS, parsed.recipe.data.name, "data set")
-        return dataclasses.replace(parsed, recipe=_without_usual_sizes(parsed.recipe))
+        names = (argument.partition("=")[0] for argument in arguments)
+        typed = tuple(name.removeprefix("--").replace("-", "_") for name in names if name.startswith("--"))
+        return dataclasses.replace(parsed, recipe=_without_usual_sizes(parsed.recipe), typed=typed)
 
     @classmethod
     def flags(cls, words: Sequence[str]) -> list[Flag]:
@@ -70,14 +74,25 @@ class Train:
         return [RECIPE_NAME, *flags_of(cls(_with_sizes(recipe)), pairs=True)]
 
     def ready(self) -> Recipe:
-        """The recipe to train: with --smoke the small one, in whose place its own backbone must exist all the same."""
+        """The recipe to train: for own data with what the amount of it decides, with --smoke the small one.
+
+        In place of that its own backbone must exist all the same.
+        """
         if not self.smoke:
-            return self.recipe
+            return self.recipe if self.resume else self._fitted()
         if self.recipe.features.backbone != IMPORTED:
             from saccade.features.backbones import known_backbones
 
             look_up(dict.fromkeys(known_backbones()), self.recipe.features.backbone, "backbone")
         return self.recipe.smoke()
+
+    def _fitted(self) -> Recipe:
+        """The recipe for own data as the number of training texts has it, but for what was typed."""
+        if not own.is_own(self.recipe):
+            return self.recipe
+        from saccade.corpus import limited, open_data
+
+        return own.fitted(self.recipe, len(limited(open_data(self.recipe), "train", self.recipe)), keep=self.typed)
 
     def run(self) -> None:
         """Train and print the validation metrics of the best epoch."""

@@ -1,8 +1,13 @@
-"""Recipes for own data: every model of the table, from one definition."""
+"""Recipes for own data: every model of the table, from one definition, fitted to the amount of the data.
+
+What was measured for them stands in docs/log.md.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from saccade.features.spec import FeatureSpec
@@ -10,7 +15,7 @@ from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
 from saccade.tasks import AnsweringConfig, CaptioningConfig, TaskConfig
 
 # Quick on a CPU, and better than larger ones of its age. Layer 4 ends its stages; the layer behind says no more.
-FEATURES = FeatureSpec(backbone="tf_efficientnet_lite2", image_size=256, layer=4, positions=True)
+FEATURES = FeatureSpec(backbone="tf_efficientnet_lite2", image_size=256, layer=3, positions=True, standardize=True)
 SMALL_BAN: dict[str, Any] = {"hidden_size": 128, "rank": 1, "tables": 1, "embedding_size": 128, "counter": False}
 SMALL_BAN |= {"attention_dropout": 0.0, "dropout": 0.0, "classifier_dropout": 0.2}
 SMALL_SAT: dict[str, Any] = {"hidden_size": 512, "attention_size": 256, "start": "scaled", "penalty": 0.0}
@@ -75,6 +80,44 @@ def _own(model: str, about: str, sizes: Mapping[str, Any], task: TaskConfig, met
         sizes=dict(sizes),
         card=Card(f"own images: {about} (docs/own_data.md)"),
     )
+
+
+# As many steps as small data needs to be learnt, and large data to be seen often enough; between so many epochs.
+STEPS, FEWEST, MOST = 1500, 8, 40
+# With fewer training texts than that, images are soon known by heart: more is dropped.
+FEW = 4000
+DROPPED_MORE: Mapping[str, Mapping[str, float]] = {
+    "r-dan": {"dropout": 0.5},
+    "smem-1": {"dropout": 0.4},
+    "smem-2": {"dropout": 0.4},
+    "ban": {"attention_dropout": 0.2, "dropout": 0.2, "classifier_dropout": 0.5},
+    "ban-unitary": {"attention_dropout": 0.2, "dropout": 0.2, "classifier_dropout": 0.5},
+    "ban-co": {"attention_dropout": 0.2, "dropout": 0.2, "classifier_dropout": 0.5},
+    "dfaf": {"dropout": 0.1, "fusion_dropout": 0.2, "classifier_dropout": 0.5},
+    "san": {"dropout": 0.5},
+    "mrn": {"dropout": 0.5, "word_dropout": 0.25},
+    "lstm-q-i": {"dropout": 0.5},
+    "question-only": {"dropout": 0.5},
+}
+
+
+def is_own(recipe: Recipe) -> bool:
+    """Whether the recipe is one of those for own data, which also other data may be trained with."""
+    return recipe.name.endswith("-own")
+
+
+def fitted(recipe: Recipe, texts: int, *, keep: Collection[str] = ()) -> Recipe:
+    """The recipe for so many training texts: epochs by steps, and more dropout for few; ``keep`` names what stays.
+
+    Names are those of the command line, "train.epochs" and "sizes.dropout".
+    """
+    batches = math.ceil(texts / recipe.train.batch_size)
+    epochs = min(max(math.ceil(STEPS / batches), FEWEST), MOST)
+    more = DROPPED_MORE.get(recipe.model, {}) if texts < FEW else {}
+    sizes = {name: share for name, share in more.items() if f"sizes.{name}" not in keep}
+    if "train.epochs" not in keep:
+        recipe = replace(recipe, train=replace(recipe.train, epochs=epochs))
+    return replace(recipe, sizes={**recipe.sizes, **sizes})
 
 
 RECIPES = (
