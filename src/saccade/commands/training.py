@@ -153,15 +153,16 @@ def _without_usual_sizes(typed: Recipe) -> Recipe:
 
 
 def _chosen(arguments: Sequence[str]) -> Recipe:
-    """The recipe that was typed, fitted to the model and to the run to start from that were typed behind it."""
+    """The recipe that was typed, fitted to what was typed behind it: model, backbone, and the run to start from."""
     return _started(_named(arguments), arguments)
 
 
 def _named(arguments: Sequence[str]) -> Recipe:
-    """The recipe that was typed, of the model that was typed behind it."""
+    """The recipe that was typed, fitted to the model and the backbone that were typed behind it."""
     recipe = get_recipe(arguments[0])
-    model = _said(arguments, "--model")
-    return recipe if model is None else of_model(recipe, model)
+    model, backbone = (_said(arguments, flag) for flag in ("--model", "--features.backbone"))
+    recipe = recipe if model is None else of_model(recipe, model)
+    return recipe if backbone is None else own.of_backbone(recipe, backbone)
 
 
 def _started(recipe: Recipe, arguments: Sequence[str]) -> Recipe:

@@ -12,6 +12,7 @@ from typing import Any
 
 from saccade.features.spec import FeatureSpec
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
+from saccade.recipes.shared import SCENES
 from saccade.tasks import AnsweringConfig, CaptioningConfig, TaskConfig
 
 # Quick on a CPU, and better than larger ones of its age. Layer 4 ends its stages; the layer behind says no more.
@@ -104,6 +105,15 @@ DROPPED_MORE: Mapping[str, Mapping[str, float]] = {
 def is_own(recipe: Recipe) -> bool:
     """Whether the recipe is one of those for own data, which also other data may be trained with."""
     return recipe.name.endswith("-own")
+
+
+def of_backbone(recipe: Recipe, backbone: str) -> Recipe:
+    """The recipe for own data with another backbone, of which the layer and the stages of its own say nothing."""
+    if not is_own(recipe) or backbone == recipe.features.backbone:
+        return recipe
+    size = SCENES.image_size if backbone == SCENES.backbone else recipe.features.image_size
+    features = replace(recipe.features, backbone=backbone, layer=-1, image_size=size)
+    return replace(recipe, features=features, train=replace(recipe.train, finetune_from=None, finetune_stages=None))
 
 
 def fitted(recipe: Recipe, texts: int, *, keep: Collection[str] = ()) -> Recipe:
