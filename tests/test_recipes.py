@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from tests.data.vqa_files import write_vqa
 
 from saccade.data.scenes import write_scenes
 from saccade.evaluate import evaluate
-from saccade.models import MODELS, output_of
+from saccade.models import model_sizes, output_of
 from saccade.recipes import RECIPES, get_recipe
 from saccade.train import train
 from saccade.types import Answers, Captions
@@ -79,7 +78,7 @@ def test_smoke_trains_and_evaluates(name: str, corpora, tmp_path) -> None:
     recipe = get_recipe(name).smoke()
     captions = recipe.task.kind == "captioning"
     root = corpora("own captions" if captions and recipe.data.name == "own" else recipe.data.name)
-    widths = WIDTHS & inspect.signature(MODELS[recipe.model]).parameters.keys()
+    widths = WIDTHS & model_sizes(recipe.model).keys()
     store = root.with_name(f"{root.name}-{recipe.features.backbone}-{recipe.features.positions}")
     recipe = dataclasses.replace(
         recipe,

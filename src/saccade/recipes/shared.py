@@ -10,8 +10,7 @@ from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
 from saccade.tasks import AnsweringConfig, CaptioningConfig
 
 SCENES = FeatureSpec(backbone="scenes-cnn", image_size=96, positions=True)
-# Photographs: quick on a CPU, and timm has its weights. Layer 4 ends its stages; the 1,280 numbers behind it are made of
-# these alone.
+# Photographs: quick on a CPU, and timm has its weights. The 1,280 numbers behind layer 4 are made of its 352 alone.
 PHOTOGRAPHS = FeatureSpec(backbone="tf_efficientnet_lite2", image_size=256, layer=4)
 # Anderson et al.'s 10 to 100 boxes an image, or 36: see docs/import_features.md.
 BOTTOM_UP = FeatureSpec(backbone="imported", regions="boxes", width=2048)
