@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector
 
 
 def gather_rows(fabric: Fabric, rows: Tensor, *, kept: bool = True) -> Tensor:
@@ -37,7 +36,7 @@ def share_gradients(fabric: Fabric, parameters: Sequence[nn.Parameter]) -> None:
     if fabric.world_size == 1:
         return
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    mean = fabric.all_reduce(parameters_to_vector(gradients), reduce_op="mean")
+    mean = fabric.all_reduce(torch.cat([each.flatten() for each in gradients]), reduce_op="mean")
     assert isinstance(mean, Tensor)
     for gradient, part in zip(gradients, torch.split(mean, [each.numel() for each in gradients]), strict=True):
         gradient.copy_(part.view_as(gradient))
