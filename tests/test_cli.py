@@ -167,7 +167,7 @@ def test_a_wrong_name_is_answered_with_the_nearest(
         ["ask"],
         ["evaluate", "run", "--split", "trian"],
         ["train", "r-dan-scenes", "--optim.lr", "fast"],
-        ["train", "r-dan-scenes", "--optim.name", "adamw"],
+        ["train", "r-dan-scenes", "--optim.name", "adamx"],
         ["scenes"],
     ],
 )
@@ -335,6 +335,8 @@ def test_train_takes_fields_and_says_what_comes_next(saccade, scenes_store, tmp_
         "genome": "",
         "limit": 24,
         "store": scenes_store,
+        "columns": [],
+        "missing": "error",
     }
     assert set(RUN_FILES) | {"metrics.json", "log.jsonl", "resume"} <= {path.name for path in out.iterdir()}
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
@@ -459,7 +461,10 @@ def test_evaluate_prints_one_json_object_and_writes_two_files(saccade, trained_r
     predictions = [json.loads(line) for line in (tmp_path / "found" / "predictions.jsonl").read_text().splitlines()]
     assert len(predictions) == metrics["questions"]
     assert sum(p["accuracy"] for p in predictions) / len(predictions) == pytest.approx(metrics["accuracy"])
-    assert files_below(tmp_path) == ["found", "found/metrics.json", "found/predictions.jsonl"]
+    assert files_below(tmp_path) == [
+        "found",
+        *(f"found/{name}" for name in ("corpus.json", "metrics.json", "predictions.jsonl")),
+    ]
 
 
 def test_evaluate_prints_a_table_and_where_the_files_are(saccade, trained_run, tmp_path) -> None:

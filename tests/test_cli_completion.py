@@ -22,7 +22,7 @@ CASES = [
     (["train", "r-dan-s"], {"r-dan-scenes"}),
     (["list", ""], {"topics", "recipes", "models", "datasets", "backbones", "all"}),
     (["train", "r-dan-scenes", "--sizes."], {"--sizes.hidden-size", "--sizes.steps", "--sizes.dropout"}),
-    (["train", "r-dan-scenes", "--optim.name", "ad"], {"adam", "adamax"}),
+    (["train", "r-dan-scenes", "--optim.name", "ad"], {"adam", "adamax", "adamw"}),
     (["train", "r-dan-scenes", "--model", "sat-"], {"sat-soft", "sat-hard"}),
     (["evaluate", "runs/"], {"runs/first", "runs/second"}),
     (["ask", "runs/f"], {"runs/first"}),

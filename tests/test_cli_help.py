@@ -13,7 +13,7 @@ from saccade.commands.parsing import field_docs, flags_behind
 from saccade.commands.training import Train
 from saccade.models import MODELS, own_sizes
 from saccade.recipe import TrainConfig
-from saccade.recipes import RECIPES
+from saccade.recipes import RECIPES, get_recipe
 
 FLAG = re.compile(r"--[a-z][\w.-]*")
 FRAME = str.maketrans("│╭╰─╮╯", " " * 6)  # not drawn where the output is said not to be in UTF-8
@@ -63,7 +63,10 @@ def test_another_model_is_asked_for_its_own_sizes(saccade) -> None:
     assert "--sizes.glimpses" in box
     assert "--sizes.steps" not in box
     parsed = Train.parse(["r-dan-scenes", "--model", "ban", "--sizes.glimpses", "3", "--sizes.no-counter"])
-    assert (parsed.recipe.model, parsed.recipe.sizes) == ("ban", {"glimpses": 3, "counter": False})
+    assert (parsed.recipe.model, parsed.recipe.sizes) == (
+        "ban",
+        {**get_recipe("ban-scenes").sizes, "glimpses": 3, "counter": False},
+    )
 
 
 @pytest.mark.parametrize("name", RECIPES)

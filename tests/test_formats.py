@@ -27,7 +27,7 @@ KINDS = ("answering", "captioning")
 @pytest.fixture
 def run(request: pytest.FixtureRequest, tmp_path: Path, scenes_store: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the run of a kind, which finds its features."""
-    monkeypatch.setattr("saccade.build.store_path", lambda _: Path(scenes_store))
+    monkeypatch.setattr("saccade.corpus.store_path", lambda _: Path(scenes_store))
     return Path(shutil.copytree(RUNS / request.param, tmp_path / request.param))
 
 

@@ -39,7 +39,8 @@ def test_tensorboard_has_every_number_of_the_log_and_the_recipe(scenes_store, tm
     for name in logged[0]:
         found = {event.step: event.value for event in events.Scalars(name)}
         assert found == pytest.approx({record["step"]: record[name] for record in logged}, rel=1e-5)
-    assert "_hparams_/session_start_info" in events.summary_metadata
+    [text, *_] = events.Tensors("recipe/text_summary")
+    assert b"r-dan-scenes" in text.tensor_proto.string_val[0]
 
 
 def test_none_writes_nothing_besides(scenes_store, tmp_path) -> None:

@@ -131,5 +131,5 @@ def test_the_error_of_two_processes_is_one_line(scenes_store, tmp_path, strategy
     assert outcome.returncode == 1
     assert "Traceback" not in outcome.stderr
     *_, last = outcome.stderr.splitlines()
-    assert last.startswith("saccade: train.metric: no validation metric named 'nope'; there are accuracy")
+    assert last.startswith("saccade: train.metric: no validation metric named 'nope' to choose by; there are accuracy")
     assert outcome.stderr.count("nope") == 1

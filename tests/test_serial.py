@@ -36,7 +36,7 @@ def changed(path: str, value: object) -> dict:
     [
         ("optim.lrr", 1.0, r"no field of recipe\.json\.optim named 'lrr'; did you mean 'lr'\?"),
         ("optim.lr", "fast", r"recipe\.json\.optim\.lr: expected float, got 'fast'"),
-        ("optim.name", "lion", r"expected 'sgd' or 'adam' or 'adamax' or 'rmsprop' or 'graves', got 'lion'"),
+        ("optim.name", "lion", r"expected 'sgd' or 'adam' or 'adamw' or 'adamax' or 'rmsprop' or 'graves', got 'lion'"),
         ("train.group_by_image", 1, "expected bool, got 1"),
         ("train.epochs", True, "expected int, got True"),
         ("optim.betas", [0.9], "expected"),

@@ -9,7 +9,7 @@ from importlib.metadata import version
 import pytest
 
 import saccade
-from saccade import about
+from saccade import distribution
 from saccade.data import DATASETS
 from saccade.errors import UnknownNameError
 from saccade.models import MODELS
@@ -26,9 +26,9 @@ def test_every_public_name_is_there() -> None:
 
 
 def test_the_version_is_that_of_the_distribution(monkeypatch) -> None:
-    assert saccade.__version__ == version(about.DISTRIBUTION)
-    monkeypatch.setattr(about, "DISTRIBUTION", "saccade-that-is-not-installed")
-    assert saccade.__version__ == "unknown"
+    assert saccade.__version__ == version(distribution.NAME)
+    monkeypatch.setattr(distribution, "NAME", "saccade-that-is-not-installed")
+    assert saccade.__version__ == "(not installed)"
 
 
 def test_what_can_be_named_is_listed() -> None:

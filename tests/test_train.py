@@ -177,7 +177,7 @@ def test_training_on_validation_questions_too_keeps_the_last_epoch_and_validates
     assert steps[0] > steps[1]
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamax", "rmsprop"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "adamax", "rmsprop"])
 def test_every_optimizer_takes_a_step_and_keeps_its_state(name, tmp_path) -> None:
     model = torch.nn.Linear(3, 2)
     optimizer = build_optimizer(OptimConfig(name=name), model)

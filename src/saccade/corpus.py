@@ -121,6 +121,7 @@ def _imported_store(recipe: Recipe, images: Sequence[str]) -> FeatureStore:
 
 
 def check_width(recipe: Recipe, found: int, where: object) -> None:
+    """Raise RecipeError where regions are not as wide as the recipe says."""
     width = recipe.features.width
     if width is not None and found != width:
         raise RecipeError(

@@ -6,6 +6,7 @@ log.jsonl is always written; what stands here comes besides.
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from lightning_fabric.loggers.csv_logs import CSVLogger
@@ -47,8 +49,13 @@ class _Kind:
 
 
 def _tensorboard(out: Path, recipe: Recipe, known: str | None, steps: int) -> Any:  # noqa: ARG001
-    """Events that a run which was killed logged beyond the step it goes on from are no longer shown."""
-    return TensorBoardLogger(out, "tensorboard", "", default_hp_metric=False, purge_step=steps + 1 if steps else None)
+    """Events that a run which was killed logged beyond the step it goes on from are no longer shown.
+
+    The recipe is a text: hyperparameters are shown only beside a last metric, which is not known yet.
+    """
+    logger = TensorBoardLogger(out, "tensorboard", "", default_hp_metric=False, purge_step=steps + 1 if steps else None)
+    logger.experiment.add_text("recipe", indent(json.dumps(recipe_to_dict(recipe), indent=2), "    "), steps)
+    return logger
 
 
 def _csv(out: Path, recipe: Recipe, known: str | None, steps: int) -> Any:  # noqa: ARG001
@@ -141,7 +148,7 @@ def logged(name: str, out: Path, recipe: Recipe, steps: int) -> Iterator[Log]:
         write_json(out / LOGGER_IDS, {**ids, name: found})
     status = "failed"
     try:
-        if name != "csv":  # which takes none
+        if kind.id is not None:  # files of this run's folder have it beside them
             logger.log_hyperparams(recipe_to_dict(recipe))
         yield lambda record, step: logger.log_metrics(_numbers(record), step)
         status = "success"

@@ -27,6 +27,7 @@ from saccade.recipe import DataConfig, Recipe
 from saccade.recipes import get_recipe
 from saccade.train import train
 
+pytestmark = pytest.mark.filterwarnings("ignore:scenes-cnn knows nothing but generated scenes")
 CPU = torch.device("cpu")
 
 
@@ -35,7 +36,7 @@ def recipe(name: str, root: Path, store: Path, *, missing: Any = "skip", base: s
     return dataclasses.replace(
         found,
         data=DataConfig(name, str(root), store=str(store), missing=missing),
-        train=dataclasses.replace(found.train, accelerator="cpu", finetune_from=None, metric="bleu_4"),
+        train=dataclasses.replace(found.train, accelerator="cpu", finetune_from=None, metric=found.task.task().metric),
     )
 
 
@@ -49,7 +50,6 @@ def folder(tmp_path: Path) -> Path:
 
 def test_own_data_trains_and_evaluates_without_them(folder: Path, tmp_path: Path) -> None:
     mine = recipe("own", folder, tmp_path / "store")
-    mine = dataclasses.replace(mine, train=dataclasses.replace(mine.train, metric="accuracy"))
     with pytest.raises(DataError, match=r"no such image file: 'images/00000.png'; looked for .* --data.missing skip"):
         build(recipe("own", folder, tmp_path / "store", missing="error"), Heard(), CPU)
     heard = Heard()

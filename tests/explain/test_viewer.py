@@ -15,6 +15,7 @@ from tests.explain.samples import EVIL, GREY, SAMPLES, a_caption, a_grounding, a
 
 from saccade.errors import SaccadeError
 from saccade.explain import (
+    Chart,
     Commands,
     Facts,
     Figure,
@@ -32,6 +33,7 @@ REPORT = [
     MetricsTable("Numbers", ["all"], {"r-dan": [0.5]}),
     Facts("How", {"seed": "0"}),
     Commands("Next", [("saccade train r-dan-scenes", "Train longer")]),
+    Chart("Curves", "<svg></svg>", "A curve"),
 ]
 
 
@@ -172,7 +174,7 @@ def test_one_figure_is_the_page_and_parts_have_headings():
     assert several.text_of("h1") == ["Captions of 2 images"]
     assert several.text_of("h2") == ["a dog runs", "(a caption without words)"]
     report = Reader(page("A report", [*REPORT, an_answer()]))
-    assert report.text_of("h2") == ["Numbers", "How", "Next", "What color?"]
+    assert report.text_of("h2") == ["Numbers", "How", "Next", "Curves", "What color?"]
 
 
 def test_half_an_emoji_can_be_written():

@@ -62,7 +62,7 @@ def verdict(findings: Findings) -> str:
 def time_line(findings: Findings) -> str:
     """How long training takes."""
     expected = findings.expected
-    return f"The time {expected}" if isinstance(expected, str) else f"Takes about {expected}"
+    return f"The time {expected}" if isinstance(expected, str) else f"Takes {expected}"
 
 
 def shares(counts: Mapping[str, int], most: int = BARS) -> list[tuple[str, float, str]]:

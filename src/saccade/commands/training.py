@@ -92,7 +92,10 @@ class Train:
             return self.recipe
         from saccade.corpus import limited, open_data
 
-        return own.fitted(self.recipe, len(limited(open_data(self.recipe), "train", self.recipe)), keep=self.typed)
+        texts = len(limited(open_data(self.recipe), "train", self.recipe))
+        # The sizes of a run to start from are those that its weights have.
+        keep = (*self.typed, *(f"sizes.{name}" for name in self.recipe.sizes if self.recipe.train.start_from))
+        return own.fitted(self.recipe, texts, keep=keep)
 
     def run(self) -> None:
         """Train and print the validation metrics of the best epoch."""

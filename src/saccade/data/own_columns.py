@@ -18,6 +18,8 @@ def read_columns(said: Sequence[str]) -> dict[str, str]:
 
     Raises RecipeError for what is no such pair and a key said twice, UnknownNameError for a key that there is not.
     """
+    if not isinstance(said, list | tuple):
+        raise RecipeError(f"columns: expected a list of key=column, got {said!r}")
     columns: dict[str, str] = {}
     for text in said:
         key, equals, column = text.partition("=")

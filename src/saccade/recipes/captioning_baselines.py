@@ -35,7 +35,7 @@ def _as_published(corpus: str) -> Recipe:
 RECIPES = (
     captions_of_flickr8k(
         "nic",
-        "NIC, no attention, on Flickr8k's photographs with MobileNetV2's mean region",
+        "NIC, no attention, on Flickr8k's photographs through EfficientNet-Lite2",
         published=PUBLISHED["flickr8k"],
         measured=MEASURED,
         sizes={"dropout": 0.5},

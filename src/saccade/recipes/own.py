@@ -24,7 +24,7 @@ SIZED = ("scenes", "flickr8k")
 # What the texts are, and the metric that chooses the epoch.
 OWN_TASKS: Mapping[str, tuple[TaskConfig, str]] = {
     "answering": (AnsweringConfig(scoring="exact"), "accuracy"),
-    "captioning": (CaptioningConfig(batches="padded", label_smoothing=0.1, beam=3), "cider"),
+    "captioning": (CaptioningConfig(min_word_count=2, batches="padded", label_smoothing=0.1, beam=3), "cider"),
 }
 
 

@@ -46,7 +46,7 @@ RECIPES = (
     *(
         captions_of_flickr8k(
             model,
-            f"Show, Attend and Tell, {what}, on Flickr8k's photographs with MobileNetV2's regions",
+            f"Show, Attend and Tell, {what}, on Flickr8k's photographs through EfficientNet-Lite2",
             published=PUBLISHED[model, "flickr8k"],
             measured=MEASURED[model],
             sizes={
