@@ -446,7 +446,7 @@ def test_a_run_killed_while_its_first_file_was_written_can_be_started_again(sacc
 # Evaluating
 
 
-def test_evaluate_prints_one_json_object_and_writes_two_files(saccade, trained_run, tmp_path, monkeypatch) -> None:
+def test_evaluate_prints_one_json_object_and_writes_three_files(saccade, trained_run, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     outcome = saccade("evaluate", trained_run, "--json", "--out", tmp_path / "found")
     assert outcome.code == 0
@@ -461,10 +461,7 @@ def test_evaluate_prints_one_json_object_and_writes_two_files(saccade, trained_r
     predictions = [json.loads(line) for line in (tmp_path / "found" / "predictions.jsonl").read_text().splitlines()]
     assert len(predictions) == metrics["questions"]
     assert sum(p["accuracy"] for p in predictions) / len(predictions) == pytest.approx(metrics["accuracy"])
-    assert files_below(tmp_path) == [
-        "found",
-        *(f"found/{name}" for name in ("corpus.json", "metrics.json", "predictions.jsonl")),
-    ]
+    assert files_below(tmp_path) == ["found", "found/corpus.json", "found/metrics.json", "found/predictions.jsonl"]
 
 
 def test_evaluate_prints_a_table_and_where_the_files_are(saccade, trained_run, tmp_path) -> None:
