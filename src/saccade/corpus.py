@@ -167,7 +167,8 @@ def store_path(recipe: Recipe) -> Path:
 
 def real_root(data: DataConfig, root: str | None = None) -> str:
     """The corpus's folder, or another one, however it was written; "" for data that is generated."""
-    return "" if data.name in GENERATED else os.path.realpath(data.root if root is None else root)
+    folder = data.root if root is None else root
+    return "" if data.name in GENERATED else folder if folder.startswith("hub:") else os.path.realpath(folder)
 
 
 def _named(recipe: Recipe, facts: Sequence[Any]) -> Path:
