@@ -50,7 +50,7 @@ def test_another_backbone_gives_its_last_map_unless_a_layer_is_typed() -> None:
     assert paper.features.layer == get_recipe("ban-daquar").features.layer
 
 
-@pytest.mark.parametrize(("texts", "epochs"), [(50, 40), (6_400, 9), (22_400, 8), (1_000_000, 8)])
+@pytest.mark.parametrize(("texts", "epochs"), [(50, 40), (6_400, 12), (22_400, 8), (1_000_000, 8)])
 def test_epochs_follow_from_steps(texts: int, epochs: int) -> None:
     assert own.fitted(get_recipe("dfaf-own"), texts).train.epochs == epochs
 

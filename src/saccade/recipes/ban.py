@@ -68,7 +68,7 @@ RECIPES = (
             model,
             f"{what} on DAQUAR's photographs, all 894 classes",
             sizes={**SMALL, "glimpses": 2 if model == "ban" else 1},
-            measured=f"{MEASURED_DAQUAR[model]}, three seeds of 2 minutes; see docs/results.md",
+            measured=f"{MEASURED_DAQUAR[model]} through MobileNetV2 at 224 pixels, three seeds; see docs/results.md",
         )
         for model, what in ATTENDS.items()
     ),

@@ -45,7 +45,7 @@ def _own(like: Recipe) -> Recipe:
 
 
 # As many steps as small data needs to be learnt, and large data to be seen often enough; between so many epochs.
-STEPS, FEWEST, MOST = 900, 8, 40
+STEPS, FEWEST, MOST = 1200, 8, 40
 # With fewer training texts than that, images are soon known by heart: more is dropped.
 FEW = 4000
 DROPPED_MORE: Mapping[str, Mapping[str, float]] = {
