@@ -153,7 +153,7 @@ def test_other_images_are_numbered_in_order_and_named(names) -> None:
 
 
 def load_vqa_results(questions: Path, annotations: Path, results: Path) -> dict[int, str]:
-    """What `VQA.loadRes` of GT-Vision-Lab/VQA@a013f7e, PythonHelperTools/vqaTools/vqa.py, asks of a result file."""
+    """What `VQA.loadRes` of the official vqa.py, written out from memory, asks of a result file."""
     asked, annotated = (json.loads(path.read_text()) for path in (questions, annotations))
     choices = {entry["question_id"]: entry.get("multiple_choices") for entry in asked["questions"]}
     entries = json.loads(results.read_text())
