@@ -305,6 +305,8 @@ def test_what_would_fail_in_the_end_is_refused_before_anything_is_trained(entrie
     impossible = dataclasses.replace(entries[0].recipe, sizes={"hidden_size": -3})
     with pytest.raises(RecipeError, match="r-dan: hidden_size: expected a whole number from 1 to 65,536, got -3"):
         compare([*entries, Entry("x", impossible)], tmp_path)
+    with pytest.raises(RecipeError, match=r"warmup_epochs: expected at most train\.epochs"):
+        compare([*entries, Entry("x", changed(entries[0].recipe, optim={"warmup_epochs": 99.0}))], tmp_path)
     several = changed(entries[0].recipe, train={"devices": 2})
     with pytest.raises(RecipeError, match=r"'x' trains in 2 processes with the strategy 'auto'.*ddp_spawn or ddp_fork"):
         compare([*entries, Entry("x", several)], tmp_path)

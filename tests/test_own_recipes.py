@@ -50,9 +50,26 @@ def test_another_backbone_gives_its_last_map_unless_a_layer_is_typed() -> None:
     assert paper.features.layer == get_recipe("ban-daquar").features.layer
 
 
-@pytest.mark.parametrize(("texts", "epochs"), [(50, 40), (6_400, 12), (22_400, 8), (1_000_000, 8)])
+@pytest.mark.parametrize(("texts", "epochs"), [(50, 40), (6_400, 12), (22_400, 10), (1_000_000, 10)])
 def test_epochs_follow_from_steps(texts: int, epochs: int) -> None:
     assert own.fitted(get_recipe("dfaf-own"), texts).train.epochs == epochs
+
+
+@pytest.mark.parametrize(("texts", "start"), [(50, 8), (6_400, 3), (22_400, 2)])
+def test_the_backbone_learns_along_when_the_model_knows_something(texts: int, start: int) -> None:
+    recipe = get_recipe("dfaf-own")
+    assert own.fitted(recipe, texts).train.finetune_from == start
+    assert own.fitted(recipe, texts, keep=("train.epochs",)).train.finetune_from == 3  # of the recipe's 12
+    assert own.fitted(recipe, texts, keep=("train.finetune_from",)).train.finetune_from == recipe.train.finetune_from
+    as_it_is = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, finetune_from=None))
+    assert own.fitted(as_it_is, texts).train.finetune_from is None
+
+
+@pytest.mark.parametrize(("side", "size"), [(28, 128), (64, 128), (96, 144), (150, 240), (500, 256)])
+def test_small_images_are_enlarged_less(side: int, size: int) -> None:
+    recipe = get_recipe("dfaf-own")
+    assert own.fitted(recipe, 100, side).features == dataclasses.replace(own.FEATURES, image_size=size)
+    assert own.fitted(recipe, 100, side, keep=("features.image_size",)).features == own.FEATURES
 
 
 def test_few_texts_are_dropped_more_of_and_what_was_typed_stays() -> None:
@@ -78,6 +95,10 @@ def test_the_command_line_fits_the_recipe_to_the_data_at_hand(tmp_path, monkeypa
     assert Train.parse(read).ready().sizes["dropout"] == own.DROPPED_MORE["r-dan"]["dropout"]
     typed = Train.parse([*read, "--train.epochs", "12", "--sizes.dropout=0.1"]).ready()
     assert (typed.train.epochs, typed.sizes["dropout"]) == (12, 0.1)
+    assert Train.parse(read).ready().features.image_size == 144  # the images have 96
+    for field, name, value in (("image-size", "image_size", 192), ("backbone", "backbone", "resnet50")):
+        features = Train.parse([*read, f"--features.{field}", str(value)]).ready().features
+        assert (features.image_size, getattr(features, name)) == (192 if field == "image-size" else 256, value)
     assert Train.parse([*read, "--resume"]).ready().train.epochs == get_recipe("r-dan-own").train.epochs
     assert Train.parse(["r-dan-scenes"]).ready() == get_recipe("r-dan-scenes")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import json
 import re
 import shutil
@@ -111,7 +112,10 @@ def test_a_run_in_training_and_one_without_validation_are_drawn(trained_run, tmp
 
 def test_more_runs_than_colours_have_a_hue_each(trained_run, tmp_path) -> None:
     runs = [write_run(tmp_path / f"run-{i}", trained_run, shift=i / 100) for i in range(len(OUTLINES) + 2)]
-    plot_runs(runs, tmp_path / "curves.png")
+    plot_runs(runs, tmp_path / "curves.html", ["accuracy"])
+    drawn = set(re.findall(r"stroke: ?(#[0-9a-f]{6})", (tmp_path / "curves.html").read_text()))
+    hues = {colorsys.rgb_to_hsv(*(int(each[i : i + 2], 16) / 255 for i in (1, 3, 5))) for each in drawn}
+    assert len({round(hue, 3) for hue, saturation, _ in hues if saturation > 0.3}) >= len(runs)
 
 
 def test_what_cannot_be_drawn_is_refused(trained_run, tmp_path, refused, saccade, monkeypatch) -> None:

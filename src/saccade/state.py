@@ -128,7 +128,8 @@ def epoch_line(record: Mapping[str, Any], config: TrainConfig, noun: str) -> str
     told = [f"loss {format_metric('loss', record['loss'])}"]
     validated = {VAL_LOSS: "val loss"}
     validated.setdefault(config.metric, f"val {config.metric}")
-    told += [f"{name} {format_metric(key, record[key])}" for key, name in validated.items() if key in record]
+    shown = {key: "not finite" if record[key] is None else format_metric(key, record[key]) for key in record}
+    told += [f"{name} {shown[key]}" for key, name in validated.items() if key in record]
     told += [] if config.metric in record else ["no validation"]
     return f"epoch {record['epoch']}/{config.epochs}: {', '.join(told)}, {record['records_per_second']:,.0f} {noun}/s"
 

@@ -73,6 +73,16 @@ def within(whole_map: np.ndarray, part: np.ndarray) -> np.ndarray:
     return padded
 
 
+@pytest.mark.parametrize(("start", "least", "most"), [("code", 0.0, 0.1), ("scaled", 0.2, 2.0)])
+def test_a_scaled_start_lets_the_question_count_beside_the_image(start: str, least: float, most: float) -> None:
+    torch.manual_seed(0)
+    model = SMem(WORDS, ANSWERS, region_size=64, num_regions=REGIONS, hidden_size=256, start=start)
+    evidence = model.evidence(torch.randn(8, REGIONS, 64)).std()
+    Q = model.place_weight[:5] @ model.words(torch.tensor([2, 3, 4, 5, 6]))
+    assert least < Q.std() / evidence < most
+    assert not model.words.weight[0].any()
+
+
 @HOPS
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 0, 1], [1, 3]])
 def test_forward_equals_the_equations_with_padding_in_any_order(hops: int, order: list[int]) -> None:

@@ -17,6 +17,7 @@ from saccade.check.texts import answer_counts, baselines, caption_remarks, quest
 from saccade.data.own import OwnData
 from saccade.data.records import SPLITS, Caption, Question, images_of
 from saccade.errors import DataError, SaccadeError, SaccadeWarning
+from saccade.fitting import fitted
 from saccade.progress import SILENT, Report
 from saccade.recipe import DataConfig, Recipe
 from saccade.recipes import get_recipe
@@ -163,7 +164,7 @@ def _expected(recipe: Recipe, data: OwnData, *, quick: bool, wrong: bool) -> Exp
     if quick or wrong:
         return "not measured, as --quick says" if quick else "not measured, for training would refuse the data"
     try:
-        return expected_seconds(recipe, data)
+        return expected_seconds(fitted(recipe, data), data)
     except SaccadeError as error:
         return f"cannot be told: {error}"
 

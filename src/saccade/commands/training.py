@@ -87,15 +87,16 @@ class Train:
         return self.recipe.smoke()
 
     def _fitted(self) -> Recipe:
-        """The recipe for own data as the number of training texts has it, but for what was typed."""
+        """The recipe for own data as the data has it, but for what was typed."""
         if not own.is_own(self.recipe):
             return self.recipe
-        from saccade.corpus import limited, open_data
+        from saccade.corpus import open_data
+        from saccade.fitting import fitted
 
-        texts = len(limited(open_data(self.recipe), "train", self.recipe))
-        # The sizes of a run to start from are those that its weights have.
-        keep = (*self.typed, *(f"sizes.{name}" for name in self.recipe.sizes if self.recipe.train.start_from))
-        return own.fitted(self.recipe, texts, keep=keep)
+        keep = self.typed
+        if self.recipe.train.start_from:  # what the weights of that run need
+            keep += ("features.image_size", "train.finetune_from", *(f"sizes.{name}" for name in self.recipe.sizes))
+        return fitted(self.recipe, open_data(self.recipe), keep=keep)
 
     def run(self) -> None:
         """Train and print the validation metrics of the best epoch."""

@@ -27,6 +27,7 @@ from saccade.data.records import SPLITS
 from saccade.devices import torchrun_processes
 from saccade.errors import DataError, RecipeError, RunError, UnknownNameError
 from saccade.evaluate import evaluate
+from saccade.loggers import check_logger
 from saccade.progress import SILENT, Report
 from saccade.provenance import place_of
 from saccade.recipe import DataConfig, Recipe, TrainConfig
@@ -203,6 +204,8 @@ def _check_work(entries: Sequence[Entry], split: str) -> None:
             f"each run with --train.devices and --train.strategy {' or '.join(STRATEGIES)}"
         )
     for entry in entries:
+        entry.recipe.check_training()
+        check_logger(entry.recipe.train.logger)
         check_model(entry.recipe)
         config = entry.recipe.train
         processes = config.devices * config.num_nodes

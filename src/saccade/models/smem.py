@@ -8,7 +8,9 @@ Implements its equations, numbered here 1 to 11 in the order the network runs, a
   fills all `question_length` places. Questions are cut there; W_Q is indexed by absolute place.
 - The second hop compares with E, the evidence of the first; only what it gathers is embedded anew.
 - Dropout acts on the regions (one draw serves A, E and E_2) and behind the rectifier.
-- Weights start uniform between -0.08 and 0.08, biases at 0.
+- Weights start uniform between -0.08 and 0.08, biases at 0. The question's share of what is answered from, Q, then is
+  about a hundredth of the image's. With `start="scaled"`, which is not the code's, every place counts as 1 and words
+  start Gaussian (0.1), so that Q is the sum of the words and of the order of the rest.
 
 Departures: the code fine-tunes GoogLeNet along with the model, while this file takes regions as they come, so that on
 extracted features it is the frozen-feature variant. Word 0 is padding and 1 unknown, where the code has -1 and 0.
@@ -18,6 +20,8 @@ the second. The paper's alternative first hop, guided by the whole question, is 
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -29,6 +33,7 @@ from saccade.nn.attention import masked_softmax, pool, score
 from saccade.types import Answers, AttentionMap, Regions, Words
 
 INITIAL_WEIGHTS = 0.08
+SCALED_WORDS = 0.1
 
 
 class VisualEmbedding(nn.Module):
@@ -59,6 +64,7 @@ class SMem(nn.Module):
         question_length: int = 25,
         hops: int = 2,
         dropout: float = 0.4,
+        start: Literal["code", "scaled"] = "code",
     ) -> None:
         """Sizes default to the authors' with the 7 x 7 regions of GoogLeNet.
 
@@ -70,6 +76,7 @@ class SMem(nn.Module):
         - `question_length`: words of a question that are read
         - `hops`: 1 or 2, how many times it looks
         - `dropout`: share dropped in training of the regions, and of what the answer is read from
+        - `start`: "code", the authors' initial weights; "scaled", with which the question counts from the first step
         """
         super().__init__()
         check_limit(COUNT, num_words=num_words, num_answers=num_answers, num_regions=num_regions)
@@ -86,6 +93,9 @@ class SMem(nn.Module):
         self.answer = nn.Linear(hidden_size, num_answers)  # W_P, b_P
         self.dropout = nn.Dropout(dropout)
         self._reset()
+        if start == "scaled":
+            nn.init.ones_(self.place_weight)
+            nn.init.normal_(self.words.weight[1:], std=SCALED_WORDS)
 
     def forward(self, regions: Regions, words: Words, *, attention: bool = True) -> Answers:
         """Answer logits; the first hop's map over regions, the words that chose them, and the correlations behind it.

@@ -31,6 +31,7 @@ OWN_TASKS: Mapping[str, tuple[TaskConfig, str]] = {
 def _own(like: Recipe) -> Recipe:
     """The recipe for own data of a model in the sizes of another of its recipes."""
     task, metric = OWN_TASKS[like.task.kind]
+    started = {"start": "scaled"} if like.model in ("smem-1", "smem-2") else {}  # the code's hardly reads the question
     return Recipe(
         name=f"{like.model}-own",
         model=like.model,
@@ -38,14 +39,28 @@ def _own(like: Recipe) -> Recipe:
         features=FEATURES,
         task=task,
         optim=OptimConfig(name="adamw", lr=2e-3, weight_decay=1e-4, schedule="cosine", warmup_epochs=0.5, clip=1.0),
-        train=TrainConfig(epochs=12, batch_size=64, group_by_image=True, metric=metric, average=0.99),
-        sizes=like.sizes,
+        train=TrainConfig(
+            epochs=12,
+            batch_size=64,
+            group_by_image=True,
+            metric=metric,
+            average=0.99,
+            finetune_from=3,
+            finetune_stages=1,
+            finetune_lr=3e-4,
+            augment="none",
+        ),
+        sizes={**like.sizes, **started},
         card=Card(f"own images, {like.task.kind}: {like.model}, see docs/own_data.md"),
     )
 
 
 # As many steps as small data needs to be learnt, and large data to be seen often enough; between so many epochs.
-STEPS, FEWEST, MOST = 1200, 8, 40
+STEPS, FEWEST, MOST = 1200, 10, 40
+# The backbone learns along after this share of the epochs: from the start it is spoilt by a model that knows nothing.
+UNTUNED = 0.2
+# Small images are enlarged so many times and no more, to multiples of the cells' side; between so many pixels.
+ENLARGED, CELL, SMALLEST = 1.5, 16, 128
 # With fewer training texts than that, images are soon known by heart: more is dropped.
 FEW = 4000
 DROPPED_MORE: Mapping[str, Mapping[str, float]] = {
@@ -77,18 +92,24 @@ def of_backbone(recipe: Recipe, backbone: str) -> Recipe:
     return replace(recipe, features=features, train=replace(recipe.train, finetune_from=None, finetune_stages=None))
 
 
-def fitted(recipe: Recipe, texts: int, *, keep: Collection[str] = ()) -> Recipe:
-    """The recipe for so many training texts: epochs by steps, and more dropout for few; ``keep`` names what stays.
+def fitted(recipe: Recipe, texts: int, side: float | None = None, *, keep: Collection[str] = ()) -> Recipe:
+    """The recipe for so many training texts about images of such a side in pixels; ``keep`` names what stays.
 
-    Names are those of the command line, "train.epochs" and "sizes.dropout".
+    Epochs follow from steps, and the epoch from which the backbone learns along from them; few texts are dropped more
+    of; small images are enlarged less. Names are those of the command line, "train.epochs" and "sizes.dropout".
     """
-    batches = math.ceil(texts / recipe.train.batch_size)
-    epochs = min(max(math.ceil(STEPS / batches), FEWEST), MOST)
+    train, features = recipe.train, recipe.features
     more = DROPPED_MORE.get(recipe.model, {}) if texts < FEW else {}
     sizes = {name: share for name, share in more.items() if f"sizes.{name}" not in keep}
     if "train.epochs" not in keep:
-        recipe = replace(recipe, train=replace(recipe.train, epochs=epochs))
-    return replace(recipe, sizes={**recipe.sizes, **sizes})
+        batches = math.ceil(texts / train.batch_size)
+        train = replace(train, epochs=min(max(math.ceil(STEPS / batches), FEWEST), MOST))
+    if train.finetune_from is not None and "train.finetune_from" not in keep:
+        train = replace(train, finetune_from=math.ceil(UNTUNED * train.epochs))
+    if side is not None and "features.image_size" not in keep:
+        enlarged = CELL * math.ceil(ENLARGED * side / CELL)
+        features = replace(features, image_size=min(max(enlarged, SMALLEST), FEATURES.image_size))
+    return replace(recipe, train=train, features=features, sizes={**recipe.sizes, **sizes})
 
 
 _PAPERS = (dan, smem, ban, dfaf, baselines, sat, captioning_baselines)
