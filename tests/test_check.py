@@ -84,7 +84,7 @@ def test_good_data_has_counts_and_no_warnings(scenes: Path) -> None:
     assert sum(findings.answers.values()) == sum(counts["questions"] for counts in findings.counts.values())
     assert list(findings.answers.values()) == sorted(findings.answers.values(), reverse=True)
     assert set(findings.kinds) == {"position", "size", "color", "shape", "count", "relation", "existence"}
-    assert findings.command == f"saccade train r-dan-own --data.root {scenes}"
+    assert findings.command == f"saccade train dfaf-own --data.root {scenes}"
     assert 0 < findings.blind["usual answer"] <= findings.blind["question alone"] < 1
     assert len({each.image for each in findings.examples}) == 5
 
@@ -161,7 +161,7 @@ def test_all_wrong_lines_are_listed_and_the_code_is_1(tmp_path: Path, saccade) -
         file.writelines(json.dumps(line) + "\n" for line in [*asked(120), json.loads(wrong[1])])
     skipped = saccade("check", root, "--out", tmp_path / "page.html", "--quick", "--missing", "skip")
     assert skipped.code == 0
-    assert f"saccade train r-dan-own --data.root {root} --data.missing skip" in skipped.out
+    assert f"saccade train dfaf-own --data.root {root} --data.missing skip" in skipped.out
 
 
 def test_what_leaves_nothing_to_validate_on_is_an_error(tmp_path: Path, refused) -> None:
@@ -196,7 +196,7 @@ def test_the_page_holds_everything(scenes: Path, saccade, tmp_path: Path, monkey
     assert page.count("<img") == 5
     assert page.count("data:image/jpeg;base64,") == 5
     assert "http" not in page.replace("http-equiv", "")
-    for text in ("Takes about 4 minutes", "saccade train r-dan-own", "Question types: 7", "96 x 96"):
+    for text in ("Takes about 4 minutes", "saccade train dfaf-own", "Question types: 7", "96 x 96"):
         assert text in page
 
 

@@ -248,11 +248,11 @@ def test_scenes_of_another_look_are_written_as_asked(saccade, refused, tmp_path)
 def test_the_next_step_that_scenes_names_can_be_taken(saccade, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     said = saccade("scenes", "--out", "mine", "--images", 10).out.splitlines()[-1]
-    assert said.startswith("Train on them: saccade train r-dan-own --data.root mine ")
+    assert said.startswith("Train on them: saccade train dfaf-own --data.root mine ")
     outcome = saccade(*said.partition("saccade ")[2].split(), *NARROW[1:], "--train.epochs", "2")
     assert outcome.code == 0, outcome
-    assert "Go on with: saccade evaluate runs/r-dan-own" in outcome.out
-    assert saccade("evaluate", "runs/r-dan-own").code == 0
+    assert "Go on with: saccade evaluate runs/dfaf-own" in outcome.out
+    assert saccade("evaluate", "runs/dfaf-own").code == 0
 
 
 def test_extract_counts_and_lists_what_it_could_not_read(saccade, own_scenes, tmp_path) -> None:

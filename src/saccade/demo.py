@@ -106,7 +106,7 @@ def _page(out: Path, metrics: dict[str, Any], smoke: bool) -> str:
                     ),
                     ("saccade train r-dan-scenes", "Train it longer"),
                     ("saccade scenes --out my-scenes", "See what own data looks like"),
-                    ("saccade train r-dan-own --data.root DIR", "Train on own images"),
+                    ("saccade train dfaf-own --data.root DIR", "Train on own images"),
                 ],
             ),
         ],

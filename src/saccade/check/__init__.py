@@ -22,7 +22,7 @@ from saccade.progress import SILENT, Report
 from saccade.recipe import DataConfig, Recipe
 from saccade.recipes import get_recipe
 
-RECIPES = {"questions": "r-dan-own", "captions": "sat-soft-own"}
+RECIPES = {"questions": "dfaf-own", "captions": "sat-soft-own"}
 SHOWN = 20  # wrong lines
 EXAMPLES = 5
 

@@ -92,7 +92,7 @@ class WriteScenes:
             print(f"{name:20} {count}")
         seen = look == Look()
         fields = " --features.backbone scenes-cnn --features.image-size 96 --features.positions" if seen else ""
-        print(f"Train on them: saccade train r-dan-own --data.root {self.out}{fields}")
+        print(f"Train on them: saccade train dfaf-own --data.root {self.out}{fields}")
 
 
 @dataclass(frozen=True)

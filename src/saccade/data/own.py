@@ -48,7 +48,7 @@ from saccade.errors import DataError, SaccadeError, SaccadeWarning, first, look_
 __all__ = ["KEYS", "OwnData"]
 
 FITTING = {
-    "questions": "a recipe that answers, such as r-dan-own",
+    "questions": "a recipe that answers, such as dfaf-own",
     "captions": "a recipe that captions, such as sat-soft-own",
 }
 
