@@ -9,9 +9,9 @@ Implements its equations, numbered here 1 to 11 in the order the network runs, a
 - The second hop compares with E, the evidence of the first; only what it gathers is embedded anew.
 - Dropout acts on the regions (one draw serves A, E and E_2) and behind the rectifier.
 - Weights start uniform between -0.08 and 0.08, biases at 0. The question's share of what is answered from, Q, then is
-  about a hundredth of the image's. With `start="scaled"`, which is not the code's, every place counts as 1 and words
-  start Gaussian, of length 1 whatever the width: Q is the sum of the words and counts from the first step, while C is
-  small enough for the attention to begin nearly even.
+  about a hundredth of the image's, and what they have in common is hardly seen. With `start="scaled"`, which is not the
+  code's, every place counts as 1 and words start Gaussian (0.25), so that Q is of the order of the evidence, while W_A
+  is so much smaller that the first hop begins nearly even.
 
 Departures: the code fine-tunes GoogLeNet along with the model, while this file takes regions as they come, so that on
 extracted features it is the frozen-feature variant. Word 0 is padding and 1 unknown, where the code has -1 and 0.
@@ -33,7 +33,7 @@ from saccade.limits import COUNT, PART, WIDTH, check_limit
 from saccade.nn.attention import masked_softmax, pool, score
 from saccade.types import Answers, AttentionMap, Regions, Words
 
-INITIAL_WEIGHTS = 0.08
+INITIAL_WEIGHTS, SCALED_WORDS = 0.08, 0.25
 
 
 class VisualEmbedding(nn.Module):
@@ -95,7 +95,9 @@ class SMem(nn.Module):
         self._reset()
         if start == "scaled":
             nn.init.ones_(self.place_weight)
-            nn.init.normal_(self.words.weight[1:], std=hidden_size**-0.5)
+            nn.init.normal_(self.words.weight[1:], std=SCALED_WORDS)
+            with torch.no_grad():
+                self.keys.linear.weight.div_(hidden_size**0.5)
 
     def forward(self, regions: Regions, words: Words, *, attention: bool = True) -> Answers:
         """Answer logits; the first hop's map over regions, the words that chose them, and the correlations behind it.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 from saccade.features.spec import FeatureSpec
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
@@ -20,6 +21,11 @@ FEATURES = FeatureSpec(backbone="tf_efficientnet_lite2", image_size=256, layer=3
 # Corpora on which each model has been given sizes that are learnt from a few thousand images on a CPU.
 SIZED = ("scenes", "flickr8k")
 
+# Sizes that own data wants otherwise. SMem as its authors start it hardly reads the question, and a narrow one is slow
+# to compare it with what is seen.
+_SMEM = {"start": "scaled", "hidden_size": 512}
+OTHERWISE: Mapping[str, Mapping[str, Any]] = {"smem-1": _SMEM, "smem-2": _SMEM}
+
 
 # What the texts are, and the metric that chooses the epoch.
 OWN_TASKS: Mapping[str, tuple[TaskConfig, str]] = {
@@ -31,7 +37,6 @@ OWN_TASKS: Mapping[str, tuple[TaskConfig, str]] = {
 def _own(like: Recipe) -> Recipe:
     """The recipe for own data of a model in the sizes of another of its recipes."""
     task, metric = OWN_TASKS[like.task.kind]
-    started = {"start": "scaled"} if like.model in ("smem-1", "smem-2") else {}  # the code's hardly reads the question
     return Recipe(
         name=f"{like.model}-own",
         model=like.model,
@@ -50,7 +55,7 @@ def _own(like: Recipe) -> Recipe:
             finetune_lr=3e-4,
             augment="none",
         ),
-        sizes={**like.sizes, **started},
+        sizes={**like.sizes, **OTHERWISE.get(like.model, {})},
         card=Card(f"own images, {like.task.kind}: {like.model}, see docs/own_data.md"),
     )
 
