@@ -21,13 +21,16 @@ def test_every_model_has_a_recipe_for_own_data() -> None:
     assert all(own.is_own(RECIPES[f"{model}-own"]) for model in MODELS)
 
 
-@pytest.mark.parametrize(("recipe", "model"), [("r-dan-own", "ban"), ("ban-scenes", "smem-2"), ("san-daquar", "dfaf")])
+@pytest.mark.parametrize(
+    ("recipe", "model"),
+    [("r-dan-own", "ban"), ("r-dan-own", "smem-2"), ("ban-scenes", "smem-2"), ("san-daquar", "dfaf")],
+)
 def test_another_model_brings_its_own_sizes_and_name(recipe: str, model: str) -> None:
     found, typed = of_model(get_recipe(recipe), model), Train.parse([recipe, "--model", model]).recipe
     corpus = recipe.rpartition("-")[2]
     assert found.sizes == get_recipe(f"{model}-{corpus}").sizes != {}
     assert (typed.name, typed.model, typed.sizes) == (f"{model}-{corpus}", model, found.sizes)
-    assert found.optim == get_recipe(recipe).optim
+    assert found.optim == get_recipe(found.name if corpus == "own" else recipe).optim
 
 
 def test_the_papers_sizes_stay_the_papers() -> None:

@@ -25,12 +25,14 @@ def get_recipe(name: str) -> Recipe:
 def of_model(recipe: Recipe, model: str) -> Recipe:
     """The recipe with another model in sizes that fit it, under its own name.
 
-    They are those of that model's recipe for the same data; else those for own data, or the paper's where the recipe
-    has its own model's. Raises UnknownNameError for a model that there is not.
+    They are those of that model's recipe for the same data, for own data with its learning rate; else those for own
+    data, or the paper's where the recipe has its own model's. Raises UnknownNameError for a model that there is not.
     """
     look_up(MODELS, model, "model")
     if model == recipe.model:
         return recipe
     name = f"{model}-{recipe.name.removeprefix(f'{recipe.model}-')}"
     fitting = RECIPES[name if name in RECIPES else f"{model}-own"].sizes if name in RECIPES or recipe.sizes else {}
+    if own.is_own(recipe):
+        recipe = dataclasses.replace(recipe, optim=dataclasses.replace(recipe.optim, lr=RECIPES[name].optim.lr))
     return dataclasses.replace(recipe, name=name, model=model, sizes=fitting)

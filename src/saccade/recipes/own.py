@@ -25,6 +25,8 @@ SIZED = ("scenes", "flickr8k")
 # to compare it with what is seen.
 _SMEM = {"start": "scaled", "hidden_size": 512}
 OTHERWISE: Mapping[str, Mapping[str, Any]] = {"smem-1": _SMEM, "smem-2": _SMEM}
+# And rates: its attention is soon too sharp to learn more.
+RATE, RATES = 2e-3, {"smem-1": 1e-3, "smem-2": 1e-3}
 
 
 # What the texts are, and the metric that chooses the epoch.
@@ -43,7 +45,14 @@ def _own(like: Recipe) -> Recipe:
         data=DataConfig("own"),
         features=FEATURES,
         task=task,
-        optim=OptimConfig(name="adamw", lr=2e-3, weight_decay=1e-4, schedule="cosine", warmup_epochs=0.5, clip=1.0),
+        optim=OptimConfig(
+            name="adamw",
+            lr=RATES.get(like.model, RATE),
+            weight_decay=1e-4,
+            schedule="cosine",
+            warmup_epochs=0.5,
+            clip=1.0,
+        ),
         train=TrainConfig(
             epochs=12,
             batch_size=64,

@@ -93,7 +93,7 @@ RECIPES = (
             on_daquar(
                 model,
                 f"SMem with {hops} on DAQUAR's photographs, all 894 classes",
-                sizes={"hidden_size": 256, "dropout": 0.4},
+                sizes={"hidden_size": 256, "dropout": 0.4, "start": "scaled"},
                 epochs=40,
                 published="for the reduced 37 classes 36.03 % (one hop) and 40.07 % (two), recalled, no text found",
                 measured="one hop 8.5 ± 2.9 %, two 6.7 ± 0.8 % through MobileNetV2 at 224 pixels, three seeds, with "
