@@ -117,6 +117,21 @@ def test_every_layout_gives_the_same_records(tmp_path: Path, write: Callable[[Pa
         data.open_image("x")
 
 
+# The reader of datasets leaves its file to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+def test_a_folder_of_images_may_have_its_lines_in_a_csv(tmp_path: Path) -> None:
+    for split, numbers in {"train": range(4), "validation": range(4, 6), "test": range(6, 8)}.items():
+        (tmp_path / split).mkdir()
+        for number in numbers:
+            picture(number).save(tmp_path / split / f"{number}.png")
+        lines = (f"{number}.png,what is it {number}?,red\n" for number in numbers)
+        (tmp_path / split / "metadata.csv").write_text("file_name,asked,said\n" + "".join(lines))
+    data = create_dataset("own", tmp_path, columns=SAID[1:])
+    found = data.records(Question, "val")
+    assert [(q.text, q.answers) for q in found] == [(f"what is it {n}?", ("red",)) for n in (4, 5)]
+    assert np.array_equal(np.asarray(data.open_image(found[0].image)), np.asarray(picture(4)))
+
+
 def test_without_splits_images_are_held_out_by_content(tmp_path: Path) -> None:
     """Each picture is in two rows that are far apart: never in two splits."""
     numbers = [n % 70 for n in range(140)]
