@@ -196,3 +196,26 @@ class Decoded(Shaped):
     logits: Float[Tensor, "rows vocabulary"]
     state: DecoderState
     attention: tuple[AttentionMap, ...]
+
+
+@dataclass(eq=False, repr=False)
+class Embeddings(Shaped):
+    """One side of a matcher's output: a row for each image or sentence, and the maps it looked or read with, in order.
+
+    The inner product of an image's row and a sentence's is how well they match.
+    """
+
+    z: Float[Tensor, "rows size"]
+    attention: tuple[AttentionMap, ...]
+
+
+@dataclass(eq=False, repr=False)
+class Matches(Shaped):
+    """A matcher's output: images and sentences, each embedded without a look at the other.
+
+    ``scale`` is what a softmax over scores multiplies them by, where the model learns that.
+    """
+
+    images: Embeddings
+    sentences: Embeddings
+    scale: Float[Tensor, ""] | None = None

@@ -42,6 +42,8 @@ class Entry:
 
 MODELS: Mapping[str, Entry] = {
     "r-dan": Entry("dan", "RDAN"),
+    "m-dan": Entry("dan", "MDAN"),
+    "vse": Entry("dan", "MDAN", {"steps": 0}),
     "smem-1": Entry("smem", "SMem", {"hops": 1}),
     "smem-2": Entry("smem", "SMem", {"hops": 2}),
     "ban": Entry("ban", "BAN"),
