@@ -136,6 +136,7 @@ class _Loop:
 
     def _epoch(self, wrapped: Any, optimizer: Any) -> None:
         fabric, progress, config = self.fabric, self.progress, self.recipe.train
+        self.setup.task.begin(progress.epoch)
         batches = self.setup.task.batches(self.records, config, progress.epoch)
         wrapped.train()
         total = RunningSum(fabric.device, progress.loss_sum / fabric.world_size)

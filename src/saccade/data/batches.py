@@ -49,6 +49,23 @@ def length_batches(lengths: Sequence[int], batch_size: int, *, seed: int, epoch:
     return [batches[i] for i in draws.permutation(len(batches))]
 
 
+def paired_batches(images: Sequence[str], batch_size: int, *, seed: int, epoch: int) -> list[Indices]:
+    """The batches of one epoch in which no image is twice: rounds over all images, each with another of its texts.
+
+    An image with more texts than others takes part in more rounds. The last batch of a round may be smaller.
+    """
+    draws = np.random.Generator(np.random.PCG64([seed, epoch]))
+    texts = [draws.permutation(group).tolist() for group in _by_image(images)]
+    batches = []
+    for place in range(max(map(len, texts), default=0)):
+        there = [group[place] for group in texts if len(group) > place]
+        order = draws.permutation(there).tolist()
+        batches += [
+            [[index] for index in order[start : start + batch_size]] for start in range(0, len(order), batch_size)
+        ]
+    return [batches[i] for i in draws.permutation(len(batches))]
+
+
 def ordered_batches(images: Sequence[str], batch_size: int) -> list[Indices]:
     """Batches for evaluation: every question once, grouped by image, in order of the images' first appearance."""
     batches: list[Indices] = [[]]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,8 @@ from torch import Tensor
 
 from saccade.errors import DataError
 
-# The scores of a range of images with some sentences.
+# The row of each sentence's image, and the scores of a range of images with some sentences.
+Rows = Sequence[int] | npt.NDArray[np.integer[Any]]
 Scores = Callable[[slice, npt.NDArray[np.int64]], Tensor]
 
 DEPTHS = (1, 5, 10)
@@ -56,7 +58,7 @@ class Ranks:
 
 
 def rank_embeddings(
-    images: Float[Tensor, "images size"], sentences: Float[Tensor, "sentences size"], image_of: Sequence[int]
+    images: Float[Tensor, "images size"], sentences: Float[Tensor, "sentences size"], image_of: Rows
 ) -> Ranks:
     """The ranks by inner product; ``image_of`` is the row of each sentence's image.
 
@@ -75,11 +77,12 @@ def rank_embeddings(
     return _ranks(scores, len(images), len(sentences), image_of)
 
 
-def rank_similarities(similarities: Float[Tensor, "images sentences"], image_of: Sequence[int]) -> Ranks:
+def rank_similarities(similarities: Float[Tensor, "images sentences"], image_of: Rows) -> Ranks:
     """The ranks by scores of any kind, one for each image and sentence; ``image_of`` as for `rank_embeddings`."""
     if similarities.ndim != 2:
         raise DataError(f"expected similarities [images, sentences], got {list(similarities.shape)}")
-    return _ranks(lambda rows, chosen: similarities[rows][:, chosen], *similarities.shape, image_of)
+    images, sentences = similarities.shape
+    return _ranks(lambda rows, chosen: similarities[rows][:, chosen], images, sentences, image_of)
 
 
 def mean_of_folds(folds: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -93,7 +96,7 @@ def mean_of_folds(folds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return means | {name: folds[0][name] for name in ("images", "sentences")}
 
 
-def _ranks(scores: Scores, images: int, sentences: int, image_of: Sequence[int]) -> Ranks:
+def _ranks(scores: Scores, images: int, sentences: int, image_of: Rows) -> Ranks:
     """The ranks, from tiles of the scores of sentences in the order of their images."""
     image = _checked(image_of, images, sentences)
     order = np.argsort(image, kind="stable")  # an image's sentences lie side by side, and so in few tiles
@@ -121,7 +124,7 @@ def _ranks(scores: Scores, images: int, sentences: int, image_of: Sequence[int])
     return Ranks(i2t[counts > 0].numpy(), t2i, images, sentences)
 
 
-def _checked(image_of: Sequence[int], images: int, sentences: int) -> npt.NDArray[np.int64]:
+def _checked(image_of: Rows, images: int, sentences: int) -> npt.NDArray[np.int64]:
     rows = np.asarray(image_of)
     if rows.shape != (sentences,) or not np.issubdtype(rows.dtype, np.integer):
         raise DataError(f"expected the number of the image of each of {sentences:,} sentences, got {list(rows.shape)}")

@@ -46,6 +46,7 @@ UNITS = {
     "attention_entropy": PLAIN,
     # Search in both directions, and grounding.
     **dict.fromkeys(("i2t", "t2i", "recall", "upper_bound", "mean_iou"), MEAN),
+    "rsum": Unit("plain", shown=True),
     **dict.fromkeys(("i2t_medr", "t2i_medr", "i2t_meanr", "t2i_meanr"), RANK),
     # Training. A loss is a mean over records, in nats: of a caption the sum over its words.
     **dict.fromkeys(("loss", "val_loss", "lr", "seconds", "records_per_second"), PLAIN),

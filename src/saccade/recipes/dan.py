@@ -1,10 +1,58 @@
-"""Recipes of r-DAN (Nam, Ha and Kim, CVPR 2017)."""
+"""Recipes of r-DAN, m-DAN and its baseline without attention (Nam, Ha and Kim, CVPR 2017)."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from saccade.features.spec import FeatureSpec
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
-from saccade.recipes.shared import NOT_MEASURED, on_daquar, on_scenes
+from saccade.recipes.shared import NO_EXPERIMENT, NOT_MEASURED, PHOTOGRAPHS, SCENES, on_daquar, on_scenes
+from saccade.tasks import MatchingConfig
+
+# Section 4.1, the same for both models; the authors' word to JunweiLiang/DualAttentionNetwork is that they clip values.
+PAPER = OptimConfig(
+    name="sgd", lr=0.1, momentum=0.9, weight_decay=5e-4, schedule="step", milestones=(30,), clip=0.1, clip_by="value"
+)
+MATCHERS = {"m-dan": "m-DAN", "vse": "m-DAN's encoders without attention"}
+# R@1, 5, 10 and median rank from image to sentence, then from sentence to image, in table 2.
+PUBLISHED = {
+    ("m-dan", "flickr30k-entities"): "55.0 / 81.8 / 89.0 / 1 and 39.4 / 69.2 / 79.1 / 2, test images",
+    ("m-dan", "flickr30k"): "on another split: 55.0 / 81.8 / 89.0 / 1 and 39.4 / 69.2 / 79.1 / 2",
+}
+
+
+def _as_published(model: str, corpus: str) -> Recipe:
+    """The paper's, but for its batches of quadruplets: here the images of a batch are each other's negatives."""
+    return Recipe(
+        name=f"{model}-{corpus}",
+        model=model,
+        data=DataConfig(corpus),
+        features=FeatureSpec(),
+        task=MatchingConfig(),
+        optim=PAPER,
+        train=TrainConfig(epochs=60, batch_size=128, metric="rsum"),
+        card=Card(
+            f"{MATCHERS[model]} on {corpus}: ResNet-152 at 448 pixels, margin 100, random negatives",
+            PUBLISHED.get((model, corpus), NO_EXPERIMENT),
+            NOT_MEASURED,
+        ),
+    )
+
+
+def _with_cosines(model: str, corpus: str, features: FeatureSpec, *, about: str, measured: str, **sizes: Any) -> Recipe:
+    """Cosines told apart by a softmax over the batch: the best of the losses on small data."""
+    return Recipe(
+        name=f"{model}-{corpus}",
+        model=model,
+        data=DataConfig(corpus),
+        features=features,
+        task=MatchingConfig(min_word_count=2, loss="softmax"),
+        optim=OptimConfig(name="adam", lr=1e-3, schedule="cosine", warmup_epochs=0.5, clip=1.0),
+        train=TrainConfig(epochs=8, batch_size=128, metric="rsum", average=0.999),
+        sizes={"similarity": "cosine", **sizes},
+        card=Card(about, NO_EXPERIMENT, measured),
+    )
+
 
 RECIPES = (
     Recipe(
@@ -12,16 +60,7 @@ RECIPES = (
         model="r-dan",
         data=DataConfig("vqa1"),
         features=FeatureSpec(),
-        optim=OptimConfig(
-            name="sgd",
-            lr=0.1,
-            momentum=0.9,
-            weight_decay=5e-4,
-            schedule="step",
-            milestones=(30,),
-            clip=0.1,
-            clip_by="value",
-        ),
+        optim=PAPER,
         train=TrainConfig(epochs=60, batch_size=128, group_by_image=True),
         card=Card(
             about="r-DAN on VQA v1, table 1 of the paper: ResNet-152 at 448 pixels, 2,000 answers",
@@ -40,5 +79,34 @@ RECIPES = (
         "r-DAN on DAQUAR's photographs, all 894 classes",
         sizes={"hidden_size": 256},
         measured="24.2 ± 0.2 % on held-out training images, three seeds; see docs/results.md",
+    ),
+    *(
+        _as_published(model, corpus)
+        for model in MATCHERS
+        for corpus in ("flickr30k-entities", "flickr30k", "coco", "flickr8k-karpathy")
+    ),
+    *(
+        recipe
+        for model, what in MATCHERS.items()
+        for recipe in (
+            _with_cosines(
+                model,
+                "scenes",
+                SCENES,
+                about=f"{what}, finds the generated scenes by their captions",
+                measured="not measured yet",
+                hidden_size=256,
+                dropout=0.1,
+            ),
+            _with_cosines(
+                model,
+                "flickr8k",
+                PHOTOGRAPHS,
+                about=f"{what}, on Flickr8k's photographs through EfficientNet-Lite2",
+                measured="not measured yet",
+                hidden_size=512,
+                dropout=0.5,
+            ),
+        )
     ),
 )

@@ -14,7 +14,7 @@ from saccade.features.spec import FeatureSpec
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
 from saccade.recipes import ban, baselines, captioning_baselines, dan, dfaf, sat, smem
 from saccade.recipes.shared import SCENES
-from saccade.tasks import AnsweringConfig, CaptioningConfig, TaskConfig
+from saccade.tasks import AnsweringConfig, CaptioningConfig, MatchingConfig, TaskConfig
 
 # Quick on a CPU, and better than larger ones of its age. Layer 4 ends its stages; the layer behind says no more.
 FEATURES = FeatureSpec(backbone="tf_efficientnet_lite2", image_size=256, layer=3, positions=True, standardize=True)
@@ -32,6 +32,7 @@ RATE, RATES = 2e-3, {"smem-1": 1e-3, "smem-2": 1e-3}
 # What the texts are, and the metric that chooses the epoch.
 OWN_TASKS: Mapping[str, tuple[TaskConfig, str]] = {
     "answering": (AnsweringConfig(scoring="exact"), "accuracy"),
+    "matching": (MatchingConfig(min_word_count=2, loss="softmax"), "rsum"),
     "captioning": (CaptioningConfig(min_word_count=2, batches="padded", label_smoothing=0.1, beam=3), "cider"),
 }
 

@@ -10,10 +10,12 @@ from saccade.serial import from_dict
 from saccade.tasks.answering.config import AnsweringConfig, AnsweringOptions
 from saccade.tasks.base import Task, TaskConfig
 from saccade.tasks.captioning.config import CaptioningConfig, CaptioningOptions
+from saccade.tasks.matching.config import MatchingConfig, MatchingOptions
 
 TASKS: Mapping[str, type[TaskConfig]] = {
     "answering": AnsweringConfig,
     "captioning": CaptioningConfig,
+    "matching": MatchingConfig,
 }
 
 
@@ -31,6 +33,8 @@ __all__ = [
     "AnsweringOptions",
     "CaptioningConfig",
     "CaptioningOptions",
+    "MatchingConfig",
+    "MatchingOptions",
     "Task",
     "TaskConfig",
     "task_config",

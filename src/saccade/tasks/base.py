@@ -190,6 +190,9 @@ class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):
         """How many there are of what."""
         return {cls.noun: len(records), "images": len(images_of(records))}
 
+    def begin(self, epoch: int) -> None:
+        """Hear, before the batches of an epoch, which one begins, counted from 0."""
+
     def batches(self, records: Sequence[AnyRecord], config: TrainConfig, epoch: int) -> list[Indices]:
         """The indices of the records in each batch of an epoch."""
         images = [record.image for record in records]

@@ -23,6 +23,7 @@ from saccade.hypotheses import Hypothesis, Search
 from saccade.metrics.caption import caption_metrics
 from saccade.metrics.java import check_java, java_metrics
 from saccade.tasks.base import Gather, Reader, Task
+from saccade.tasks.captioned import CaptionedImage, captioned_images
 from saccade.tasks.captioning.coco import coco_files
 from saccade.tasks.captioning.config import SPECIAL, CaptioningConfig, CaptioningOptions
 from saccade.tasks.captioning.reply import CaptionReply
@@ -45,14 +46,6 @@ class CaptionBatch:
     def to(self, device: torch.device | str) -> CaptionBatch:
         """The same batch on another device."""
         return CaptionBatch(self.regions.to(device), self.words.to(device))
-
-
-@dataclass(frozen=True)
-class CaptionedImage:
-    """An image and what people wrote about it: what a decoded caption is held against."""
-
-    image: str
-    captions: tuple[Caption, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,10 +190,7 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
 
     def examples(self, records: Sequence[Caption]) -> list[CaptionedImage]:
         """What is decoded and scored: each image once, with all its captions."""
-        by_image: dict[str, list[Caption]] = {}
-        for caption in records:
-            by_image.setdefault(caption.image, []).append(caption)
-        return [CaptionedImage(image, tuple(found)) for image, found in by_image.items()]
+        return captioned_images(records)
 
     def example(self, image: str, text: str) -> CaptionedImage:  # noqa: ARG002
         """The image, without captions."""

@@ -1,0 +1,269 @@
+"""Matching images and sentences: pairs to batches, batches to a loss, embeddings to ranks.
+
+Blind to which model embeds: anything that maps (Regions, Words) to Matches and has `embed_images` and `embed_sentences`
+will do. Batches have each image once, with another of its sentences in each round of an epoch, so that no other
+sentence of a batch is about the same image. Processes that share a batch compare all of its pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saccade.data.batches import Indices, paired_batches
+from saccade.data.records import Caption, Corpus, images_of
+from saccade.errors import DataError, RecipeError
+from saccade.metrics.retrieval import Ranks, mean_of_folds, rank_embeddings
+from saccade.tasks.base import Gather, Reader, Task
+from saccade.tasks.captioned import CaptionedImage, captioned_images
+from saccade.tasks.matching.config import SPECIAL, MatchingConfig, MatchingOptions
+from saccade.tasks.matching.losses import all_hinge, hardest_hinge, random_hinge, semi_hard_hinge, softmax_loss
+from saccade.tasks.matching.reply import MatchReply
+from saccade.tasks.reply import OpenedImage
+from saccade.text import Vocabulary
+from saccade.types import Matches, Regions, Words
+
+TOKENIZER = "tokenizer.json"
+
+
+@dataclass(frozen=True, eq=False)
+class PairBatch:
+    """Images and sentences ready for a model: a sentence for each image to learn from, or any number to predict."""
+
+    regions: Regions
+    words: Words
+    images: tuple[CaptionedImage, ...] = ()
+
+    def to(self, device: torch.device | str) -> PairBatch:
+        """The same batch on another device."""
+        return PairBatch(self.regions.to(device), self.words.to(device), self.images)
+
+
+@dataclass(frozen=True, eq=False)
+class MatchPrediction:
+    """The embeddings of an image, and of each of its sentences as rows."""
+
+    image: str
+    sentences: tuple[str, ...]
+    of_image: npt.NDArray[np.float32]
+    of_sentences: npt.NDArray[np.float32]
+
+    def scores(self) -> list[float]:
+        """How well each sentence fits the image."""
+        found: list[float] = (self.of_sentences @ self.of_image).tolist()
+        return found
+
+    def said(self) -> dict[str, Any]:
+        """The score of the sentence that was asked about."""
+        return {"score": round(self.scores()[0], 6)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for predictions.jsonl."""
+        scores = [round(score, 6) for score in self.scores()]
+        return {"image": self.image, "sentences": list(self.sentences), "scores": scores}
+
+
+class MatchingTask(Task[Caption, CaptionedImage, MatchPrediction]):
+    """Telling which sentences were written about which images; the training split's words are kept with the run."""
+
+    Config, Record, Output = MatchingConfig, Caption, Matches
+    noun, text, metric = "sentences", "sentence", "rsum"
+    columns = ("score",)
+    usage = "saccade.Predictor(images, sentences)"
+    separable = False
+
+    def __init__(self, vocabulary: Vocabulary, config: MatchingConfig) -> None:
+        self.vocabulary, self.config = vocabulary, config
+        self._epoch = 0
+
+    @classmethod
+    def build(cls, records: Sequence[Caption], config: MatchingConfig) -> MatchingTask:
+        """The task whose words are those of the training sentences given."""
+        texts = (caption.text for caption in records)
+        vocabulary = Vocabulary.build(
+            texts, tokeniser="ptb", min_count=config.min_word_count, max_words=config.words - SPECIAL
+        )
+        return cls(vocabulary, config)
+
+    def files(self) -> dict[str, str]:
+        """The words."""
+        return {TOKENIZER: self.vocabulary.to_json()}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, str], config: MatchingConfig) -> MatchingTask:
+        """The task of a run; raises RunError for a file that is not as expected."""
+        return cls(Vocabulary.from_json(files[TOKENIZER]), config)
+
+    def content(self) -> dict[str, Sequence[str]]:
+        """The words, in the order of their ids."""
+        return {"words": self.vocabulary.known_words()}
+
+    def entries(self) -> dict[str, Sequence[str]]:
+        """The words, those of the special symbols too."""
+        return {"num_words": self.vocabulary.listed()}
+
+    def check(self, records: Sequence[Caption]) -> None:
+        """Refuse, with DataError, a sentence without words."""
+        lengths = self.vocabulary.lengths([caption.text for caption in records])
+        wordless = next((each for each, length in zip(records, lengths, strict=True) if not length), None)
+        if wordless is not None:
+            raise DataError(
+                f"sentence {wordless.id!r} of {wordless.image}: expected a sentence with at least one word, got "
+                f"{wordless.text!r}"
+            )
+
+    def trainable(self, records: Sequence[Caption]) -> list[Caption]:
+        """All sentences; raises DataError where there is but one image, and so nothing to hold a pair against."""
+        if len(images_of(records)) < 2:
+            raise DataError("expected sentences about at least two images to hold against each other, got one image")
+        return list(records)
+
+    def begin(self, epoch: int) -> None:
+        """From which epoch on pairs are held against the hardest alone."""
+        self._epoch = epoch
+
+    def batches(self, records: Sequence[Caption], config: Any, epoch: int) -> list[Indices]:
+        """The indices of the sentences in each batch of an epoch, each image at most once in one."""
+        return paired_batches([each.image for each in records], config.batch_size, seed=config.seed, epoch=epoch)
+
+    def collate(self, records: Sequence[Caption], read: Reader, *, grouped: bool) -> PairBatch:  # noqa: ARG002
+        """The sentences as a batch, and the image of each."""
+        return PairBatch(read([each.image for each in records]), self._encode([each.text for each in records]))
+
+    def loss(self, model: Any, batch: PairBatch, gather: Gather) -> Float[Tensor, ""]:
+        """The summed loss of the pairs of all processes."""
+        output: Matches = model(batch.regions, batch.words, attention=False)
+        images, sentences = gather(output.images.z.float()), gather(output.sentences.z.float())
+        # The same of each process in all of them.
+        draws = gather(torch.rand(len(batch.words.ids), 2, device=images.device))
+        S, config = images @ sentences.T, self.config
+        if config.loss == "softmax":
+            return softmax_loss(S if output.scale is None else output.scale.float() * S)
+        if config.loss == "random":
+            return random_hinge(S, config.margin, draws)
+        if config.loss == "semi-hard":
+            return semi_hard_hinge(S, config.margin)
+        if config.loss == "hardest" and self._epoch >= config.warmup_epochs:
+            return hardest_hinge(S, config.margin)
+        return all_hinge(S, config.margin)
+
+    def examples(self, records: Sequence[Caption]) -> list[CaptionedImage]:
+        """What is embedded and ranked: each image once, with all its sentences."""
+        return captioned_images(records)
+
+    def example(self, image: str, text: str) -> CaptionedImage:
+        """The image and one sentence."""
+        return CaptionedImage(image, (Caption("", image, text),))
+
+    def check_text(self, text: str) -> None:
+        """Refuse, with DataError, a sentence without words."""
+        if not self.vocabulary.words(text):
+            raise DataError(f"expected a sentence with at least one word, got {text!r}")
+
+    def unread(self, text: str) -> list[str]:
+        """The words of a sentence that were never seen in training."""
+        return self.vocabulary.unknown(text)
+
+    def stack(self, examples: Sequence[CaptionedImage], read: Reader) -> PairBatch:
+        """The images as a batch to embed, and all their sentences."""
+        texts = [caption.text for each in examples for caption in each.captions]
+        return PairBatch(read([each.image for each in examples]), self._encode(texts), tuple(examples))
+
+    def predict(
+        self,
+        model: Any,
+        batch: PairBatch,
+        options: MatchingOptions,  # noqa: ARG002
+        *,
+        attention: bool,  # noqa: ARG002
+        generator: torch.Generator,  # noqa: ARG002
+    ) -> list[MatchPrediction]:
+        """The embeddings of each image and of its sentences."""
+        of_images = model.embed_images(batch.regions, attention=False).z.float().cpu().numpy()
+        of_sentences = model.embed_sentences(batch.words, attention=False).z.float().cpu().numpy()
+        ends = np.cumsum([len(each.captions) for each in batch.images])[:-1]
+        return [
+            MatchPrediction(each.image, tuple(caption.text for caption in each.captions), z_v, z_u)
+            for each, z_v, z_u in zip(batch.images, of_images, np.split(of_sentences, ends), strict=True)
+        ]
+
+    def metrics(
+        self,
+        predictions: Sequence[MatchPrediction],
+        data: Corpus | None = None,  # noqa: ARG002
+    ) -> dict[str, float]:
+        """Recalls, median and mean ranks in both directions, among all images and sentences given."""
+        if not predictions:
+            raise DataError("there is nothing to score: no images")
+        return _ranks(predictions).metrics()
+
+    def metric_names(self, records: Sequence[Caption], data: Corpus) -> list[str]:  # noqa: ARG002
+        """Those of any ranks."""
+        return list(Ranks(np.ones(1, np.int64), np.ones(1, np.int64), 1, 1).metrics())
+
+    def further_metrics(self, predictions: Sequence[MatchPrediction], options: MatchingOptions) -> dict[str, float]:
+        """The means over folds, where they are asked for."""
+        folds = options.folds
+        if folds == 1:
+            return {}
+        if len(predictions) % folds:
+            raise RecipeError(f"folds: {len(predictions):,} images do not make {folds} equal parts")
+        size = len(predictions) // folds
+        parts = [_ranks(predictions[part * size : (part + 1) * size]).metrics() for part in range(folds)]
+        return {f"{name}_of_{folds}_folds": value for name, value in mean_of_folds(parts).items()}
+
+    def reply(
+        self,
+        model: Any,
+        regions: Regions,
+        pictures: Sequence[OpenedImage],
+        texts: Sequence[str] | None,
+        options: MatchingOptions,  # noqa: ARG002
+        generator: torch.Generator,  # noqa: ARG002
+    ) -> list[MatchReply]:
+        """How well each sentence fits the picture of its place."""
+        if texts is None:
+            raise RecipeError("expected a sentence for each image, got none: this run matches images with sentences")
+        for text in texts:
+            self.check_text(text)
+        words = self._encode(texts)
+        output: Matches = model(regions, words.to(regions.mask.device))
+        steps = len(output.sentences.attention) + 1
+        products = regions.per_text(output.images.z).float() * output.sentences.z.float()
+        parts = torch.stack([part.sum(dim=1) for part in products.chunk(steps, dim=1)], dim=1).cpu()
+        rows = range(len(texts)) if regions.grouping is None else regions.grouping.image.tolist()
+        lengths = words.mask.sum(1).tolist()
+        return [
+            MatchReply(
+                picture.name,
+                text,
+                picture.image,
+                parts[i].sum().item(),
+                tuple(parts[i].tolist()),
+                tuple(self.vocabulary.words(text)[: lengths[i]]),
+                tuple(self.vocabulary.unknown(text)),
+                (
+                    *(each.of(row, {"regions": regions.mask[row]}) for each in output.images.attention),
+                    *(each.of(i, {"words": words.mask[i]}) for each in output.sentences.attention),
+                ),
+                regions.of_text(i).to("cpu"),
+            )
+            for i, (picture, text, row) in enumerate(zip(pictures, texts, rows, strict=True))
+        ]
+
+    def _encode(self, texts: Sequence[str]) -> Words:
+        return self.vocabulary.encode(texts, max_words=self.config.max_words)
+
+
+def _ranks(predictions: Sequence[MatchPrediction]) -> Ranks:
+    image_of = np.repeat(np.arange(len(predictions)), [len(each.sentences) for each in predictions])
+    images = torch.from_numpy(np.stack([each.of_image for each in predictions]))
+    sentences = torch.from_numpy(np.concatenate([each.of_sentences for each in predictions]))
+    return rank_embeddings(images, sentences, image_of)
