@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+import torch.distributed
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
@@ -19,16 +21,34 @@ def gather_rows(fabric: Fabric, rows: Tensor, *, kept: bool = True) -> Tensor:
     if fabric.world_size == 1:
         return rows
     held = rows if kept else rows[:0]
-    lengths = fabric.all_gather(torch.tensor(len(held), device=rows.device))
-    assert isinstance(lengths, Tensor)
-    counts = lengths.flatten().tolist()
+    counts = _all(torch.tensor([len(held)], device=rows.device), fabric.world_size).flatten().tolist()
     padded = rows.new_zeros(max(counts), *rows.shape[1:])
     padded = torch.cat([held, padded[len(held) :]])
-    gathered = fabric.all_gather(padded, sync_grads=True)
-    assert isinstance(gathered, Tensor)
+    gathered: Tensor = _Gathered.apply(padded, fabric)
     parts = [part[:count] for part, count in zip(gathered, counts, strict=True)]
     # What stands in for none takes part in the graph all the same: every process must send its gradients.
     return torch.cat(parts) + 0 * rows.sum()
+
+
+class _Gathered(torch.autograd.Function):
+    """The tensors of all processes, one behind the other; each gets back the sum of what all made of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, fabric: Fabric) -> Tensor:
+        ctx.fabric = fabric
+        return _all(rows, fabric.world_size)
+
+    @staticmethod
+    def backward(ctx: Any, of_gathered: Tensor) -> tuple[Tensor, None]:
+        summed = ctx.fabric.all_reduce(of_gathered.contiguous().clone(), reduce_op="sum")
+        return summed[ctx.fabric.global_rank], None
+
+
+def _all(tensor: Tensor, processes: int) -> Tensor:
+    """The tensor of every process. Fabric's own call goes through one that PyTorch is about to drop."""
+    found = [torch.empty_like(tensor) for _ in range(processes)]
+    torch.distributed.all_gather(found, tensor.contiguous())
+    return torch.stack(found)
 
 
 def share_gradients(fabric: Fabric, parameters: Sequence[nn.Parameter]) -> None:

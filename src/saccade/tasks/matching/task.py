@@ -143,9 +143,15 @@ class MatchingTask(Task[Caption, CaptionedImage, MatchPrediction]):
         images, sentences = gather(output.images.z.float()), gather(output.sentences.z.float())
         # The same of each process in all of them.
         draws = gather(torch.rand(len(batch.words.ids), 2, device=images.device))
-        S, config = images @ sentences.T, self.config
-        if config.loss == "softmax":
+        S = images @ sentences.T
+        if self.config.loss == "softmax":
             return softmax_loss(S if output.scale is None else output.scale.float() * S)
+        loss = self._hinge(S, draws)
+        # A scale that this loss does not want takes part all the same: every process must send its gradient.
+        return loss if output.scale is None else loss + 0 * output.scale
+
+    def _hinge(self, S: Float[Tensor, "images sentences"], draws: Float[Tensor, "pairs 2"]) -> Float[Tensor, ""]:
+        config = self.config
         if config.loss == "random":
             return random_hinge(S, config.margin, draws)
         if config.loss == "semi-hard":
