@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from saccade.score.captions import score_captions
+from saccade.score.retrieval import score_retrieval
 from saccade.score.vqa import score_vqa
 
-__all__ = ["score_captions", "score_vqa"]
+__all__ = ["score_captions", "score_retrieval", "score_vqa"]
