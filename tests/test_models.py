@@ -13,7 +13,7 @@ from saccade.errors import RecipeError, UnknownNameError
 from saccade.hypotheses import Search
 from saccade.models import MODELS, create_model, data_sizes, model_sizes, output_of
 from saccade.text import END_ID, pad_words
-from saccade.types import Answers, Captions, Grouping, Regions, Words
+from saccade.types import Answers, AttentionMap, Captions, Grouping, Matches, Regions, Words
 
 WORDS, ANSWERS, IMAGES, REGIONS, SIZE = 23, 5, 3, 7, 11
 TEXTS = [[2, 3, 4, 5], [6], [7, 8, 9], [10, 11], [12, 13, 14, 15]]
@@ -39,6 +39,7 @@ MAY_LACK_WEIGHT = ("hop 1 words",)
 # from the counter, which reads the logits themselves.
 UNSEEN_BY_A_SOFTMAX = {
     "r-dan": ("looks.0.logit.bias", "looks.1.logit.bias", "reads.0.logit.bias", "reads.1.logit.bias"),
+    "m-dan": ("looks.0.logit.bias", "looks.1.logit.bias", "reads.0.logit.bias", "reads.1.logit.bias"),
     "san": ("layers.0.logit.bias", "layers.1.logit.bias"),
     "sat-soft": ("attention.logit.bias",),
     "sat-hard": ("attention.logit.bias",),
@@ -75,25 +76,50 @@ def pick(regions: Regions, rows: torch.Tensor | list[int]) -> Regions:
     return Regions(regions.features[rows], regions.mask[rows], regions.boxes[rows])
 
 
-def same(a: Answers | Captions, b: Answers | Captions, rows: slice | int | list[int] = slice(None)) -> None:
-    torch.testing.assert_close(a.logits, b.logits[rows])
-    for ours, theirs in zip(a.attention, b.attention, strict=True):
+Output = Answers | Captions | Matches
+
+
+def rows_of(output: Output) -> tuple[torch.Tensor, ...]:
+    """The tensors with a row for each text; of a matcher, those of the images beside those of the sentences."""
+    return (output.images.z, output.sentences.z) if isinstance(output, Matches) else (output.logits,)
+
+
+def maps_of(output: Output) -> tuple[AttentionMap, ...]:
+    """The maps; of a matcher, those of the images and of the sentences."""
+    sides = (output.images, output.sentences) if isinstance(output, Matches) else (output,)
+    return tuple(each for side in sides for each in side.attention)
+
+
+def squares(output: Output) -> torch.Tensor:
+    """A number in which every row takes part."""
+    return torch.stack([rows.square().sum() for rows in rows_of(output)]).sum()
+
+
+def same(a: Output, b: Output, rows: slice | int | list[int] = slice(None)) -> None:
+    for ours, theirs in zip(rows_of(a), rows_of(b), strict=True):
+        torch.testing.assert_close(ours, theirs[rows])
+    for ours, theirs in zip(maps_of(a), maps_of(b), strict=True):
         torch.testing.assert_close(ours.weights, theirs.weights[rows])
 
 
-pytestmark = pytest.mark.parametrize("name", MODELS)
+every_model = pytest.mark.parametrize("name", MODELS)
+# A matcher embeds images and sentences apart, so that it has no row for a text about an image; tests/models and
+# tests/tasks have what else there is to see of it.
+models_of_texts_about_images = pytest.mark.parametrize("name", [n for n in MODELS if output_of(n) is not Matches])
 
 
+@every_model
 def test_every_parameter_gets_a_gradient_that_is_not_zero(name: str) -> None:
     model = tiny(name).train()
     output = model(per_text(images()), pad_words(TEXTS))
     penalty = getattr(output, "penalty", None)
-    (output.logits.square().sum() + (0 if penalty is None else penalty.sum())).backward()
+    (squares(output) + (0 if penalty is None else penalty.sum())).backward()
     largest = {k: 0.0 if p.grad is None else p.grad.abs().max().item() for k, p in model.named_parameters()}
     rounding = 1e-12 * max(largest.values())
     assert tuple(key for key, value in largest.items() if value <= rounding) == UNSEEN_BY_A_SOFTMAX.get(name, ())
 
 
+@models_of_texts_about_images
 def test_eight_examples_are_learnt_by_heart(name: str) -> None:
     """Answers need image and text: each image has two texts, each text two images. Each image has a caption."""
     captions = output_of(name) is Captions
@@ -135,9 +161,10 @@ def right(model: torch.nn.Module, regions: Regions, words: Words) -> list[bool]:
     return [each == tuple(ids[mask].tolist()) for each, ids, mask in zip(found, words.ids, words.mask, strict=True)]
 
 
+@every_model
 def test_maps_are_named_distributions_over_what_the_masks_allow(name: str) -> None:
     regions, words = per_text(images()), pad_words(TEXTS)
-    maps = tiny(name).eval()(regions, words).attention
+    maps = maps_of(tiny(name).eval()(regions, words))
     masks = {"regions": regions.mask, "words": words.mask}
     assert len({(m.name, m.axes) for m in maps}) == len(maps)
     for each in maps:
@@ -156,16 +183,18 @@ def test_maps_are_named_distributions_over_what_the_masks_allow(name: str) -> No
             torch.testing.assert_close(each.weights.sum(-1), allowed.any(-1).double())
 
 
+@every_model
 def test_padding_changes_nothing(name: str) -> None:
     model, regions = tiny(name).eval(), per_text(images())
     whole = model(regions, pad_words(TEXTS))
     for row, text in enumerate(TEXTS):
         kept = regions.mask[row]
         alone = Regions(*(each[row : row + 1, kept] for each in (regions.features, regions.mask, regions.boxes)))
-        logits = model(alone, pad_words([text])).logits[0]
-        torch.testing.assert_close(logits, whole.logits[row, : len(logits)])
+        for [found], rows in zip(rows_of(model(alone, pad_words([text]))), rows_of(whole), strict=True):
+            torch.testing.assert_close(found, rows[row, : len(found)])
 
 
+@every_model
 def test_what_lies_in_the_padding_changes_nothing(name: str) -> None:
     model, regions, words = tiny(name).eval(), per_text(images()), pad_words(TEXTS)
     features = regions.features.masked_fill(~regions.mask.unsqueeze(2), 1e3)
@@ -173,46 +202,52 @@ def test_what_lies_in_the_padding_changes_nothing(name: str) -> None:
     same(model(Regions(features, regions.mask, regions.boxes), Words(ids, words.mask)), model(regions, words))
 
 
+@every_model
 def test_an_image_without_regions_gets_an_answer_and_no_gradient(name: str) -> None:
     model, regions = tiny(name).eval(), per_text(images())
     features = regions.features.clone().requires_grad_()
     nothing = Regions(features, torch.zeros_like(regions.mask), regions.boxes)
-    logits = model(nothing, pad_words(TEXTS), attention=False).logits
-    logits.square().sum().backward()
-    assert logits.isfinite().all()
+    output = model(nothing, pad_words(TEXTS), attention=False)
+    squares(output).backward()
+    assert all(rows.isfinite().all() for rows in rows_of(output))
     assert features.grad is None or not features.grad.any()
 
 
+@every_model
 def test_a_batch_in_another_order_gives_the_same_rows(name: str) -> None:
     model, regions, order = tiny(name).eval(), per_text(images()), [3, 1, 4, 0, 2]
     same(model(pick(regions, order), pad_words([TEXTS[i] for i in order])), model(regions, pad_words(TEXTS)), order)
 
 
+@models_of_texts_about_images
 def test_questions_grouped_by_image_give_the_same_results_and_gradients(name: str) -> None:
     model, regions, words = tiny(name).eval(), images(), pad_words(TEXTS)
     apart, grouped = model(per_text(regions), words), model(regions.grouped(Grouping.of(IMAGE_OF)), words)
     same(grouped, apart)
     apart_gradients, grouped_gradients = (
-        torch.autograd.grad(output.logits.square().sum(), list(model.parameters())) for output in (apart, grouped)
+        torch.autograd.grad(squares(output), list(model.parameters())) for output in (apart, grouped)
     )
     for a, b in zip(apart_gradients, grouped_gradients, strict=True):
         torch.testing.assert_close(a, b)
 
 
-def test_saved_and_loaded_weights_give_the_same_logits(name: str, tmp_path) -> None:
+@every_model
+def test_saved_and_loaded_weights_give_the_same_rows(name: str, tmp_path) -> None:
     model, regions, words = tiny(name).eval(), per_text(images()), pad_words(TEXTS)
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     torch.manual_seed(99)
     other = tiny(name).eval()
     other.load_state_dict(load_file(tmp_path / "model.safetensors"))
-    assert torch.equal(other(regions, words).logits, model(regions, words).logits)
+    assert all(map(torch.equal, rows_of(other(regions, words)), rows_of(model(regions, words))))
 
 
-def test_attention_off_gives_the_same_logits(name: str) -> None:
+@every_model
+def test_attention_off_gives_the_same_rows(name: str) -> None:
     model, regions, words = tiny(name).eval(), per_text(images()), pad_words(TEXTS)
-    torch.testing.assert_close(model(regions, words, attention=False).logits, model(regions, words).logits)
+    torch.testing.assert_close(rows_of(model(regions, words, attention=False)), rows_of(model(regions, words)))
 
 
+@every_model
 def test_an_unknown_size_and_a_wrong_one_are_refused(name: str) -> None:
     size = next(iter(model_sizes(name)))
     with pytest.raises(UnknownNameError, match=rf"no size of {name} named '{size}s'; did you mean '{size}'"):
@@ -221,23 +256,26 @@ def test_an_unknown_size_and_a_wrong_one_are_refused(name: str) -> None:
         create(name, num_words=2, region_size=2, **{size: "wide"})
 
 
+@every_model
 def test_unknown_model_names_the_nearest(name: str) -> None:
     with pytest.raises(UnknownNameError, match=f"did you mean '{name}'"):
         saccade.models.create_model(f"{name}x", num_words=2, num_answers=2, region_size=2)
 
 
+@every_model
 def test_a_size_that_only_the_data_can_tell_must_be_told(name: str) -> None:
     needed = data_sizes(name)
-    assert needed == (("num_words",) if output_of(name) is Captions else ("num_words", "num_answers"))
+    assert needed == (("num_words", "num_answers") if output_of(name) is Answers else ("num_words",))
     for size in needed:
         rest = dict.fromkeys(set(needed) - {size}, 2)
         with pytest.raises(RecipeError, match=f"{name} needs to know {size} of its data: give a number"):
             create_model(name, region_size=2, **rest)
-    others = {"num_answers": 2} if output_of(name) is Captions else {"num_phrases": 2}
+    others = {"num_phrases": 2} if output_of(name) is Answers else {"num_answers": 2}
     with pytest.raises(UnknownNameError, match=f"no size of {name} named '{next(iter(others))}'"):
         create_model(name, region_size=2, **dict.fromkeys(needed, 2), **others)
 
 
+@every_model
 def test_a_models_output_is_what_its_forward_says(name: str) -> None:
     output = tiny(name)(per_text(images()), pad_words(TEXTS))
     assert type(output) is output_of(name)
