@@ -189,6 +189,25 @@ def test_folds_are_scored_by_themselves() -> None:
         task.further_metrics(found, MatchingOptions(folds=3))
 
 
+@pytest.mark.parametrize("folds", [0, -1, 2.5, 5.0, True, float("nan"), "5"])
+def test_a_number_of_folds_that_cannot_be_is_refused(folds: object) -> None:
+    with pytest.raises(RecipeError, match=f"folds: expected a whole number above 0, got {folds!r}"):
+        build().check_options(None, MatchingOptions(folds=folds))
+
+
+def test_it_is_refused_before_anything_is_predicted(refused, scenes_store, tmp_path) -> None:
+    recipe = get_recipe("vse-scenes").smoke()
+    recipe = dataclasses.replace(
+        recipe,
+        data=dataclasses.replace(recipe.data, store=scenes_store),
+        train=dataclasses.replace(recipe.train, accelerator="cpu", epochs=1),
+        sizes={"hidden_size": 8},
+    )
+    train(recipe, tmp_path / "run")
+    refused("evaluate", tmp_path / "run", "--folds", 0, parts=("folds: expected a whole number above 0, got 0",))
+    assert not (tmp_path / "run" / "test").exists()
+
+
 @pytest.mark.parametrize("grouped", [False, True])
 def test_a_reply_has_the_score_its_steps_and_the_maps_of_both_sides(grouped: bool) -> None:
     task = build()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import tyro
 
-from saccade.limits import NOT_NEGATIVE, check_limits
+from saccade.limits import NOT_NEGATIVE, Limit, check_limits
 from saccade.tasks.base import SCORING, TaskConfig, check_above_zero
 
 if TYPE_CHECKING:
@@ -57,10 +57,13 @@ class MatchingConfig(TaskConfig):
 
     def check(self) -> None:
         """Refuse numbers of nothing."""
-        check_above_zero(min_word_count=self.min_word_count, max_words=self.max_words, words=self.words - SPECIAL)
-        check_limits(
-            {"task.margin": (NOT_NEGATIVE, self.margin), "task.warmup_epochs": (NOT_NEGATIVE, self.warmup_epochs)}
-        )
+        check_above_zero(min_word_count=self.min_word_count, max_words=self.max_words)
+        limits = {
+            "words": (Limit(least=SPECIAL + 1, whole=True), self.words),
+            "margin": (NOT_NEGATIVE, self.margin),
+            "warmup_epochs": (Limit(least=0, whole=True), self.warmup_epochs),
+        }
+        check_limits({f"task.{name}": limit for name, limit in limits.items()})
 
     def smoke(self) -> MatchingConfig:
         """The same, with the loss of its end from the start."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from saccade.data.batches import Indices, paired_batches
 from saccade.data.records import Caption, Corpus, images_of
 from saccade.errors import DataError, RecipeError
+from saccade.limits import COUNT, check_limit
 from saccade.metrics.retrieval import Ranks, mean_of_folds, rank_embeddings
 from saccade.tasks.base import Gather, Reader, Task
 from saccade.tasks.captioned import CaptionedImage, captioned_images
@@ -181,6 +182,10 @@ class MatchingTask(Task[Caption, CaptionedImage, MatchPrediction]):
         """The images as a batch to embed, and all their sentences."""
         texts = [caption.text for each in examples for caption in each.captions]
         return PairBatch(read([each.image for each in examples]), self._encode(texts), tuple(examples))
+
+    def check_options(self, model: Any, options: MatchingOptions) -> None:  # noqa: ARG002
+        """Refuse numbers of folds that cannot be; whether they divide the images is known when these are."""
+        check_limit(COUNT, folds=options.folds)
 
     def predict(
         self,
