@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.data.caption_files import captions_about, coco_entry, draw, karpathy_entry, write_flickr8k, write_karpathy
+from tests.data.caption_files import (
+    captions_about,
+    coco_entry,
+    draw,
+    karpathy_entry,
+    write_entities,
+    write_flickr8k,
+    write_karpathy,
+)
 from tests.data.vqa_files import write_vqa
 
 from saccade.data.scenes import write_scenes
@@ -17,9 +25,10 @@ from saccade.evaluate import evaluate
 from saccade.models import model_sizes, output_of
 from saccade.recipes import RECIPES, get_recipe
 from saccade.train import train
-from saccade.types import Answers, Captions
+from saccade.types import Answers, Captions, Matches
 
 IMAGES = 4
+MOST = {"rsum": 6}  # of metrics that are no share
 WIDTHS = {"hidden_size", "embedding_size", "attention_size", "lstm_size", "gru_size"}
 """The sizes that are narrowed here: what is looked at is the path; the paper's sizes are in the tests of the models."""
 
@@ -46,6 +55,11 @@ def write_own_captions(folder: Path) -> None:
     (folder / "train.jsonl").write_text("\n".join(lines))
 
 
+def write_flickr30k_entities(folder: Path) -> None:
+    numbers = [str(number) for number in range(1, 3 * IMAGES + 1)]
+    write_entities(folder, {split: numbers[part::3] for part, split in enumerate(("train", "val", "test"))})
+
+
 WRITERS: dict[str, Callable[[Path], object]] = {
     "vqa1": lambda folder: write_vqa(folder, version=1, images_per_split=IMAGES),
     "vqa2": lambda folder: write_vqa(folder, version=2, images_per_split=IMAGES),
@@ -53,7 +67,9 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "own": lambda folder: write_scenes(folder, images=20),
     "own captions": write_own_captions,
     "flickr8k": lambda folder: write_flickr8k(folder),
+    "flickr8k-karpathy": lambda folder: write_karpathy(folder, "flickr8k", entries(karpathy_entry)),
     "flickr30k": lambda folder: write_karpathy(folder, "flickr30k", entries(karpathy_entry)),
+    "flickr30k-entities": write_flickr30k_entities,
     "coco": lambda folder: write_karpathy(folder, "coco", entries(coco_entry)),
 }
 
@@ -76,10 +92,11 @@ def corpora(tmp_path_factory) -> Callable[[str], Path]:
 @pytest.mark.parametrize("name", RECIPES)
 def test_smoke_trains_and_evaluates(name: str, corpora, tmp_path) -> None:
     recipe = get_recipe(name).smoke()
-    captions = recipe.task.kind == "captioning"
-    root = corpora("own captions" if captions and recipe.data.name == "own" else recipe.data.name)
+    kind = recipe.task.kind
+    root = corpora("own captions" if kind != "answering" and recipe.data.name == "own" else recipe.data.name)
     widths = WIDTHS & model_sizes(recipe.model).keys()
-    store = root.with_name(f"{root.name}-{recipe.features.backbone}-{recipe.features.positions}")
+    features = recipe.features
+    store = root.with_name(f"{root.name}-{features.backbone}-{features.resize}-{features.positions}")
     recipe = dataclasses.replace(
         recipe,
         data=dataclasses.replace(recipe.data, root=str(root), store=str(store), limit=IMAGES),
@@ -87,12 +104,16 @@ def test_smoke_trains_and_evaluates(name: str, corpora, tmp_path) -> None:
         sizes=recipe.sizes | dict.fromkeys(widths, 32),
     )
     validated = train(recipe, tmp_path / "run")
-    assert 0 <= validated[recipe.train.metric] <= 1
+    assert 0 <= validated[recipe.train.metric] <= MOST.get(recipe.train.metric, 1)
     metrics = evaluate(tmp_path / "run", accelerator="cpu")
-    predictions = metrics["images" if captions else "questions"]
+    predictions = metrics["questions" if kind == "answering" else "images"]
     assert predictions > 0
     assert (tmp_path / "run" / "test" / "predictions.jsonl").read_text().count("\n") == predictions
-    if captions:
+    if kind == "matching":
+        assert 0 <= metrics["rsum"] <= MOST["rsum"]
+        assert metrics["sentences"] > predictions
+        assert not (tmp_path / "run" / "test" / "results.json").exists()
+    elif kind == "captioning":
         results = json.loads((tmp_path / "run" / "test" / "results.json").read_text())
         assert {entry.keys() == {"image_id", "caption"} for entry in results} == {True}
         assert len(results) == predictions
@@ -118,6 +139,9 @@ def test_every_model_has_a_recipe_on_scenes_daquar_and_a_version_of_vqa() -> Non
     assert [
         name for name, found in captioners.items() if not {"scenes", "flickr8k", "flickr30k", "coco"} <= found
     ] == []
+    matchers = {name: found for name, found in corpora.items() if output_of(name) is Matches}
+    assert matchers.keys() == {"m-dan", "vse"}
+    assert [name for name, found in matchers.items() if not {"scenes", "flickr8k", "flickr30k", "coco"} <= found] == []
 
 
 def test_every_card_says_what_was_published_and_what_was_measured() -> None:
