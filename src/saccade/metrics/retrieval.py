@@ -25,12 +25,12 @@ from torch import Tensor
 
 from saccade.errors import DataError
 
-# The row of each sentence's image, and the scores of a range of images with some sentences.
+# The row of each sentence's image, and from some sentences to what gives their scores with a range of images.
 Rows = Sequence[int] | npt.NDArray[np.integer[Any]]
-Scores = Callable[[slice, npt.NDArray[np.int64]], Tensor]
+Scores = Callable[[npt.NDArray[np.int64]], Callable[[slice], Tensor]]
 
 DEPTHS = (1, 5, 10)
-TILE = (128, 1024)  # images, sentences: large enough for a product to be quick, small against the whole
+TILE = (256, 1024)  # images, sentences: large enough for a product to be quick, small against the whole
 WAYS = ("i2t", "t2i")
 
 
@@ -70,9 +70,9 @@ def rank_embeddings(
             f"{list(sentences.shape)}"
         )
 
-    def scores(rows: slice, chosen: npt.NDArray[np.int64]) -> Tensor:
-        tile = _padded(images[rows], TILE[0]) @ _padded(sentences[chosen], TILE[1]).T
-        return tile[: rows.stop - rows.start, : len(chosen)]
+    def scores(chosen: npt.NDArray[np.int64]) -> Callable[[slice], Tensor]:
+        columns = _padded(sentences[chosen], TILE[1]).T
+        return lambda rows: (_padded(images[rows], TILE[0]) @ columns)[: rows.stop - rows.start, : len(chosen)]
 
     return _ranks(scores, len(images), len(sentences), image_of)
 
@@ -82,7 +82,7 @@ def rank_similarities(similarities: Float[Tensor, "images sentences"], image_of:
     if similarities.ndim != 2:
         raise DataError(f"expected similarities [images, sentences], got {list(similarities.shape)}")
     images, sentences = similarities.shape
-    return _ranks(lambda rows, chosen: similarities[rows][:, chosen], images, sentences, image_of)
+    return _ranks(lambda chosen: lambda rows: similarities[rows][:, chosen], images, sentences, image_of)
 
 
 def mean_of_folds(folds: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -101,22 +101,24 @@ def _ranks(scores: Scores, images: int, sentences: int, image_of: Rows) -> Ranks
     image = _checked(image_of, images, sentences)
     order = np.argsort(image, kind="stable")  # an image's sentences lie side by side, and so in few tiles
     image = image[order]
-    own = torch.full((sentences,), torch.nan, dtype=scores(slice(0, 1), order[:1]).dtype)
-    for rows, columns in _tiles(images, sentences):
-        here = np.flatnonzero((image[columns] >= rows.start) & (image[columns] < rows.stop))
-        if here.size:
-            tile = scores(rows, order[columns])
-            own[columns][here] = tile[image[columns][here] - rows.start, here].cpu()
+    own = torch.full((sentences,), torch.nan, dtype=scores(order[:1])(slice(0, 1)).dtype)
+    for columns in _parts(sentences, TILE[1]):
+        of_rows = scores(order[columns])
+        for rows in _parts(images, TILE[0]):
+            here = np.flatnonzero((image[columns] >= rows.start) & (image[columns] < rows.stop))
+            if here.size:
+                own[columns][here] = of_rows(rows)[image[columns][here] - rows.start, here].cpu()
     counts = torch.from_numpy(np.bincount(image, minlength=images))
     index = torch.from_numpy(image)
     of_numbers = own.nan_to_num(-torch.inf, torch.inf, -torch.inf)
     best = torch.full((images,), -torch.inf, dtype=own.dtype).scatter_reduce(0, index, of_numbers, "amax")
     before_images, before_sentences = torch.zeros(images, dtype=torch.int64), torch.zeros(sentences, dtype=torch.int64)
-    for rows, columns in _tiles(images, sentences):
-        tile = scores(rows, order[columns])
-        limit = best[rows].to(tile.device), own[columns].to(tile.device)
-        before_images[rows] += (~(tile < limit[0][:, None])).sum(1).cpu()
-        before_sentences[columns] += (~(tile < limit[1])).sum(0).cpu()
+    for columns in _parts(sentences, TILE[1]):
+        of_rows = scores(order[columns])
+        for rows in _parts(images, TILE[0]):
+            tile = of_rows(rows)
+            before_images[rows] += (~(tile < best[rows, None].to(tile.device))).sum(1).cpu()
+            before_sentences[columns] += (~(tile < own[columns].to(tile.device))).sum(0).cpu()
     # Of the sentences that are not below the best of an image's own, those that are its own do no harm.
     harmless = torch.zeros(images, dtype=torch.int64).scatter_add(0, index, (~(own < best[index])).long())
     i2t, t2i = 1 + before_images - harmless, np.empty(sentences, np.int64)
@@ -140,7 +142,5 @@ def _padded(rows: Float[Tensor, "rows size"], length: int) -> Float[Tensor, "len
     return rows if len(rows) == length else torch.nn.functional.pad(rows, (0, 0, 0, length - len(rows)))
 
 
-def _tiles(images: int, sentences: int) -> Iterator[tuple[slice, slice]]:
-    for start in range(0, sentences, TILE[1]):
-        for first in range(0, images, TILE[0]):
-            yield slice(first, min(first + TILE[0], images)), slice(start, min(start + TILE[1], sentences))
+def _parts(count: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
