@@ -28,17 +28,21 @@ from saccade.train import train
 QUESTIONS = ("what color is the large circle?", "is there a cross?", "how many things are there?")
 
 
-@pytest.fixture(scope="module")
-def captioner(scenes_store, tmp_path_factory) -> Path:
-    recipe = get_recipe("sat-soft-scenes").smoke()
+def trained(name: str, store: str, out: Path) -> Path:
+    recipe = get_recipe(name).smoke()
     recipe = dataclasses.replace(
         recipe,
-        data=dataclasses.replace(recipe.data, store=scenes_store),
+        data=dataclasses.replace(recipe.data, store=store),
         train=dataclasses.replace(recipe.train, accelerator="cpu", epochs=1),
         sizes=recipe.sizes | {"hidden_size": 16},
     )
-    train(recipe, out := tmp_path_factory.mktemp("runs") / "captioner")
+    train(recipe, out)
     return out
+
+
+@pytest.fixture(scope="module")
+def captioner(scenes_store, tmp_path_factory) -> Path:
+    return trained("sat-soft-scenes", scenes_store, tmp_path_factory.mktemp("runs") / "captioner")
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,12 @@ def answering(trained_run) -> Predictor:
 @pytest.fixture(scope="module")
 def captioning(captioner) -> Predictor:
     return Predictor.from_pretrained(captioner, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def matching(scenes_store, tmp_path_factory) -> Predictor:
+    run = trained("m-dan-scenes", scenes_store, tmp_path_factory.mktemp("runs") / "matcher")
+    return Predictor.from_pretrained(run, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +146,26 @@ def test_captions_are_those_of_the_predictor(captioning, photos, tmp_path) -> No
             assert [each["caption"] for each in line["alternatives"]] == [text for text, _ in reply.alternatives]
 
 
-def test_every_task_writes_the_columns_that_it_says(answering, captioning, photos, tmp_path) -> None:
-    for predictor, texts in ((answering, QUESTIONS[:1]), (captioning, ())):
-        predict(predictor, photos / "00.png", tmp_path / "a.jsonl", texts=texts, options={"top": 1}, overwrite=True)
+def test_scores_are_those_of_the_predictor(matching, photos, tmp_path) -> None:
+    sentences = ("a red circle above a cross", "two small squares")
+    predict(matching, photos, tmp_path / "s.jsonl", texts=sentences, batch_size=5)
+    lines = rows(tmp_path / "s.jsonl")
+    assert len(lines) == 22
+    for line in lines:
+        if line["image"] != "05.png":
+            [reply] = matching(photos / line["image"], line["sentence"])
+            assert line["score"] == pytest.approx(reply.score, abs=1e-5)
+    assert len({line.get("score") for line in lines}) == 21
+
+
+def test_every_task_writes_the_columns_that_it_says(answering, captioning, matching, photos, tmp_path) -> None:
+    best = {"top": 1}
+    for predictor, texts, options in (
+        (answering, QUESTIONS[:1], best),
+        (captioning, (), best),
+        (matching, ("a cross",), {}),
+    ):
+        predict(predictor, photos / "00.png", tmp_path / "a.jsonl", texts=texts, options=options, overwrite=True)
         [line] = rows(tmp_path / "a.jsonl")
         assert {*line} == {"image", predictor.task.text, *predictor.task.columns} - {"", "alternatives"}
 
