@@ -277,6 +277,8 @@ def test_a_model_of_another_task_is_refused_by_what_its_forward_returns() -> Non
     for name, model, parts in (
         ("r-dan-scenes", "nic", "nic is a model for captioning, the recipe is for answering, about questions"),
         ("nic-scenes", "san", "san is a model for answering, the recipe is for captioning, about captions"),
+        ("m-dan-scenes", "nic", "nic is a model for captioning, the recipe is for matching, about sentences"),
+        ("sat-soft-scenes", "vse", "vse is a model for matching, the recipe is for captioning, about captions"),
     ):
         with pytest.raises(RecipeError, match=f"{parts}: choose another model or recipe"):
             check_model(dataclasses.replace(get_recipe(name), model=model, sizes={}))

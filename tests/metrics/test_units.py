@@ -6,23 +6,28 @@ import ast
 from pathlib import Path
 
 import pytest
+import torch
 
 import saccade
 from saccade.console import print_metrics
 from saccade.metrics.caption import caption_metrics
+from saccade.metrics.retrieval import rank_similarities
 from saccade.metrics.units import UNITS, examples_of, format_difference, format_metric, unit_of
 
 SHARES = """
     accuracy accuracy_yes_no accuracy_what_color_is accuracy_color_plus wups_0.9 wups_0.0 question_types
     bleu_1 bleu_2 bleu_3 bleu_4 bleu_1_no_bp bleu_2_no_bp bleu_3_no_bp bleu_4_no_bp rouge_l meteor spice truth
     distinct_captions pointing_accuracy pointing_accuracy_step_1 pointing_accuracy_color attention_mass
-    attention_mass_step_2 attention_mass_number i2t_r1 i2t_r5 i2t_r10 t2i_r1 t2i_r10 recall_1 recall_5 recall_10
-    upper_bound mean_iou
+    attention_mass_step_2 attention_mass_number i2t_r1 i2t_r5 i2t_r10 t2i_r1 t2i_r5 t2i_r10 t2i_r1_of_5_folds
+    recall_1 recall_5 recall_10 upper_bound mean_iou
 """.split()  # noqa: SIM905
 PLAIN = "cider cider_d attention_entropy attention_entropy_step_1 attention_entropy_color loss lr".split()  # noqa: SIM905
-PLAIN += ["seconds", "records_per_second"]
-RANKS = ["i2t_medr", "t2i_medr", "i2t_meanr"]
-COUNTS = "words_used object_words questions answers captions images images_without_result empty_captions epoch".split()  # noqa: SIM905
+PLAIN += ["seconds", "records_per_second", "rsum", "rsum_of_5_folds"]
+RANKS = ["i2t_medr", "t2i_medr", "i2t_meanr", "t2i_meanr", "i2t_medr_of_5_folds"]
+COUNTS = """
+    words_used object_words questions answers captions sentences images images_of_5_folds images_without_result
+    empty_captions epoch
+""".split()  # noqa: SIM905
 
 
 @pytest.mark.parametrize(
@@ -35,6 +40,7 @@ def test_the_unit_of_every_metric(kind: str, names: list[str]) -> None:
 
 def test_every_metric_that_the_code_names_is_listed() -> None:
     found = set(caption_metrics({"a": "A dog."}, {"a": ["The dog."]}))
+    found |= rank_similarities(torch.eye(2), [0, 1]).metrics().keys()
     files = [
         *Path(saccade.__file__).parent.glob("metrics/*.py"),
         *Path(saccade.__file__).parent.glob("tasks/**/*.py"),
@@ -45,7 +51,7 @@ def test_every_metric_that_the_code_names_is_listed() -> None:
             keys = node.keys if isinstance(node, ast.Dict) else []
             found |= {key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
     known = {name for name in found if any(name == entry or name.startswith(f"{entry}_") for entry in UNITS)}
-    assert {"accuracy", "bleu_1_no_bp", "cider_d", "meteor", "pointing_accuracy", "object_words"} <= known
+    assert {"accuracy", "bleu_1_no_bp", "cider_d", "meteor", "pointing_accuracy", "object_words", "t2i_r5"} <= known
     assert known <= {*SHARES, *PLAIN, *RANKS, *COUNTS}
 
 
