@@ -47,6 +47,14 @@ def test_folds_are_parts_of_the_images_with_their_sentences(files) -> None:
         score_retrieval([files["similarities"]], 3, folds=3)
 
 
+@pytest.mark.parametrize("value", [0, -1, 1.5, True])
+def test_counts_that_cannot_be_are_refused_before_a_file_is_read(value: object) -> None:
+    with pytest.raises(RecipeError, match=f"folds: expected a whole number above 0, got {value}"):
+        score_retrieval(["nowhere.npy"], 5, folds=value)
+    with pytest.raises(RecipeError, match=f"captions_per_image: expected a whole number above 0, got {value}"):
+        score_retrieval(["nowhere.npy"], value)
+
+
 def test_what_is_not_as_expected_is_said(files, tmp_path, refused) -> None:
     similarities, images = files["similarities"], files["images"]
     refused("score", "retrieval", similarities, parts=("similarities.npy", "5 sentences for each of 20 images", "60"))

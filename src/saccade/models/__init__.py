@@ -112,7 +112,7 @@ def needs_locations(name: str) -> bool:
 
 
 def output_of(name: str) -> type:
-    """What the model's `forward` returns, by which a task knows its models: `Answers` or `Captions`."""
+    """What the model's `forward` returns, by which a task knows its models: `Answers`, `Captions` or `Matches`."""
     output: type = typing.get_type_hints(look_up(MODELS, name, "model").model_class().forward)["return"]
     return output
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from saccade.errors import DataError, RecipeError
+from saccade.limits import COUNT, check_limit
 from saccade.metrics.retrieval import Ranks, mean_of_folds, rank_embeddings, rank_similarities
 
 
@@ -25,19 +26,20 @@ def score_retrieval(files: Sequence[Path | str], per_image: int, *, folds: int =
 
     With `folds`, the images are scored in so many equal parts, each by itself, and the means are given. Files are
     mapped, not loaded, so that they may be larger than memory. Raises DataError for files that are not as expected,
-    RecipeError for numbers that do not divide what there is.
+    RecipeError for numbers that cannot be or do not divide what there is.
     """
     if len(files) not in (1, 2):
         raise RecipeError(f"expected SIMILARITIES or IMAGES SENTENCES, got {len(files)} files")
+    check_limit(COUNT, captions_per_image=per_image, folds=folds)
     arrays = [_read(Path(file)) for file in files]
     images, sentences = arrays[0].shape if len(arrays) == 1 else (len(arrays[0]), len(arrays[1]))
-    if per_image < 1 or sentences != images * per_image:
+    if sentences != images * per_image:
         raise DataError(
             f"expected {per_image} sentences for each of {images:,} images, got {sentences:,} sentences: "
             + ("a row is an image, a column a sentence" if len(arrays) == 1 else "say --captions-per-image"),
             Path(files[-1]),
         )
-    if folds < 1 or images % folds:
+    if images % folds:
         raise RecipeError(f"folds: {images:,} images do not make {folds} equal parts")
     size = images // folds
     parts = [_ranks(arrays, slice(part * size, (part + 1) * size), per_image).metrics() for part in range(folds)]
