@@ -48,7 +48,7 @@ def test_the_citation_is_of_this_version_and_of_models_that_there_are() -> None:
     cited = [set(re.findall(r"[\w-]+-?[\w]*", line)) & set(MODELS) for line in re.findall(r"notes: (.*)", text)]
     assert len(cited) == text.count("  - type: conference-paper") == 5
     assert all(cited)
-    baselines = {"ibowimg", "lstm-q-i", "san", "mrn", "question-only", "nic"}
+    baselines = {"ibowimg", "lstm-q-i", "san", "mrn", "question-only", "nic", "vse"}
     assert set().union(*cited) == set(MODELS) - baselines
     assert set(PROJECT["urls"].values()) == set(re.findall(r"url: (.*)", text))
 
