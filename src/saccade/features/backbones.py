@@ -108,6 +108,11 @@ class Backbone(nn.Module):
         if type(model) in OWN_BACKBONES.values():
             maps = model(images)
         elif self._layer >= 0:
+            if not hasattr(model, "forward_intermediates"):
+                raise RecipeError(
+                    f"layer: timm {timm.__version__} gives no stage of this network by itself: leave it out, or "
+                    "install a newer timm"
+                )
             [maps] = model.forward_intermediates(
                 images, indices=[self._layer], intermediates_only=True, stop_early=True
             )

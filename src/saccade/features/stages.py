@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, fx, nn
 from torchvision.models.feature_extraction import NodePathTracer
 
+from saccade.errors import RecipeError
 from saccade.features.backbones import Backbone, create_backbone
 from saccade.features.spec import FeatureSpec
 
@@ -37,15 +38,15 @@ class LastStages:
         graph = _behind(backbone, backbone.stage_end(layer))
         if graph is None:
             return None
-        before = create_backbone(replace(spec, layer=layer), backbone.state_dict())
-        found = cls(graph, layer, before.grid)
         images = torch.rand(PROBED, 3, spec.image_size, spec.image_size, generator=torch.Generator().manual_seed(0))
         device = next(backbone.parameters()).device
         try:
+            before = create_backbone(replace(spec, layer=layer), backbone.state_dict())
+            found = cls(graph, layer, before.grid)
             with torch.no_grad():
                 whole, parts = backbone(images.to(device)), found(backbone, before.to(device)(images.to(device)))
-        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
-            return None  # another map than that of the stage is handed on
+        except (AttributeError, IndexError, RecipeError, RuntimeError, TypeError, ValueError):
+            return None  # another map than that of the stage is handed on, or this timm gives none of a stage
         return found if whole.shape == parts.shape and torch.allclose(whole, parts, rtol=1e-3, atol=1e-4) else None
 
     def __call__(
