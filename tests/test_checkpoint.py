@@ -62,7 +62,7 @@ def test_answers_that_are_no_list_are_refused(trained_run, tmp_path) -> None:
     shutil.copytree(trained_run, tmp_path / "run")
     (tmp_path / "run" / "answers.json").write_text('{"red": 1}')
     save_model(tmp_path / "run", load(trained_run).model, load(trained_run).task)
-    with pytest.raises(RunError, match=r"answers\.json: expected a list of answers"):
+    with pytest.raises(RunError, match=r"answers\.json: expected a list of texts"):
         load(tmp_path / "run")
 
 

@@ -172,6 +172,22 @@ class Vocabulary:
         return self._tokenizer.encode_batch_fast(list(texts) if first is None else [first(text) for text in texts])
 
 
+def texts_to_json(texts: Sequence[str]) -> str:
+    """The contents of a file of texts, a line each."""
+    return json.dumps(list(texts), indent=2, ensure_ascii=False) + "\n"
+
+
+def texts_from_json(text: str, name: str) -> tuple[str, ...]:
+    """The texts of such a file; raises RunError, which names it, when it is none."""
+    try:
+        texts = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RunError(f"{name} is not valid JSON ({error}): it was altered or cut short") from None
+    if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
+        raise RunError(f"{name}: expected a list of texts; restore the file or train again")
+    return tuple(texts)
+
+
 def pad_words(rows: Sequence[Sequence[int]]) -> Words:
     """Rows of word ids as one right-padded batch."""
     ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)

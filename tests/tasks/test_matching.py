@@ -11,7 +11,7 @@ from PIL import Image
 from tests.runs import LINEAR, assert_same_weights, log
 
 from saccade.data.records import Caption
-from saccade.errors import DataError, RecipeError
+from saccade.errors import DataError, RecipeError, RunError
 from saccade.models import create_model
 from saccade.recipe import TrainConfig
 from saccade.recipes import get_recipe
@@ -41,6 +41,17 @@ def model(task: MatchingTask, **sizes) -> torch.nn.Module:
     torch.manual_seed(0)
     made = create_model("m-dan", num_words=len(task.vocabulary), region_size=3, hidden_size=7, dropout=0.0, **sizes)
     return made.eval()
+
+
+def test_a_sample_of_the_training_sentences_is_kept_with_the_run() -> None:
+    task = build()
+    assert sorted(task.background) == sorted(caption.text for caption in CAPTIONS)
+    assert MatchingTask.from_files(task.files(), task.config).background == task.background
+    many = [Caption(str(n), str(n), f"dog {n}") for n in range(3_000)]
+    sample = MatchingTask.build(many, MatchingConfig()).background
+    assert len(sample) == len(set(sample)) == 1_000
+    with pytest.raises(RunError, match=r"background\.json: expected a list of texts"):
+        MatchingTask.from_files({**task.files(), "background.json": "{}"}, task.config)
 
 
 # Losses
@@ -256,7 +267,7 @@ def test_eight_pairs_are_learnt_by_heart(loss: str, margin: float, similarity: s
     torch.manual_seed(0)
     name, sizes = ("m-dan", {"steps": steps}) if steps else ("vse", {})
     made = create_model(name, num_words=14, region_size=6, hidden_size=24, dropout=0.0, similarity=similarity, **sizes)
-    task = MatchingTask(build().vocabulary, MatchingConfig(loss=loss, margin=margin, warmup_epochs=1))
+    task = MatchingTask(build().vocabulary, (), MatchingConfig(loss=loss, margin=margin, warmup_epochs=1))
     optimizer, batch = torch.optim.Adam(made.parameters(), lr=0.01), PairBatch(regions, words)
     for step in range(400):
         task.begin(int(step > 100))

@@ -5,7 +5,6 @@ Blind to which model answers: anything that maps (Regions, Words) to Answers wil
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from saccade.data.records import Corpus, ExportsAnswers, Question, images_of
 from saccade.data.split import count_questions
 from saccade.data.visual_genome import genome_questions
-from saccade.errors import DataError, RecipeError, RunError, first
+from saccade.errors import DataError, RecipeError, first
 from saccade.metrics.names import metric_keys
 from saccade.metrics.vqa import answer_list, best_choice, preprocess_answer
 from saccade.progress import Report
@@ -31,7 +30,7 @@ from saccade.tasks.base import Gather, Reader, Task
 from saccade.tasks.pointing import Measured, attention_metrics, measure_attention
 from saccade.tasks.reading import read_regions
 from saccade.tasks.reply import OpenedImage
-from saccade.text import Vocabulary
+from saccade.text import Vocabulary, texts_from_json, texts_to_json
 from saccade.types import Answers, Regions, Words
 
 TOKENIZER, ANSWERS = "tokenizer.json", "answers.json"
@@ -112,19 +111,12 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
 
     def files(self) -> dict[str, str]:
         """The words and the answers."""
-        answers = json.dumps(self.answers, indent=2, ensure_ascii=False) + "\n"
-        return {TOKENIZER: self.vocabulary.to_json(), ANSWERS: answers}
+        return {TOKENIZER: self.vocabulary.to_json(), ANSWERS: texts_to_json(self.answers)}
 
     @classmethod
     def from_files(cls, files: Mapping[str, str], config: AnsweringConfig) -> AnsweringTask:
         """The task of a run; raises RunError for a file that is not as expected."""
-        try:
-            answers = json.loads(files[ANSWERS])
-        except json.JSONDecodeError as error:
-            raise RunError(f"{ANSWERS} is not valid JSON ({error}): it was altered or cut short") from None
-        if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
-            raise RunError(f"{ANSWERS}: expected a list of answers; restore the file or train again")
-        return cls(Vocabulary.from_json(files[TOKENIZER]), tuple(answers), config)
+        return cls(Vocabulary.from_json(files[TOKENIZER]), texts_from_json(files[ANSWERS], ANSWERS), config)
 
     def content(self) -> dict[str, Sequence[str]]:
         """Words and answers, in the order of their numbers."""

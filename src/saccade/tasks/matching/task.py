@@ -28,10 +28,11 @@ from saccade.tasks.matching.config import SPECIAL, MatchingConfig, MatchingOptio
 from saccade.tasks.matching.losses import all_hinge, hardest_hinge, random_hinge, semi_hard_hinge, softmax_loss
 from saccade.tasks.matching.reply import MatchReply
 from saccade.tasks.reply import OpenedImage
-from saccade.text import Vocabulary
+from saccade.text import Vocabulary, texts_from_json, texts_to_json
 from saccade.types import Matches, Regions, Words
 
-TOKENIZER = "tokenizer.json"
+TOKENIZER, BACKGROUND = "tokenizer.json", "background.json"
+BACKGROUND_SENTENCES = 1_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,11 @@ class MatchPrediction:
 
 
 class MatchingTask(Task[Caption, CaptionedImage, MatchPrediction]):
-    """Telling which sentences were written about which images; the training split's words are kept with the run."""
+    """Telling which sentences were written about which images.
+
+    The training split's words are kept with the run, and so is a sample of its sentences, the `background`: a score
+    says little until it is known how sentences about other things score.
+    """
 
     Config, Record, Output = MatchingConfig, Caption, Matches
     noun, text, metric = "sentences", "sentence", "rsum"
@@ -80,8 +85,8 @@ class MatchingTask(Task[Caption, CaptionedImage, MatchPrediction]):
     usage = "saccade.Predictor(images, sentences)"
     separable = False
 
-    def __init__(self, vocabulary: Vocabulary, config: MatchingConfig) -> None:
-        self.vocabulary, self.config = vocabulary, config
+    def __init__(self, vocabulary: Vocabulary, background: Sequence[str], config: MatchingConfig) -> None:
+        self.vocabulary, self.background, self.config = vocabulary, tuple(background), config
         self._epoch = 0
 
     @classmethod
@@ -91,16 +96,17 @@ class MatchingTask(Task[Caption, CaptionedImage, MatchPrediction]):
         vocabulary = Vocabulary.build(
             texts, tokeniser="ptb", min_count=config.min_word_count, max_words=config.words - SPECIAL
         )
-        return cls(vocabulary, config)
+        drawn = np.random.default_rng(0).permutation(len(records))[:BACKGROUND_SENTENCES]
+        return cls(vocabulary, [records[i].text for i in drawn.tolist()], config)
 
     def files(self) -> dict[str, str]:
-        """The words."""
-        return {TOKENIZER: self.vocabulary.to_json()}
+        """The words, and the sample of sentences."""
+        return {TOKENIZER: self.vocabulary.to_json(), BACKGROUND: texts_to_json(self.background)}
 
     @classmethod
     def from_files(cls, files: Mapping[str, str], config: MatchingConfig) -> MatchingTask:
         """The task of a run; raises RunError for a file that is not as expected."""
-        return cls(Vocabulary.from_json(files[TOKENIZER]), config)
+        return cls(Vocabulary.from_json(files[TOKENIZER]), texts_from_json(files[BACKGROUND], BACKGROUND), config)
 
     def content(self) -> dict[str, Sequence[str]]:
         """The words, in the order of their ids."""
