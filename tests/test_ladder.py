@@ -16,7 +16,7 @@ LAYERS = {
     "text": 2, "models": 2, "tasks": 2, "decoding": 2, "hypotheses": 2,
     "recipe": 3, "recipes": 3, "choice": 3, "corpus": 3, "fitting": 3, "build": 3,
     "checkpoint": 4, "state": 4, "provenance": 4, "evaluate": 4, "train": 4, "validation": 4, "loggers": 4, "optim": 4,
-    "predict": 4, "predictions": 4, "hub": 4, "starting": 4,
+    "predict": 4, "predictions": 4, "hub": 4, "starting": 4, "index": 4,
     "demo": 5, "compare": 5, "check": 5, "plot": 5, "score": 5, "tables": 5, "console": 5,
     "cli": 6, "commands": 6, "__main__": 7,
 }  # fmt: skip
@@ -46,6 +46,7 @@ ORDER_INSIDE = [
     "train",
     "predict",
     "predictions",
+    "index",
     "commands",
     "cli",
 ]
