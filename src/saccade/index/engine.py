@@ -6,7 +6,7 @@ Which numbers count, and what they are called, is in the index's catalogue. An e
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -136,7 +136,7 @@ def create_engine(folder: Path, size: int, config: EngineConfig, generation: int
 
         return Milvus
 
-    engines = {"exact": lambda: Exact, "faiss": faiss, "milvus": milvus}
+    engines: dict[str, Callable[[], type[Engine]]] = {"exact": lambda: Exact, "faiss": faiss, "milvus": milvus}
     return look_up(engines, config.engine, "engine")()(folder, size, config, generation)
 
 

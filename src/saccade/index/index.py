@@ -74,7 +74,7 @@ class Index:
             if writing:
                 self.catalogue.begin()
             self._engine = create_engine(path, facts.size, facts.engine, self.catalogue.generation)
-            self._open.callback(lambda: self._engine.close())
+            self._open.callback(self._close_engine)
             if writing:
                 self._engine.tidy()
         except BaseException:
@@ -184,6 +184,9 @@ class Index:
     def close(self) -> None:
         """Let go of the folder."""
         self._open.close()
+
+    def _close_engine(self) -> None:
+        self._engine.close()  # which may be another one by then
 
     def _follow(self) -> None:
         """Turn to the rows as they are numbered now, where another process has numbered them anew."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from saccade.index.engine import IndexingError, Vectors
 
 # Of bfloat16, which NumPy lacks, the bits.
-STORED = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(np.int16)}
+STORED: dict[str, np.dtype[Any]] = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(np.int16)}
 
 
 class Rows:
