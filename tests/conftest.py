@@ -49,6 +49,24 @@ def trained_run(scenes_store, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def matching_run(scenes_store, tmp_path_factory) -> Path:
+    """A narrow m-DAN after one epoch on 24 scenes; copy it before changing it."""
+    from saccade.recipes import get_recipe
+    from saccade.train import train
+
+    recipe = get_recipe("m-dan-scenes").smoke()
+    recipe = dataclasses.replace(
+        recipe,
+        data=dataclasses.replace(recipe.data, store=scenes_store),
+        train=dataclasses.replace(recipe.train, accelerator="cpu", epochs=1),
+        sizes=recipe.sizes | {"hidden_size": 16},
+    )
+    out = tmp_path_factory.mktemp("runs") / "matcher"
+    train(recipe, out)
+    return out
+
+
+@pytest.fixture(scope="session")
 def scene(tmp_path_factory) -> Path:
     """A held-out scene as a PNG file."""
     from saccade.data.scenes import Scenes

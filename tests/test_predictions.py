@@ -56,9 +56,8 @@ def captioning(captioner) -> Predictor:
 
 
 @pytest.fixture(scope="module")
-def matching(scenes_store, tmp_path_factory) -> Predictor:
-    run = trained("m-dan-scenes", scenes_store, tmp_path_factory.mktemp("runs") / "matcher")
-    return Predictor.from_pretrained(run, device="cpu")
+def matching(matching_run) -> Predictor:
+    return Predictor.from_pretrained(matching_run, device="cpu")
 
 
 @pytest.fixture(scope="module")

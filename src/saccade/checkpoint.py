@@ -56,6 +56,13 @@ class LoadedRun:
     model: nn.Module
     backbone: dict[str, Tensor] | None = None
 
+    def require(self, kind: str) -> None:
+        """Raise RunError, saying how the run is used, where its task is another."""
+        if self.recipe.task.kind != kind:
+            raise RunError(
+                f"this run of {self.recipe.name} is for {self.recipe.task.kind}, not for {kind}: use {self.task.usage}"
+            )
+
 
 def check_writable(path: Path) -> None:
     """Raise RunError when no folder can be made at this path: to be asked before the work that would be lost."""

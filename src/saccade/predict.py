@@ -41,7 +41,7 @@ class Predictor:
     """
 
     def __init__(self, run: LoadedRun, extractor: Extractor, device: torch.device) -> None:
-        self.path, self.recipe, self.task = run.path, run.recipe, run.task
+        self._run, self.path, self.recipe, self.task = run, run.path, run.recipe, run.task
         self.extractor, self.device = extractor, device
         self.model: Any = run.model.to(device)
 
@@ -53,8 +53,12 @@ class Predictor:
         GPU, else the CPU. Raises RunError when the run is incomplete or altered, or when the backbone's weights are not
         the ones it was trained with.
         """
-        loaded = checkpoint.load(run_folder(run))
-        chosen = find_device(device)
+        return cls.of(checkpoint.load(run_folder(run)), weights=weights, device=device)
+
+    @classmethod
+    def of(cls, loaded: LoadedRun, *, weights: str | None = None, device: str | None = None) -> Predictor:
+        """The same of a run that is loaded already."""
+        run, chosen = loaded.path, find_device(device)
         spec = loaded.facts.spec
         if spec.backbone == IMPORTED:
             raise RunError(
@@ -116,14 +120,14 @@ class Predictor:
 
     def ask(self, image: ImageSource, question: str, *, top: int = 5) -> AnswerReply:
         """Answer a question about an image; `top` is how many answers to give."""
-        self._require("answering")
+        self._run.require("answering")
         [reply] = self(image, question, top=top)
         answer: AnswerReply = reply
         return answer
 
     def caption(self, images: ImageSource | Sequence[ImageSource], **options: Any) -> list[CaptionReply]:
         """A caption of each image; options are those of `saccade caption`: beam, length_penalty, top, look and more."""
-        self._require("captioning")
+        self._run.require("captioning")
         return self(images, **options)
 
     def predictions(self, examples: Sequence[Any], read: Reader, options: Any, *, seed: int) -> list[Any]:
@@ -155,13 +159,6 @@ class Predictor:
                 regions = regions.take(places) if texts is None else regions.grouped(Grouping.of(places))
             with autocast(self.recipe.train.precision, self.device):
                 return self.task.reply(self.model, regions, pictures, texts, options, generator)
-
-    def _require(self, kind: str) -> None:
-        """Raise RunError, saying how the run is used, where its task is another."""
-        if self.recipe.task.kind != kind:
-            raise RunError(
-                f"this run of {self.recipe.name} is for {self.recipe.task.kind}, not for {kind}: use {self.task.usage}"
-            )
 
 
 def _opened(sources: Sequence[Any], pairs: Sequence[tuple[int, int]]) -> dict[int, OpenedImage | ImageError]:

@@ -227,7 +227,7 @@ def test_a_figure_comes_back_from_its_json_values(name):
 
 def test_the_json_values_are_named_as_documented_and_hold_each_image_once():
     data = a_sheet().to_dict()
-    assert list(data) == ["title", "lines", "panels", "size", "reading", "listing", "parts", "images"]
+    assert list(data) == ["title", "lines", "panels", "size", "reading", "listing", "parts", "link", "images"]
     assert list(data["panels"][0]) == ["title", "picture", "gauge", "bars", "words", "note"]
     assert [panel["picture"]["image"] for panel in data["panels"]] == [0, 1]
     assert len(data["images"]) == 2

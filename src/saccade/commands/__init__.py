@@ -7,6 +7,7 @@ from saccade.commands.completion import Completion
 from saccade.commands.making import Extract, ImportFeatures, WriteScenes
 from saccade.commands.plotting import PlotCurves
 from saccade.commands.predicting import Predict
+from saccade.commands.searching import MakeIndex, Search
 from saccade.commands.training import Compare, Train
 from saccade.commands.using import Ask, Caption, Demo, Evaluate, List, Score
 
@@ -20,6 +21,8 @@ COMMANDS = {
     "plot": PlotCurves,
     "ask": Ask,
     "caption": Caption,
+    "index": MakeIndex,
+    "search": Search,
     "predict": Predict,
     "score": Score,
     "extract": Extract,

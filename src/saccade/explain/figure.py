@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from saccade.errors import SaccadeError
 from saccade.explain import figure_json
 from saccade.explain.panel import Panel
+
+LINKS = ("file:///", "https://", "http://")
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Figure:
     """A title, lines under it, panels in rows, and what follows them; then figures that are parts of it, if any.
 
     ``size`` is that of the panels: "large" with titles at the left, "small" with titles in the middle, or "alone" for
-    one image that stands for itself. ``reading`` says how to read the panels.
+    one image that stands for itself. ``reading`` says how to read the panels. ``link`` is where the title leads to on a
+    page: a file, as its URI, or a page. Raises SaccadeError for another link.
     """
 
     title: str
@@ -34,6 +38,11 @@ class Figure:
     reading: str = ""
     listing: Listing | None = None
     parts: tuple[Figure, ...] = ()
+    link: str = ""
+
+    def __post_init__(self) -> None:
+        if self.link and not self.link.startswith(LINKS):
+            raise SaccadeError(f"link: expected one that begins with {', '.join(LINKS)}, got {self.link[:40]!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values: the fields by name, panels and their parts as objects, and `images`, each distinct one once.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 
 from saccade.errors import RunError
-from saccade.index.catalogue import Catalogue, Entry, no_space
+from saccade.index.catalogue import Catalogue, Entry, SourceFile, no_space
 from saccade.index.engine import EngineConfig, IndexingError, Vectors, as_rows, create_engine
 from saccade.serial import from_dict, locked, read_json, to_dict, write_json
 
@@ -117,14 +117,14 @@ class Index:
 
     def remove(self, ids: Iterable[str]) -> int:
         """Remove ids; how many of them were there."""
+        gone = list(ids)
         with _explained(self.path):
-            return self.catalogue.remove(ids)
+            return self.catalogue.remove(gone) if gone else 0
 
-    def rename(self, before: str, after: str, entry: Entry) -> None:
-        """Let the row of an id stand for another, which is made of the entry's file."""
-        assert entry.file is not None
-        key = self.catalogue.rename(before, after, entry.file)
-        self._engine.rename(key, after)
+    def rename(self, before: str, after: str, file: SourceFile) -> None:
+        """Let the row of an id stand for another one, whose file holds the same."""
+        with _explained(self.path):
+            self._engine.rename(self.catalogue.rename(before, after, file), after)
 
     def search(self, queries: Vectors, top: int) -> list[list[Found]]:
         """For each query [queries, size] the ids with the highest inner products, best first, at most `top`."""
@@ -152,8 +152,9 @@ class Index:
         with _explained(self.path):
             live = self.catalogue.live
             if not self._engine.keeps_removed:
-                self._engine.forget(live.removed)
-                self.catalogue.forgotten()
+                if live.removed.size:
+                    self._engine.forget(live.removed)
+                    self.catalogue.forgotten()
             elif len(live.removed) > REMOVED_SHARE * live.count:
                 self.compact()
             self._engine.settle(self.catalogue.live)
@@ -166,6 +167,13 @@ class Index:
             self.catalogue.renumber(generation)
             self._engine = other
             before.discard()
+
+    def moved(self, *, run: str, source: str) -> None:
+        """Note where the run and what was indexed lie now."""
+        facts = replace(self.facts, run=run, source=source)
+        if facts != self.facts:
+            self.facts = facts
+            write_json(self.path / FACTS, to_dict(facts))
 
     def __len__(self) -> int:
         return len(self.catalogue)

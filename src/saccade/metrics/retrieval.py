@@ -77,6 +77,12 @@ def rank_embeddings(
     return _ranks(scores, len(images), len(sentences), image_of)
 
 
+def first_images(images: Float[Tensor, "images size"], sentences: Float[Tensor, "sentences size"]) -> list[int]:
+    """The row of the image with the highest inner product with each sentence."""
+    parts = (sentences[rows] @ images.T for rows in _parts(len(sentences), TILE[1]))
+    return [row for part in parts for row in part.argmax(dim=1).tolist()]
+
+
 def rank_similarities(similarities: Float[Tensor, "images sentences"], image_of: Rows) -> Ranks:
     """The ranks by scores of any kind, one for each image and sentence; ``image_of`` as for `rank_embeddings`."""
     if similarities.ndim != 2:

@@ -15,7 +15,7 @@ from saccade.types import AttentionMap, Regions
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MatchReply(Reply):
-    """The score of an image and a sentence: the inner product of their embeddings.
+    """The score of an image and a sentence, or of another image where the sentence is "": an inner product.
 
     Higher is better; what is high is told only by the scores of other pairs. ``parts`` are the shares of the steps,
     which add up to it. ``unknown_words`` were never seen in training; ``attention`` are the image's and the sentence's
@@ -25,12 +25,16 @@ class MatchReply(Reply):
     name: str
     sentence: str
     image: Image.Image
-    score: float
     parts: tuple[float, ...]
     words: tuple[str, ...]
     unknown_words: tuple[str, ...]
     attention: tuple[AttentionMap, ...]
     regions: Regions
+
+    @property
+    def score(self) -> float:
+        """The inner product."""
+        return sum(self.parts)
 
     def __repr__(self) -> str:
         steps = len({each.name for each in self.attention})
@@ -56,7 +60,7 @@ class MatchReply(Reply):
         score = f"score {self.score:.4g}" + (f" = {parts}, the steps from 0 on" if len(self.parts) > 1 else "")
         return answer_figure(
             self.image,
-            self.sentence,
+            self.sentence or self.name,
             self.words,
             (),
             self.attention,

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from saccade.data.batches import Indices, paired_batches
-from saccade.data.records import Caption, Corpus, images_of
+from saccade.data.records import Caption, Corpus, JudgesCaptions, images_of
 from saccade.errors import DataError, RecipeError
 from saccade.limits import COUNT, check_limit
-from saccade.metrics.retrieval import Ranks, mean_of_folds, rank_embeddings
+from saccade.metrics.retrieval import Ranks, first_images, mean_of_folds, rank_embeddings
 from saccade.tasks.base import Gather, Reader, Task
 from saccade.tasks.captioned import CaptionedImage, captioned_images
 from saccade.tasks.matching.config import SPECIAL, MatchingConfig, MatchingOptions
@@ -29,7 +29,9 @@ from saccade.tasks.matching.losses import all_hinge, hardest_hinge, random_hinge
 from saccade.tasks.matching.reply import MatchReply
 from saccade.tasks.reply import OpenedImage
 from saccade.text import Vocabulary, texts_from_json, texts_to_json
-from saccade.types import Matches, Regions, Words
+from saccade.types import AttentionMap, Embeddings, Matches, Regions, Words
+
+Rows = Float32[np.ndarray, "rows size"]
 
 TOKENIZER, BACKGROUND = "tokenizer.json", "background.json"
 BACKGROUND_SENTENCES = 1_000
@@ -203,27 +205,42 @@ class MatchingTask(Task[Caption, CaptionedImage, MatchPrediction]):
         generator: torch.Generator,  # noqa: ARG002
     ) -> list[MatchPrediction]:
         """The embeddings of each image and of its sentences."""
-        of_images = model.embed_images(batch.regions, attention=False).z.float().cpu().numpy()
-        of_sentences = model.embed_sentences(batch.words, attention=False).z.float().cpu().numpy()
+        of_images = self.embed_images(model, batch.regions)
+        of_sentences = _plain(model.embed_sentences(batch.words, attention=False))
         ends = np.cumsum([len(each.captions) for each in batch.images])[:-1]
         return [
             MatchPrediction(each.image, tuple(caption.text for caption in each.captions), z_v, z_u)
             for each, z_v, z_u in zip(batch.images, of_images, np.split(of_sentences, ends), strict=True)
         ]
 
-    def metrics(
-        self,
-        predictions: Sequence[MatchPrediction],
-        data: Corpus | None = None,  # noqa: ARG002
-    ) -> dict[str, float]:
-        """Recalls, median and mean ranks in both directions, among all images and sentences given."""
+    def embed_images(self, model: Any, regions: Regions) -> Rows:
+        """The embedding of each image."""
+        return _plain(model.embed_images(regions, attention=False))
+
+    def embed_sentences(self, model: Any, sentences: Sequence[str], device: torch.device) -> Rows:
+        """The embedding of each sentence; raises DataError for one without words."""
+        return _plain(model.embed_sentences(self._encode(sentences).to(device), attention=False))
+
+    def metrics(self, predictions: Sequence[MatchPrediction], data: Corpus | None = None) -> dict[str, float]:
+        """Recalls, median and mean ranks in both directions, among all images and sentences given.
+
+        Where the corpus can tell, also the share of sentences that are true of the image found first, which need not be
+        the one that they were written about.
+        """
         if not predictions:
             raise DataError("there is nothing to score: no images")
-        return _ranks(predictions).metrics()
+        ranks = _ranks(predictions).metrics()
+        if not isinstance(data, JudgesCaptions):
+            return ranks
+        sentences = [sentence for each in predictions for sentence in each.sentences]
+        first = first_images(*_stacked(predictions))
+        true = [data.is_true(predictions[row].image, text) for row, text in zip(first, sentences, strict=True)]
+        return {**ranks, "t2i_truth": sum(true) / len(true)}
 
-    def metric_names(self, records: Sequence[Caption], data: Corpus) -> list[str]:  # noqa: ARG002
-        """Those of any ranks."""
-        return list(Ranks(np.ones(1, np.int64), np.ones(1, np.int64), 1, 1).metrics())
+    def metric_names(self, records: Sequence[Caption], data: Corpus) -> list[str]:
+        """Those of one image with its first caption."""
+        first, nothing = records[0], np.zeros((1, 1), np.float32)
+        return list(self.metrics([MatchPrediction(first.image, (first.text,), nothing[0], nothing)], data))
 
     def further_metrics(self, predictions: Sequence[MatchPrediction], options: MatchingOptions) -> dict[str, float]:
         """The means over folds, where they are asked for."""
@@ -252,35 +269,64 @@ class MatchingTask(Task[Caption, CaptionedImage, MatchPrediction]):
             self.check_text(text)
         words = self._encode(texts)
         output: Matches = model(regions, words.to(regions.mask.device))
-        steps = len(output.sentences.attention) + 1
-        products = regions.per_text(output.images.z).float() * output.sentences.z.float()
-        parts = torch.stack([part.sum(dim=1) for part in products.chunk(steps, dim=1)], dim=1).cpu()
         rows = range(len(texts)) if regions.grouping is None else regions.grouping.image.tolist()
         lengths = words.mask.sum(1).tolist()
+        parts = _parts(regions.per_text(output.images.z), output.sentences.z, output.images)
         return [
             MatchReply(
                 picture.name,
                 text,
                 picture.image,
-                parts[i].sum().item(),
-                tuple(parts[i].tolist()),
+                parts[i],
                 tuple(self.vocabulary.words(text)[: lengths[i]]),
                 tuple(self.vocabulary.unknown(text)),
-                (
-                    *(each.of(row, {"regions": regions.mask[row]}) for each in output.images.attention),
-                    *(each.of(i, {"words": words.mask[i]}) for each in output.sentences.attention),
-                ),
+                (*_looks(output.images, regions, row), *_looks(output.sentences, words, i)),
                 regions.of_text(i).to("cpu"),
             )
             for i, (picture, text, row) in enumerate(zip(pictures, texts, rows, strict=True))
+        ]
+
+    def look(self, model: Any, regions: Regions, pictures: Sequence[OpenedImage], query: Rows) -> list[MatchReply]:
+        """How well each picture fits an embedding [1, size] of anything, and where it was looked at."""
+        output: Embeddings = model.embed_images(regions)
+        parts = _parts(output.z, torch.from_numpy(query).to(output.z.device), output)
+        return [
+            MatchReply(
+                picture.name, "", picture.image, parts[i], (), (), _looks(output, regions, i), regions.row(i).to("cpu")
+            )
+            for i, picture in enumerate(pictures)
         ]
 
     def _encode(self, texts: Sequence[str]) -> Words:
         return self.vocabulary.encode(texts, max_words=self.config.max_words)
 
 
+def _parts(
+    images: Float[Tensor, "rows size"], others: Float[Tensor, "rows size"], embeddings: Embeddings
+) -> list[tuple[float, ...]]:
+    """What each step, from 0 on, adds to the inner product of two embeddings."""
+    steps = len(embeddings.attention) + 1
+    products = images.float() * others.float()
+    return [tuple(row) for row in products.view(len(products), steps, -1).sum(2).tolist()]
+
+
+def _looks(embeddings: Embeddings, items: Regions | Words, row: int) -> tuple[AttentionMap, ...]:
+    """The maps of one row, over the regions or words that it has."""
+    masks = {"regions" if isinstance(items, Regions) else "words": items.mask[row]}
+    return tuple(each.of(row, masks) for each in embeddings.attention)
+
+
+def _plain(embeddings: Embeddings) -> Rows:
+    rows: Rows = embeddings.z.float().cpu().numpy()
+    return rows
+
+
+def _stacked(predictions: Sequence[MatchPrediction]) -> tuple[Tensor, Tensor]:
+    """The embeddings of the images, and those of all their sentences."""
+    images = np.stack([each.of_image for each in predictions])
+    return torch.from_numpy(images), torch.from_numpy(np.concatenate([each.of_sentences for each in predictions]))
+
+
 def _ranks(predictions: Sequence[MatchPrediction]) -> Ranks:
     image_of = np.repeat(np.arange(len(predictions)), [len(each.sentences) for each in predictions])
-    images = torch.from_numpy(np.stack([each.of_image for each in predictions]))
-    sentences = torch.from_numpy(np.concatenate([each.of_sentences for each in predictions]))
-    return rank_embeddings(images, sentences, image_of)
+    return rank_embeddings(*_stacked(predictions), image_of)
