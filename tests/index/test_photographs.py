@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -203,6 +204,21 @@ def test_two_processes_on_one_index(embedder, photos, tmp_path) -> None:
         pytest.raises(IndexingError, match="another process is writing to"),
     ):
         index_photographs(embedder, photos, tmp_path / "index")
+
+
+@pytest.mark.parametrize("place", ["saccade.index.rows.os.fsync", "saccade.serial.os.fsync"])
+def test_a_full_disk_says_what_to_do_and_loses_nothing(embedder, photos, tmp_path, monkeypatch, place) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    out = tmp_path / "index"
+    with monkeypatch.context() as patched:
+        patched.setattr(place, full)
+        for _ in range(2):
+            with pytest.raises(IndexingError, match="no space left on the disk; nothing that was indexed is lost"):
+                index_photographs(embedder, photos, out)
+    assert index_photographs(embedder, photos, out).added == COUNT
+    assert len(content(out)) == COUNT
 
 
 def test_damaged_files_of_an_index_are_named(embedder, photos, tmp_path) -> None:

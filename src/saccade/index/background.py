@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from saccade.index.embedder import SENTENCES_AT_ONCE, Embedder
-from saccade.index.index import Index
+from saccade.index.index import Index, explained
 from saccade.serial import write_text
 
 BACKGROUND = "background.json"

@@ -86,7 +86,7 @@ class Index:
         """An empty index in a new or empty folder, open for writing; raises IndexingError for another folder."""
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise IndexingError(f"{path} is not empty and no index: name another folder with --out")
-        with _explained(path):
+        with explained(path):
             path.mkdir(parents=True, exist_ok=True)
             write_json(path / FACTS, to_dict(facts))
         return cls(path, facts, writing=True)
@@ -110,7 +110,7 @@ class Index:
         rows = as_rows(vectors, self.facts.size)
         if len(rows) != len(named) or len({each.id for each in entries}) < len(entries):
             raise IndexingError(f"expected an embedding for each id, each once, got {len(rows)} for {len(named)}")
-        with _explained(self.path):
+        with explained(self.path):
             if named:
                 self._engine.append(self.catalogue.live.count, rows, named)
             self.catalogue.put(entries, float(np.linalg.norm(rows, axis=1).max(initial=0)))
@@ -118,12 +118,12 @@ class Index:
     def remove(self, ids: Iterable[str]) -> int:
         """Remove ids; how many of them were there."""
         gone = list(ids)
-        with _explained(self.path):
+        with explained(self.path):
             return self.catalogue.remove(gone) if gone else 0
 
     def rename(self, before: str, after: str, file: SourceFile) -> None:
         """Let the row of an id stand for another one, whose file holds the same."""
-        with _explained(self.path):
+        with explained(self.path):
             self._engine.rename(self.catalogue.rename(before, after, file), after)
 
     def search(self, queries: Vectors, top: int) -> list[list[Found]]:
@@ -149,7 +149,7 @@ class Index:
 
     def settle(self) -> None:
         """Let go of what was removed where that is worth it, and make what was added quick to find."""
-        with _explained(self.path):
+        with explained(self.path):
             live = self.catalogue.live
             if not self._engine.keeps_removed:
                 if live.removed.size:
@@ -161,7 +161,7 @@ class Index:
 
     def compact(self) -> None:
         """Write the rows that are left anew, without the removed ones."""
-        with _explained(self.path):
+        with explained(self.path):
             generation = self.catalogue.generation + 1
             other, before = self._engine.rewrite(self.catalogue.all_keys(), generation), self._engine
             self.catalogue.renumber(generation)
@@ -216,7 +216,7 @@ def read_facts(path: Path) -> IndexFacts:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Raise the error of a full disk as one that says what to do."""
     try:
         yield

@@ -127,10 +127,11 @@ class Searcher:
         if query.image is not None:
             loaded = self.embedder.predictor.extractor.load(read_image(query.image))
             parts.append(query.image_weight * self.embedder.images([loaded]))
-        summed = np.stack(parts).astype(np.float32).sum(axis=0)
+        whole = query.text_weight + query.image_weight if len(parts) == 2 else 1.0
+        summed: Vectors = (sum(parts) / max(whole, 1e-9)).astype(np.float32)  # type: ignore[union-attr]
         if not summed.any():
             raise RecipeError("text_weight, image_weight: expected one above 0 of what is looked for")
-        return summed if len(parts) == 1 else summed / np.float32(query.text_weight + query.image_weight)
+        return summed
 
     def figure(self, query: Query, hits: Sequence[Hit]) -> Figure:
         """The hits one below the other, each with its maps by step and its shaded words; photographs link to the files.
