@@ -28,10 +28,9 @@ def renew(index: Index, embedder: Embedder) -> None:
     changes = index.catalogue.changes
     if read(index.path) is not None and _kept(index.path)["changes"] == changes:
         return
-    scores = background(index, embedder)
-    write_text(
-        index.path / BACKGROUND, json.dumps({"changes": changes, "best": [round(s, 6) for s in scores.tolist()]})
-    )
+    best = [round(score, 6) for score in background(index, embedder).tolist()]
+    with explained(index.path):
+        write_text(index.path / BACKGROUND, json.dumps({"changes": changes, "best": best}) + "\n")
 
 
 def background(index: Index, embedder: Embedder) -> Scores:
