@@ -19,8 +19,8 @@ from saccade.data.scenes import write_scenes
 from saccade.errors import RunError, StoreError
 from saccade.evaluate import evaluate as evaluate_on
 from saccade.features.extract import extract
+from saccade.features.shards import ShardWriter
 from saccade.features.store import FeatureStore
-from saccade.features.writer import FeatureWriter
 from saccade.images import open_image
 from saccade.recipe import Recipe
 from saccade.recipes import get_recipe
@@ -86,13 +86,13 @@ def extracted(monkeypatch) -> list[str]:
     """The images that are extracted from here on."""
     found: list[str] = []
     for name in ("add", "fail"):
-        real = getattr(FeatureWriter, name)
+        real = getattr(ShardWriter, name)
 
         def noting(self, image, *arguments, real=real, **options):
             found.append(image)
             return real(self, image, *arguments, **options)
 
-        monkeypatch.setattr(FeatureWriter, name, noting)
+        monkeypatch.setattr(ShardWriter, name, noting)
     return found
 
 

@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "saccade"
 
 LAYERS = {
     "types": 0, "errors": 0, "word_vectors": 0, "images": 0, "serial": 0, "progress": 0, "devices": 0, "tensors": 0,
-    "distribution": 0, "gathering": 0, "limits": 0,
+    "distribution": 0, "gathering": 0, "limits": 0, "sharing": 0, "clusters": 0,
     "nn": 1, "metrics": 1, "data": 1, "features": 1, "explain": 1,
     "text": 2, "models": 2, "tasks": 2, "decoding": 2, "hypotheses": 2,
     "recipe": 3, "recipes": 3, "choice": 3, "corpus": 3, "fitting": 3, "build": 3,
@@ -24,6 +24,8 @@ LAYERS = {
 ORDER_INSIDE = [
     "errors",
     "types",
+    "devices",
+    "sharing",
     "text",
     "hypotheses",
     "decoding",

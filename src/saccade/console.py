@@ -105,8 +105,13 @@ def show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Our warnings on one line; those of others with their place, for it is not the user's doing."""
+    """Our warnings on one line; those of others with their place, for it is not the user's doing.
+
+    Of several processes the first one shows ours.
+    """
     if issubclass(category, SaccadeWarning):
+        if not is_first_process():
+            return
         text = f"saccade: warning: {message}\n"
     else:
         text = warnings.formatwarning(message, category, filename, lineno, line)

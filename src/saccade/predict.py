@@ -18,7 +18,8 @@ from saccade.data.batches import prefetch
 from saccade.devices import autocast
 from saccade.errors import ImageError, RecipeError, RunError, SaccadeWarning
 from saccade.features.devices import find_device
-from saccade.features.extract import DECODERS, Extractor
+from saccade.features.extract import Extractor
+from saccade.features.making import DECODERS
 from saccade.features.spec import IMPORTED
 from saccade.hub import run_folder
 from saccade.images import ImageSource, read_image

@@ -18,7 +18,8 @@ from saccade.data.growing import ERROR, GrowingFile
 from saccade.data.unlabelled import Asked, Unlabelled
 from saccade.distribution import installed_version
 from saccade.errors import DataError, ImageError, RecipeError
-from saccade.features.extract import DECODERS, Loaded
+from saccade.features.extract import Loaded
+from saccade.features.making import DECODERS
 from saccade.predict import Predictor
 from saccade.progress import SILENT, Report
 from saccade.serial import hash_file

@@ -91,10 +91,15 @@ def locked(folder: Path, busy: Exception) -> Iterator[None]:
     lock is the folder's, not its name's: one that is deleted and made anew must be locked anew.
     """
     with held(folder, busy):
-        for left_over in folder.glob(".*.tmp"):
-            with suppress(OSError):  # a folder, or open elsewhere on Windows
-                left_over.unlink()
+        remove_left_overs(folder)
         yield
+
+
+def remove_left_overs(folder: Path) -> None:
+    """Remove the temporary files in a folder; for who holds its lock, and when nobody writes on its behalf."""
+    for left_over in folder.glob(".*.tmp"):
+        with suppress(OSError):  # a folder, or open elsewhere on Windows
+            left_over.unlink()
 
 
 @contextmanager

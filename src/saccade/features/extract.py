@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from itertools import islice
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,15 +20,15 @@ from saccade.errors import ImageError, RecipeError
 from saccade.features.backbones import OWN_BACKBONES, Colour, create_backbone
 from saccade.features.boxes import as_read, grid_boxes, not_empty, pad_regions, window
 from saccade.features.files import ImageFiles
+from saccade.features.making import DECODERS, ShardMaker, Tally, ahead
+from saccade.features.shards import Layout, ShardPlan
 from saccade.features.spec import POSITION_SIZE, FeatureSpec
 from saccade.features.store import FeatureStore
 from saccade.features.writer import SHARD_IMAGES, FeatureWriter, check_ids, finished_store
 from saccade.images import ImageSource, read_image
+from saccade.sharing import Workers
 from saccade.types import Regions
 
-DECODERS = 4
-
-T = TypeVar("T")
 # The pixels that a backbone takes [3, size, size], and the width and height of the image they came from.
 Loaded = tuple[Tensor, tuple[int, int]]
 
@@ -178,40 +177,80 @@ def extract(
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
     image_file: Callable[[str], Path | None] | None = None,
+    workers: Workers | None = None,
 ) -> FeatureStore:
     """The store of the images' regions: made where there is none, added to where it lacks some, else as it is.
 
     An image whose file, by `image_file`, is another than the store was made of is extracted anew. An extraction that
-    was killed goes on after its last whole shard, and gives the same bytes with the same `batch_size` (8 by default on
-    a CPU, where larger ones were slower, and 64 elsewhere). Images for which `open_image` raises ImageError become
-    `failed`. `progress` is told how many of the images to extract are done. The functions are called from several
-    threads. Raises StoreError when the folder holds something else or no image could be read, RecipeError for a batch
-    of none, and what `create_backbone` raises.
+    was killed goes on with the shards that are missing, and gives the same bytes with the same `batch_size` (8 by
+    default on a CPU, where larger ones were slower, and 64 elsewhere). Images for which `open_image` raises ImageError
+    become `failed`. `progress` is told how many of the images to extract are done. The functions are called from
+    several threads. Raises StoreError when the folder holds something else or no image could be read, RecipeError for a
+    batch of none, and what `create_backbone` raises.
+
+    `workers` share the shards, in a folder that all of them see: every one of several processes calls this, those but
+    the first with images that are not looked at; for a cluster the functions must be such that they can be pickled.
     """
-    check_ids(images)
+    workers = workers or Workers()
     if batch_size is not None and batch_size < 1:
         raise RecipeError(f"batch_size: expected at least 1 image, got {batch_size}")
     # Weights from the hub do not change under their name; others may, so that their hash must be asked for.
     hub = spec.weights == "pretrained" and spec.backbone not in OWN_BACKBONES
     extractor = None if hub else Extractor(spec, device=device)
     files = None if image_file is None else ImageFiles(image_file, out)
-    store = finished_store(out, images, spec, None if extractor is None else extractor.weights_hash, files)
-    if store is not None:
+
+    def finished() -> FeatureStore | None:
+        check_ids(images)
+        return finished_store(out, images, spec, None if extractor is None else extractor.weights_hash, files)
+
+    if (store := workers.agreed(finished)) is not None:
         return store
     extractor = extractor or Extractor(spec, device=device)
+    grid = extractor.grid if covers_image(spec) else None
+    maker = ShardMaker(
+        Layout(out, spec.dtype, extractor.size, grid),
+        extractor.weights_hash,
+        partial(Extractor, spec, device=workers.device or device),
+        open_image,
+        files,
+        batch_size,
+        extractor,
+    )
+    if not workers.is_first:
+        workers.run(maker, workers.agreed(list[ShardPlan]))
+        return workers.agreed(partial(FeatureStore.open, out))
     with FeatureWriter(
         out,
         images,
         spec=spec,
         weights_hash=extractor.weights_hash,
         size=extractor.size,
-        grid=extractor.grid if covers_image(spec) else None,
+        grid=grid,
         shard_images=shard_images,
         files=files,
     ) as writer:
-        size = batch_size or (8 if extractor.device.type == "cpu" else 64)
-        _fill(writer, extractor, open_image, size, progress or (lambda _done, _total: None))
-        return writer.finish()
+        _have_made(
+            workers.agreed(lambda: writer.plans), writer, maker, workers, progress or (lambda _done, _total: None)
+        )
+        return workers.agreed(writer.finish)
+
+
+def _have_made(
+    plans: Sequence[ShardPlan],
+    writer: FeatureWriter,
+    maker: ShardMaker,
+    workers: Workers,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Have the workers make the shards, told of by the first of them."""
+    tally = Tally(writer.layout, plans, writer.done, progress, share=workers.shared)
+    maker.tally = tally
+    learnt = workers.run(maker, plans, meanwhile=tally.tell)
+    # What another machine wrote may be seen here later than it says so.
+    learnt += maker()(plan for plan in plans if not writer.layout.index(plan.number).exists())
+    for known in learnt:
+        writer.learn(known)
+    tally.end()
 
 
 def unreadable(images: Sequence[str], open_image: Callable[[str], Image.Image]) -> dict[str, str]:
@@ -224,53 +263,5 @@ def unreadable(images: Sequence[str], open_image: Callable[[str], Image.Image]) 
             return str(error)
         return None
 
-    found = _ahead(reason, list(dict.fromkeys(images)), 2 * DECODERS)
+    found = ahead(reason, dict.fromkeys(images), 2 * DECODERS)
     return {image: why for image, why in found if why is not None}
-
-
-def _fill(
-    writer: FeatureWriter,
-    extractor: Extractor,
-    open_image: Callable[[str], Image.Image],
-    batch_size: int,
-    progress: Callable[[int, int], None],
-) -> None:
-    def load(image: str) -> tuple[str | None, Loaded | ImageError]:
-        file = writer.file_hash(image)
-        try:
-            return file, extractor.load(open_image(image))
-        except ImageError as error:
-            return file, error
-
-    total = writer.total
-    loaded = _ahead(load, writer.pending, 2 * batch_size)
-    with closing(loaded):
-        while writer.done < total:
-            progress(writer.done, total)
-            # Batches start anew with every shard, so that one that is resumed is made of the same batches.
-            batch = list(islice(loaded, min(batch_size, writer.room)))
-            tensors = [result[0] for _, (_, result) in batch if not isinstance(result, ImageError)]
-            features = iter(extractor.features(torch.stack(tensors)).cpu() if tensors else ())
-            for image, (file, result) in batch:
-                if isinstance(result, ImageError):
-                    writer.fail(image, str(result), file)
-                    continue
-                rows, boxes = extractor.regions(next(features), result[1])
-                writer.add(image, rows, None if writer.grid else boxes, file)
-    progress(total, total)
-
-
-def _ahead(work: Callable[[str], T], items: Sequence[str], ahead: int) -> Generator[tuple[str, T], None, None]:
-    """Each item with its result, in order, while threads work on those that follow."""
-    with ThreadPoolExecutor(DECODERS) as pool:
-        queue: deque[tuple[str, Future[T]]] = deque()
-        rest = iter(items)
-        try:
-            while True:
-                queue.extend((item, pool.submit(work, item)) for item in islice(rest, ahead - len(queue)))
-                if not queue:
-                    return
-                item, future = queue.popleft()
-                yield item, future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)

@@ -8,7 +8,7 @@ the files of one machine and no part of the features: copied or deleted, it cost
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,6 +54,15 @@ class ImageFiles:
             return False
         now = self.hash(image)
         return now is not None and now != held
+
+    def looked_at(self, images: Iterable[str]) -> dict[str, str]:
+        """What was learnt of the files of images, for `learn` in another process."""
+        return {image: self._known[image] for image in images if image in self._known}
+
+    def learn(self, known: Mapping[str, str]) -> None:
+        """Take over what another process looked at."""
+        self._news |= any(self._known.get(image) != known[image] for image in known)
+        self._known |= known
 
     def save(self) -> None:
         """Keep what was learnt for the next time, where the folder can be written and no other process does."""

@@ -14,7 +14,8 @@ from torch import nn
 
 from saccade.errors import RecipeError
 from saccade.features.backbones import Backbone, hash_weights
-from saccade.features.extract import DECODERS, Extractor, covers_image
+from saccade.features.extract import Extractor, covers_image
+from saccade.features.making import DECODERS
 from saccade.features.spec import IMPORTED, FeatureSpec
 from saccade.features.stages import LastStages
 from saccade.features.store import FeatureStore

@@ -1,10 +1,11 @@
-"""Writing a feature store, image by image, so that a kill at any moment costs one shard at most."""
+"""Writing a feature store in shards, so that a kill at any moment costs those that were being made."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence, Set
 from contextlib import ExitStack
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,10 @@ import numpy.typing as npt
 
 from saccade.errors import StoreError
 from saccade.features.files import ImageFiles
-from saccade.features.shards import Shard
+from saccade.features.shards import Layout, ShardPlan, ShardWriter
 from saccade.features.spec import IMPORTED, NOT_STORED, FeatureSpec
 from saccade.features.store import FORMAT, MANIFEST, PLAN, FeatureStore, read_manifest
-from saccade.serial import hash_file, locked, read_json, to_dict, write_json
+from saccade.serial import hash_file, locked, read_json, remove_left_overs, to_dict, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,13 +26,14 @@ SHARD_IMAGES = 512
 
 
 class FeatureWriter:
-    """A store being made or added to: say which images it shall hold, `add` or `fail` each of `pending`, then `finish`.
+    """A store being made or added to: say which images it shall hold, have all `plans` made, then `finish`.
 
     What the folder holds already is kept, be it a finished store, which stays as it is until `finish`, or the whole
-    shards of one that is not: `pending` are the images that it lacks, in their order, and those that have another file
-    than they were read from, by `files`. Raises StoreError where the folder holds anything else or features made
-    otherwise, or another process writes to it. `grid` is None when images differ in their regions, which then come with
-    boxes. A context manager: leaving it gives up an open shard.
+    shards of one that is not: `plans` are shards of the images that it lacks, in their order, and of those that have
+    another file than they were read from, by `files`. Any process may make any of them, with a `ShardWriter`; or this
+    one all, when each of `pending` is given to `add` or `fail` in turn. Raises StoreError where the folder holds
+    anything else or features made otherwise, or another process holds such a writer. `grid` is None when images differ
+    in their regions, which then come with boxes. A context manager: leaving it gives up an open shard.
     """
 
     def __init__(
@@ -47,8 +49,8 @@ class FeatureWriter:
         files: ImageFiles | None = None,
     ) -> None:
         check_ids(ids)
-        self.path, self.grid, self.shard_images = path, grid, shard_images
-        self._size, self._dtype, self._files = size, np.dtype(spec.dtype), files
+        self.path, self.grid, self.layout = path, grid, Layout(path, spec.dtype, size, grid)
+        self._files, self._shard_images = files, shard_images
         self._plan = {
             "format": FORMAT,
             "spec": to_dict(spec),
@@ -58,7 +60,7 @@ class FeatureWriter:
             "grid": None if grid is None else list(grid),
             "shard_images": shard_images,
         }
-        self._shard: Shard | None = None
+        self._shard: ShardWriter | None = None
         path.mkdir(parents=True, exist_ok=True)
         self._lock = ExitStack()
         self._lock.enter_context(locked(path, StoreError(f"another process is writing to {path}: wait for it to end")))
@@ -70,7 +72,7 @@ class FeatureWriter:
 
     @property
     def pending(self) -> list[str]:
-        """The images still to come, in order."""
+        """The images that are still to be added, in order."""
         return self._todo[self._added :]
 
     @property
@@ -80,17 +82,8 @@ class FeatureWriter:
 
     @property
     def done(self) -> int:
-        """How many of these are written."""
+        """How many of these were there or are added."""
         return self._adopted + self._added
-
-    @property
-    def room(self) -> int:
-        """How many images the shard has place for."""
-        return self.shard_images - (0 if self._shard is None else len(self._shard))
-
-    def file_hash(self, image: str) -> str | None:
-        """The hash of the image's file, where there is one, to be asked before it is read; from any thread."""
-        return None if self._files is None else self._files.hash(image)
 
     def add(
         self,
@@ -99,21 +92,8 @@ class FeatureWriter:
         boxes: npt.NDArray[Any] | Tensor | None = None,
         file: str | None = None,
     ) -> None:
-        """Append features [regions, size] of the next image, and boxes [regions, 4] unless the store has a grid.
-
-        `file` is the hash of the file that it was read from.
-        """
-        shard = self._open(image)
-        rows = np.asarray(features, self._dtype)
-        places = None if boxes is None else np.asarray(boxes, np.float32)
-        expected = (len(rows) if self.grid is None else self.grid[0] * self.grid[1], self._size)
-        if rows.shape != expected:
-            raise StoreError(f"image {image!r}: expected features of shape {expected}, got {rows.shape}")
-        if (places is None) != (self.grid is not None) or (places is not None and places.shape != (len(rows), 4)):
-            raise StoreError(
-                f"image {image!r}: expected boxes unless the store has a grid, four numbers for each region"
-            )
-        shard.add(image, rows, places, file)
+        """Append the regions of the next image, as `ShardWriter.add` does."""
+        self._open(image).add(image, features, boxes, file)
         self._advance()
 
     def fail(self, image: str, reason: str, file: str | None = None) -> None:
@@ -121,27 +101,35 @@ class FeatureWriter:
         self._open(image).fail(image, reason, file)
         self._advance()
 
+    def learn(self, known: Mapping[str, str]) -> None:
+        """Take over what another process learnt of the images' files."""
+        if self._files is not None:
+            self._files.learn(known)
+
     def finish(self) -> FeatureStore:
         """Write the manifest and open the store; raises StoreError, and deletes the shards, when every image failed."""
-        assert not self.pending, f"{len(self.pending)} images are still to come"
-        there, first = self._manifest, len(self._manifest.get("shards", ()))
-        if not there and len(self._failed) == len(self._held):
-            self._refuse_failed()
-        if self._shards > first:
-            shards = [*there.get("shards", ()), *(self._entries(k) for k in range(first, self._shards))]
+        made = sorted({*self._whole, *(plan.number for plan in self.plans)})
+        missing = [number for number in made if not self.layout.index(number).exists()]
+        assert not missing, f"the shards {missing} are still to come"
+        there, (held, failed) = self._manifest, self._holdings(self._indices(made))
+        if not there and len(failed) == len(held):
+            self._refuse_failed(failed)
+        if made:
+            shards = [*there.get("shards", ()), *(self._entries(number) for number in made)]
             plan = {k: v for k, v in (there or self._plan).items() if k != "size"}
             rows = sum(shard["regions"]["shape"][0] for shard in shards)
             done = {
-                "images": fingerprint(list(self._held)),
-                "count": len(self._held) - len(self._failed),
-                "shape": [rows, self._size],
-                "failed": self._failed,
+                "images": fingerprint(list(held)),
+                "count": len(held) - len(failed),
+                "shape": [rows, self.layout.size],
+                "failed": failed,
                 "shards": shards,
             }
             write_json(self.path / MANIFEST, plan | done)
             (self.path / PLAN).unlink(missing_ok=True)
         if self._files is not None:
             self._files.write()
+        remove_left_overs(self.path)  # of workers that were killed
         self.close()
         return FeatureStore.open(self.path)
 
@@ -160,9 +148,7 @@ class FeatureWriter:
 
     def _begin(self, ids: Sequence[str]) -> None:
         self._manifest: dict[str, Any] = {}  # of what is finished
-        self._held: dict[str, str | None] = {}  # the hash of each image's file
-        self._failed: dict[str, str] = {}
-        self._shards = self._adopted = self._added = 0
+        self._first = self._added = 0
         if (self.path / MANIFEST).exists():
             self._continue()
         elif (self.path / PLAN).exists():
@@ -171,10 +157,14 @@ class FeatureWriter:
             raise StoreError(f"{self.path} is not empty and no feature store: write to another folder")
         else:
             write_json(self.path / PLAN, self._plan)
-        # A shard's index is written after its features, so it says that the shard is whole.
-        while (index := self.path / f"images-{self._shards:05}.json").exists():
-            self._adopted += self._take(read_json(index))
-        self._todo = lacking(ids, self._held, self._failed, self._files)
+        # Shards are made in any order: whole ones lie anywhere among those that are missing.
+        found = (int(index.stem.rpartition("-")[2]) for index in self.path.glob("images-[0-9]*.json"))
+        self._whole = sorted(number for number in found if number >= self._first)
+        whole = self._indices(self._whole)
+        held, failed = self._holdings(whole)
+        self._todo = lacking(ids, held, failed, self._files)
+        self._adopted = sum(len(index["ids"]) for index in whole)
+        self.plans = self._divide({image for index in whole for image in index["ids"]})
 
     def _continue(self) -> None:
         """Begin with what a finished store holds."""
@@ -182,45 +172,64 @@ class FeatureWriter:
         # How many images its shards have is nothing to the next ones.
         wanted = self._plan | {"shard_images": there.get("shard_images")}
         refuse_other_plan(self.path, there | {"size": there["shape"][1]}, wanted)
-        store = FeatureStore.open(self.path)
-        self._manifest, self._shards = there, len(there["shards"])
-        self._held, self._failed = store.file_hashes(), dict(store.failed)
+        self._manifest = there
+        self._first = 1 + max(int(Path(shard["images"]["file"]).stem.rpartition("-")[2]) for shard in there["shards"])
 
-    def _take(self, index: dict[str, Any]) -> int:
-        """Count a whole shard, by its index, among what is there; how many images it has."""
-        ids: list[str] = index["ids"]
-        self._held.update(zip(ids, index.get("files", [None] * len(ids)), strict=True))
-        for image in ids:
-            self._failed.pop(image, None)
-        self._failed |= index["failed"]
-        self._shards += 1
-        return len(ids)
+    def _indices(self, shards: Sequence[int]) -> list[dict[str, Any]]:
+        return [read_json(self.layout.index(number)) for number in shards]
 
-    def _refuse_failed(self) -> None:
+    def _holdings(self, indices: Sequence[dict[str, Any]]) -> tuple[dict[str, str | None], dict[str, str]]:
+        """The hash of the file of each image in what is finished and those shards; which of them failed, and why."""
+        held: dict[str, str | None] = {}
+        failed: dict[str, str] = {}
+        if self._manifest:
+            store = FeatureStore.open(self.path)
+            held, failed = store.file_hashes(), dict(store.failed)
+        for index in indices:
+            ids: list[str] = index["ids"]
+            held.update(zip(ids, index.get("files", [None] * len(ids)), strict=True))
+            for image in ids:
+                failed.pop(image, None)
+            failed |= index["failed"]
+        return held, failed
+
+    def _divide(self, whole: Set[str]) -> list[ShardPlan]:
+        """What is to do by shards, which take the numbers that are missing first: all end as if none had been.
+
+        `whole` are the images in shards that are there already.
+        """
+        size, after = self._shard_images, max(self._whole, default=self._first - 1) + 1
+        free = [number for number in range(self._first, after) if number not in set(self._whole)]
+        if not whole.isdisjoint(self._todo):
+            free = []  # an image in two shards is what the later one says
+        numbers = chain(free, count(after))
+        parts = (tuple(self._todo[start : start + size]) for start in range(0, len(self._todo), size))
+        return [ShardPlan(number, part) for part, number in zip(parts, numbers, strict=False)]
+
+    def _refuse_failed(self, failed: Mapping[str, str]) -> None:
         """Leave nothing of a store without an image."""
         for file in [*self.path.glob("*-[0-9]*.*"), self.path / PLAN]:
             file.unlink()
-        image, reason = next(iter(self._failed.items()))
-        raise StoreError(f"none of the {len(self._failed)} images could be read; the first, {image!r}: {reason}")
+        image, reason = next(iter(failed.items()))
+        raise StoreError(f"none of the {len(failed)} images could be read; the first, {image!r}: {reason}")
 
-    def _open(self, image: str) -> Shard:
+    def _open(self, image: str) -> ShardWriter:
         assert image == self._todo[self._added], f"expected image {self._todo[self._added]!r}, got {image!r}"
         if self._shard is None:
-            self._shard = Shard(self.path, self._shards, self._dtype, self._size, self.grid is None)
+            self._shard = ShardWriter(self.layout, self.plans[self._added // self._shard_images].number)
         return self._shard
 
     def _advance(self) -> None:
         self._added += 1
-        if self._shard is not None and (not self.room or self._added == len(self._todo)):
-            self._take(self._shard.finish())
+        plan = self.plans[(self._added - 1) // self._shard_images]
+        if self._shard is not None and len(self._shard) == len(plan.images):
+            self._shard.finish()
             self._shard = None
 
     def _entries(self, number: int) -> dict[str, Any]:
         """A shard's files as the manifest lists them."""
-        kinds = ("regions", "images") if self.grid is not None else ("regions", "boxes", "images")
-        entries = {}
-        for kind in kinds:
-            file = self.path / f"{kind}-{number:05}.{'json' if kind == 'images' else 'npy'}"
+        entries: dict[str, Any] = {}
+        for kind, file in self.layout.files(number).items():
             entries[kind] = {"file": file.name, "bytes": file.stat().st_size, "sha256": hash_file(file)}
             if kind != "images":
                 entries[kind]["shape"] = list(np.load(file, mmap_mode="r").shape)
