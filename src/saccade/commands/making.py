@@ -14,43 +14,61 @@ from saccade.features.spec import FeatureSpec
 
 @dataclass(frozen=True)
 class Extract:
-    """Turn a folder of images into a feature store, or add those that are new to one.
+    """Turn images into a feature store, or add those that are new to one.
 
-    Killed and started again, it goes on where it was.
+    Killed and started again, it goes on where it was. Under torchrun all its processes share the work.
     """
 
-    images: Annotated[Path, tyro.conf.arg(metavar="IMAGES"), tyro.conf.Positional]
-    """Folder of images, searched with its subfolders and the folders it links to."""
+    images: Annotated[str, tyro.conf.arg(metavar="IMAGES"), tyro.conf.Positional]
+    """Folder of images, searched with its subfolders and the folders it links to; a file that lists them (.txt with a
+    path a line, .jsonl, .csv); or the URL of a folder that fsspec opens, as in s3://bucket/photos."""
     out: Path
     """Folder of the store."""
     features: Annotated[FeatureSpec, tyro.conf.arg(name="")] = field(default_factory=FeatureSpec)
     """How an image becomes regions."""
     batch_size: int = 32
     """Images at a time."""
+    shard_images: int = 512
+    """Images of a file of the store, which one process makes whole."""
     device: str | None = None
-    """Where to compute: cpu, cuda, cuda:1, mps; by default the first GPU, or the CPU where there is none."""
+    """Where to compute: cpu, cuda, cuda:1, mps; by default the first GPU, or the CPU where there is none. Of several
+    processes each takes a GPU of its own."""
+    ray: str | None = None
+    """Share the work through Ray: `local` starts it on this machine, `auto` joins the cluster that the machine is a
+    part of, else the cluster's address."""
 
     def run(self) -> None:
         """Extract and print what the store holds."""
         from saccade.build import warn_of_scenes_cnn
+        from saccade.clusters import ray_cluster
         from saccade.console import ConsoleReport
+        from saccade.data.pictures import Pictures
         from saccade.features.devices import find_device
         from saccade.features.extract import extract
-        from saccade.images import find_images, open_image
+        from saccade.sharing import processes
 
-        device, names = find_device(self.device), find_images(self.images)
-        warn_of_scenes_cnn(self.features, self.images, self.images.absolute().parent)
-        with ConsoleReport() as report:
+        pictures = Pictures(self.images)
+        # Where a cluster's workers compute is for it to say; this process but asks the network about its regions.
+        device = find_device("cpu" if self.ray else self.device)
+        shared = ray_cluster(self.ray, self.device) if self.ray else processes()
+        with shared as workers, ConsoleReport() as report:
+            names = workers.agreed(lambda: pictures.names)
+            if workers.is_first:
+                warn_of_scenes_cnn(self.features, self.images, Path(self.images).absolute().parent)
             store = extract(
                 names,
-                lambda name: open_image(self.images / name),
+                pictures.open,
                 self.out,
                 self.features,
                 batch_size=self.batch_size,
+                shard_images=self.shard_images,
                 device=device,
                 progress=lambda done, total: report.advance(f"extract {self.features.backbone}", done, total, "images"),
-                image_file=lambda name: self.images / name,
+                image_file=pictures.file,
+                workers=workers,
             )
+        if not workers.is_first:
+            return
         failed = {name: store.failed[name] for name in names if name in store.failed}
         for name, reason in failed.items():
             print(f"left out {name}: {reason}", file=sys.stderr)
