@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,3 +120,14 @@ def refused(saccade):
         return lines[0]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """Ray on this machine with two workers at a time, for all tests: it starts slowly."""
+    from saccade.clusters import ray_cluster
+
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install 'saccade-attention[ray]'")
+    with ray_cluster("local", processors=2) as workers:
+        yield workers

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
-import socket
-import subprocess
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.torchrun import torchrun
 
 from saccade.clusters import ATTEMPTS, ray_cluster
 from saccade.errors import RecipeError, RunError, StoreError
@@ -23,7 +20,7 @@ from saccade.features.spec import FeatureSpec
 from saccade.features.store import FeatureStore
 from saccade.features.writer import FeatureWriter
 from saccade.images import open_image
-from saccade.sharing import Workers, processes
+from saccade.sharing import processes
 
 pytestmark = pytest.mark.filterwarnings("ignore:the weights of")
 
@@ -46,17 +43,6 @@ def alone(pictures, tmp_path, spec) -> dict[str, bytes]:
 
 def made(pictures: Path, out: Path, spec: FeatureSpec, ids=IDS, **options) -> FeatureStore:
     return extract(ids, lambda image: open_image(pictures / image), out, spec, **AS_IN_ONE, **options)
-
-
-def torchrun(*arguments: object) -> subprocess.CompletedProcess[str]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", 2, "--master-port", port, *arguments]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        list(map(str, run)), env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
 
 
 def test_torchruns_processes_make_the_store_of_one_and_say_so_once(pictures, tmp_path, alone) -> None:
@@ -199,15 +185,6 @@ def test_torchrun_and_ray_do_not_share_the_same_work(monkeypatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RecipeError, match="leave one of the two out"):
         ray_cluster().__enter__()
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Workers]:
-    """Ray on this machine with two workers at a time, for all tests: it starts slowly."""
-    if importlib.util.find_spec("ray") is None:
-        pytest.skip("Ray is not installed: pip install 'saccade-attention[ray]'")
-    with ray_cluster("local", processors=2) as workers:
-        yield workers
 
 
 def test_ray_makes_the_store_of_one_though_a_worker_is_killed(pictures, tmp_path, spec, alone, cluster) -> None:

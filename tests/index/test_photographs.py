@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.torchrun import torchrun
 
+from saccade.data.pictures import Pictures
 from saccade.data.scenes import Scenes
 from saccade.errors import DataError, ImageError, RunError
 from saccade.index.background import BACKGROUND, background, read
@@ -21,8 +24,11 @@ from saccade.index.embedder import Embedder
 from saccade.index.engine import EngineConfig, IndexingError
 from saccade.index.index import FACTS, Index
 from saccade.index.photographs import index_photographs
+from saccade.index.pieces import PieceMaker
+from saccade.index.searching import Query, Searcher
 from saccade.index.sentences import index_sentences
 from saccade.predict import Predictor
+from saccade.sharing import Workers
 
 COUNT = 11
 NOTHING = {"added": 0, "changed": 0, "renamed": 0, "removed": 0, "unchanged": 0, "failed": 0}
@@ -161,6 +167,78 @@ def test_an_index_killed_at_random_moments_ends_as_an_undisturbed_one(matching_r
     killed, undisturbed = (tmp_path / name for name in ("killed", "undisturbed"))
     assert content(killed) == content(undisturbed)
     assert (read(killed) == read(undisturbed)).all()
+
+
+# Many processes
+
+
+class Backwards(Workers):
+    """Others who make the pieces, the last one first."""
+
+    shared = True
+
+    def run(self, prepare, pieces, *, meanwhile=lambda: None):
+        maker = pickle.loads(pickle.dumps(prepare))()
+        for piece in reversed(pieces):
+            list(maker([piece]))
+            meanwhile()
+        return [None] * len(pieces)
+
+
+def test_it_does_not_matter_who_makes_which_piece_or_what_was_left(embedder, photos, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("saccade.index.photographs.PIECE", 3)
+    (photos / "bad.png").write_text("no image")
+    index_photographs(embedder, photos, tmp_path / "alone")
+    # Of an earlier try there are a piece that still counts and one that does not.
+    names = tuple(sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.png")))
+    parts = tmp_path / "shared" / "parts"
+    with monkeypatch.context() as patched:
+        patched.setattr(Backwards, "run", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            index_photographs(embedder, photos, tmp_path / "shared", workers=Backwards())
+    list(PieceMaker(Pictures(str(photos)), embedder, None, parts)()([names[3:6], names[2:4]]))
+    assert len(list(parts.iterdir())) == 2
+    update = index_photographs(embedder, photos, tmp_path / "shared", workers=Backwards())
+    assert update.to_dict() == {**NOTHING, "added": COUNT, "failed": 1}
+    assert not parts.exists()
+    assert content(tmp_path / "shared") == content(tmp_path / "alone")
+    with Index.open(tmp_path / "shared") as index:
+        assert index.catalogue.failed() == {"bad.png": "not an image that Pillow can read"}
+
+
+def test_torchruns_processes_share_an_index(matching_run, embedder, photos, tmp_path) -> None:
+    outcome = torchrun(
+        "-m", "saccade", "index", matching_run, photos, "--out", tmp_path / "shared", "--device", "cpu", "--json"
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert json.loads(outcome.stdout) == {**NOTHING, "added": COUNT}
+    index_photographs(embedder, photos, tmp_path / "alone")
+    assert content(tmp_path / "shared") == content(tmp_path / "alone")
+
+
+def test_rays_workers_share_an_index(embedder, photos, tmp_path, monkeypatch, cluster) -> None:
+    monkeypatch.setattr("saccade.index.photographs.PIECE", 6)
+    assert index_photographs(embedder, photos, tmp_path / "shared", workers=cluster).added == COUNT
+    index_photographs(embedder, photos, tmp_path / "alone")
+    assert content(tmp_path / "shared") == content(tmp_path / "alone")
+
+
+def test_a_list_and_an_archive_are_indexed(embedder, photos, tmp_path) -> None:
+    listed = photos / "some.txt"
+    listed.write_text("00.png\nmore/03.png\n")
+    assert index_photographs(embedder, listed, tmp_path / "list").added == 2
+    shutil.make_archive(str(tmp_path / "photos"), "zip", photos)
+    url = f"zip://::{tmp_path}/photos.zip"
+    assert index_photographs(embedder, url, tmp_path / "zip").added == COUNT
+    assert index_photographs(embedder, url, tmp_path / "zip").unchanged == COUNT
+    folder = tmp_path / "folder"
+    index_photographs(embedder, photos, folder)
+    assert content(tmp_path / "zip") == content(folder)
+    with Searcher(tmp_path / "zip", device="cpu") as searcher:
+        query = Query("a red circle")
+        hits = searcher.search(query, top=2)
+        assert [hit.file for hit in hits] == [None, None]
+        assert [part.title for part in searcher.figure(query, hits).parts] == [hit.id for hit in hits]
 
 
 # What is refused

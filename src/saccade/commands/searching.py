@@ -24,8 +24,9 @@ class MakeIndex:
 
     run_directory: Annotated[str, tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
     """Run directory, or hub:OWNER/NAME, a repository of the Hugging Face hub."""
-    photographs: Annotated[Path | None, tyro.conf.arg(metavar="PHOTOS"), tyro.conf.Positional] = None
-    """Folder of photographs, searched with its subfolders and the folders it links to."""
+    photographs: Annotated[str | None, tyro.conf.arg(metavar="PHOTOS"), tyro.conf.Positional] = None
+    """Folder of photographs, searched with its subfolders and the folders it links to; a file that lists them (.txt
+    with a path a line, .jsonl, .csv); or the URL of a folder that fsspec opens, as in s3://bucket/photos."""
     sentences: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Index sentences instead, to be searched by images: a file of lines of text, or JSON Lines with captions."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="INDEX")] = None
@@ -38,31 +39,46 @@ class MakeIndex:
     """The backbone's weights file, where it has moved since training."""
     device: str | None = None
     """Where to compute: cpu, cuda, cuda:1, mps; by default the first GPU, or the CPU where there is none."""
+    ray: str | None = None
+    """Share the work through Ray: `local` starts it on this machine, `auto` joins the cluster that the machine is a
+    part of, else the cluster's address."""
     json: bool = False
     """Print the counts as one JSON object and nothing else."""
 
     def run(self) -> None:
         """Index and say what was done."""
+        from saccade.clusters import ray_cluster
         from saccade.console import ConsoleReport
         from saccade.errors import RecipeError
         from saccade.index.embedder import Embedder
         from saccade.index.photographs import index_photographs
         from saccade.index.sentences import index_sentences
+        from saccade.sharing import processes
 
-        source = self.photographs or self.sentences
-        if source is None or (self.photographs and self.sentences):
+        if (self.photographs is None) == (self.sentences is None):
             raise RecipeError("index: expected a folder of photographs, or a file with --sentences, one of the two")
-        out = self.out or Path("indexes") / source.resolve().name
-        config = None if self.config == EngineConfig() else self.config
-        embedder = Embedder(self.run_directory, weights=self.weights, device=self.device)
-        moved = self.out is not None
-        with ConsoleReport() as report:
-            if self.photographs is not None:
+        source = self.photographs or str(self.sentences)
+        place = Path(source).resolve() if Path(source).exists() else Path(source.rstrip("/"))
+        out = self.out or Path("indexes") / place.name
+        config, moved = None if self.config == EngineConfig() else self.config, self.out is not None
+        shared = ray_cluster(self.ray, self.device) if self.ray else processes()
+        with shared as workers, ConsoleReport() as report:
+            embedder = Embedder(self.run_directory, weights=self.weights, device=workers.device or self.device)
+            if self.sentences is None:
                 update = index_photographs(
-                    embedder, source, out, config, moved=moved, batch_size=self.batch_size, report=report
+                    embedder,
+                    source,
+                    out,
+                    config,
+                    moved=moved,
+                    batch_size=self.batch_size,
+                    workers=workers,
+                    report=report,
                 )
-            else:
-                update = index_sentences(embedder, source, out, config, moved=moved, report=report)
+            elif workers.is_first:
+                update = index_sentences(embedder, self.sentences, out, config, moved=moved, report=report)
+        if not workers.is_first:
+            return
         if self.json:
             print(json.dumps(update.to_dict()))
             return

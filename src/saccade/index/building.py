@@ -38,7 +38,7 @@ def index_of(
     out: Path,
     embedder: Embedder,
     holds: Literal["images", "sentences"],
-    source: Path,
+    source: str,
     config: EngineConfig | None,
     *,
     moved: bool,
@@ -48,7 +48,7 @@ def index_of(
     Raises IndexingError for one that was made with another run or engine, that holds something else, or that was made
     of another source, which may have `moved` if that is said.
     """
-    place = str(source.absolute())
+    place = _place(source)
     if not (out / FACTS).exists():
         run, engine = _place(embedder.name), config or EngineConfig()
         return Index.create(out, IndexFacts(holds, embedder.size, run, embedder.fingerprint, place, engine))
@@ -77,6 +77,6 @@ def refuse_other_run(path: Path, facts: IndexFacts, embedder: Embedder) -> None:
         )
 
 
-def _place(run: str) -> str:
-    """A run's folder wherever it is asked for from; a repository's name as it is."""
-    return str(Path(run).absolute()) if Path(run).exists() else run
+def _place(name: str) -> str:
+    """A folder or file wherever it is asked for from; the name of a repository, or a URL, as it is."""
+    return str(Path(name).absolute()) if Path(name).exists() else name

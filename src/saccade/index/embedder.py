@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -43,6 +43,10 @@ class Embedder:
         self.device = find_device(device)
         self._model = self._loaded.model.to(self.device)
         self.task: MatchingTask = self._loaded.task  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What another process loads itself, from where the run lies."""
+        return partial(Embedder, weights=self._weights, device=self._device), (self.name,)
 
     @cached_property
     def predictor(self) -> Predictor:

@@ -7,173 +7,155 @@ renamed, and is not embedded again.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from saccade.data.batches import prefetch
+from saccade.data.pictures import Pictures
 from saccade.errors import ImageError
-from saccade.features.extract import DECODERS, Extractor, Loaded
-from saccade.images import find_images, read_image
 from saccade.index.background import renew
 from saccade.index.building import Update, index_of
-from saccade.index.catalogue import Comparison, Entry, SourceFile
+from saccade.index.catalogue import Comparison
 from saccade.index.embedder import Embedder
 from saccade.index.engine import EngineConfig
 from saccade.index.index import Index
+from saccade.index.pieces import Embedded, Piece, PieceMaker, part_of, source_file
 from saccade.progress import SILENT, Report
-from saccade.serial import hash_file
+from saccade.sharing import Workers
 
 PIECE = 128  # photographs that are embedded and kept together: a kill costs one piece at most
-BATCH = 8  # of these at a time on a CPU, as for a store of features
 NAMED = 20  # photographs that cannot be read are named up to so many
-
-
-@dataclass(frozen=True)
-class _Read:
-    """A photograph as it was read: its file, and what the backbone takes or why there is nothing to take."""
-
-    name: str
-    file: SourceFile | None
-    image: Loaded | ImageError
+PARTS = "parts"  # of an index, what other processes have made
 
 
 def index_photographs(
     embedder: Embedder,
-    photographs: Path,
+    photographs: Path | str,
     out: Path,
     config: EngineConfig | None = None,
     *,
     moved: bool = False,
     batch_size: int | None = None,
+    workers: Workers | None = None,
     report: Report = SILENT,
 ) -> Update:
-    """Bring the index in `out` up to date with a folder of photographs and its subfolders; make it where there is none.
+    """Bring the index in `out` up to date with photographs; make it where there is none.
 
-    Killed at any moment and called again it goes on, and ends as if it had not been killed. `config` says which engine
-    keeps the rows of a new index; `moved` that the folder may be another one than the index was made of. Photographs
-    that cannot be read are kept in mind with the reason, and tried again when their file changes. Raises ImageError for
-    a folder without any, IndexingError for an index of another run, source or engine, or in use.
+    `photographs` are a folder with its subfolders, a list or a URL (`data.pictures`). Killed at any moment and called
+    again it goes on, and ends as if it had not been killed. `config` says which engine keeps the rows of a new index;
+    `moved` that the folder may be another one than the index was made of. Photographs that cannot be read are kept in
+    mind with the reason, and tried again when their file changes; those of a URL are known by their names alone.
+
+    Several `workers` embed, each photographs of its own; all of them call this, and the first one's Update counts.
+    Raises ImageError for a folder without any, IndexingError for an index of another run, source or engine, or in use.
     """
-    names = find_images(photographs)
-    with index_of(out, embedder, "images", photographs, config, moved=moved) as index:
-        comparison = index.catalogue.compare(_as_they_are(photographs, names))
-        renamed = _rename(index, photographs, comparison)
+    workers, pictures = workers or Workers(), Pictures(str(photographs))
+    maker = PieceMaker(pictures, embedder, batch_size, out / PARTS)
+    if not workers.is_first:
+        workers.run(maker, workers.agreed(list))
+        return Update()
+    names = pictures.names
+    with index_of(out, embedder, "images", str(photographs), config, moved=moved) as index:
+        comparison = index.catalogue.compare(_as_they_are(pictures, names))
+        renamed = _rename(index, pictures, comparison)
         removed = index.remove(name for name in comparison.gone if name not in renamed)
-        changed = _changed(index, photographs, comparison.touched)
-        new = [name for name in comparison.new if name not in renamed.values()]
-        _embed(index, embedder, photographs, sorted([*new, *changed]), batch_size or BATCH, report)
+        changed = _changed(index, pictures, comparison.touched)
+        known = set(renamed.values())
+        new = [name for name in comparison.new if name not in known]
+        _embed(index, maker, sorted([*new, *changed]), workers, report)
         index.settle()
         renew(index, embedder)
         failed = index.catalogue.failed()
         for name, reason in list(failed.items())[:NAMED]:
             report.say(f"left out {name}: {reason}")
-        tried = [*new, *changed]
-        lost = sum(name in failed for name in tried)
+        added, replaced = (sum(name not in failed for name in tried) for tried in (new, changed))
         return Update(
-            added=sum(name not in failed for name in new),
-            changed=sum(name not in failed for name in changed),
+            added=added,
+            changed=replaced,
             renamed=len(renamed),
             removed=removed,
-            unchanged=len(index) - (len(tried) - lost) - len(renamed),
+            unchanged=len(index) - added - replaced - len(renamed),
             failed=len(failed),
         )
 
 
-def _as_they_are(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, int | None, int | None]]:
-    """Each name with the size and time of its file; without, where it is gone meanwhile."""
+def _as_they_are(pictures: Pictures, names: Sequence[str]) -> Iterator[tuple[str, int | None, int | None]]:
+    """Each name with the size and time of its file; without, where there is none."""
     for name in names:
+        path = pictures.file(name)
         try:
-            status = (folder / name).stat()
-            yield name, status.st_size, status.st_mtime_ns
+            status = None if path is None else path.stat()
         except OSError:
-            yield name, None, None
+            status = None
+        yield (name, None, None) if status is None else (name, status.st_size, status.st_mtime_ns)
 
 
-def _rename(index: Index, folder: Path, comparison: Comparison) -> dict[str, str]:
+def _rename(index: Index, pictures: Pictures, comparison: Comparison) -> dict[str, str]:
     """Give what is gone the names of new files that hold the same; the names before and after."""
     gone = {name: index.catalogue.file(name) for name in comparison.gone if name in index}
     by_content = {(file.size, file.hash): name for name, file in gone.items() if file is not None}
     sizes = {size for size, _ in by_content}
     renamed = {}
-    for name in comparison.new if sizes else ():
+    for name, size, _ in _as_they_are(pictures, comparison.new if sizes else ()):
+        if size not in sizes:
+            continue
         try:
-            status = (folder / name).stat()
-            if status.st_size not in sizes:
-                continue
-            file = SourceFile(status.st_size, status.st_mtime_ns, hash_file(folder / name))
-        except OSError:
+            file = source_file(pictures, name)
+        except ImageError:
             continue  # it is said when it is read
-        before = by_content.pop((file.size, file.hash), None)
-        if before is not None:
+        before = None if file is None else by_content.pop((file.size, file.hash), None)
+        if before is not None and file is not None:
             index.rename(before, name, file)
             renamed[before] = name
     return renamed
 
 
-def _changed(index: Index, folder: Path, touched: Sequence[str]) -> list[str]:
+def _changed(index: Index, pictures: Pictures, touched: Sequence[str]) -> list[str]:
     """Those of the files with another size or time that hold something else than they did."""
     changed = []
     for name in touched:
         before = index.catalogue.file(name)
         try:
-            status = (folder / name).stat()
-            same = before is not None and hash_file(folder / name) == before.hash
-        except OSError:
-            same = False
-        if same and before is not None:
-            index.catalogue.touch(name, SourceFile(status.st_size, status.st_mtime_ns, before.hash))
+            now = source_file(pictures, name)
+        except ImageError:
+            now = None
+        if before is not None and now is not None and before.hash == now.hash:
+            index.catalogue.touch(name, now)
         else:
             changed.append(name)
     return changed
 
 
-def _embed(
-    index: Index, embedder: Embedder, folder: Path, names: Sequence[str], batch_size: int, report: Report
-) -> None:
+def _embed(index: Index, maker: PieceMaker, names: Sequence[str], workers: Workers, report: Report) -> None:
     """Embed photographs and keep them, piece by piece: one that is resumed is made of the same batches."""
-    pieces = [names[start : start + PIECE] for start in range(0, len(names), PIECE)]
-    if not pieces:
+    pieces: list[Piece] = [tuple(names[start : start + PIECE]) for start in range(0, len(names), PIECE)]
+    waiting, done = list(pieces), 0
+
+    def keep(made: Embedded) -> None:
+        nonlocal done
+        index.put(made.entries, made.vectors)
+        done += len(made.entries)
+        report.advance("index photographs", done, len(names), "images")
+
+    def take() -> None:
+        """Keep what others have made, in the order of the pieces."""
+        while waiting and (part := part_of(maker.parts, waiting[0])).exists():
+            keep(Embedded.read(part))
+            part.unlink()
+            waiting.pop(0)
+
+    if not workers.shared:
+        maker.keep = keep
+        workers.run(maker, pieces)
         return
-    extractor, done = embedder.predictor.extractor, 0
-    with ThreadPoolExecutor(DECODERS) as pool:
-
-        def read(piece: Sequence[str]) -> list[_Read]:
-            return list(pool.map(partial(_read, extractor, folder), piece))
-
-        for piece in prefetch(read, pieces, depth=1):
-            report.advance("index photographs", done, len(names), "images")
-            index.put(*_rows(embedder, piece, batch_size))
-            done += len(piece)
-    report.advance("index photographs", len(names), len(names), "images")
-
-
-def _read(extractor: Extractor, folder: Path, name: str) -> _Read:
-    path, file = folder / name, None
-    try:
-        status = path.stat()  # before it is read: a file that is replaced meanwhile has another time
-        content = path.read_bytes()
-        file = SourceFile(status.st_size, status.st_mtime_ns, hashlib.sha256(content).hexdigest())
-        return _Read(name, file, extractor.load(read_image(content, name=name)))
-    except OSError as error:
-        return _Read(name, file, ImageError(f"{name}: {error.strerror or error}"))
-    except ImageError as error:
-        return _Read(name, file, error)
-
-
-def _rows(embedder: Embedder, piece: Sequence[_Read], batch_size: int) -> tuple[list[Entry], np.ndarray]:
-    """The entries of a piece, and the embeddings of those that could be read."""
-    loaded = [each.image for each in piece if not isinstance(each.image, ImageError)]
-    batches = [embedder.images(loaded[i : i + batch_size]) for i in range(0, len(loaded), batch_size)]
-    entries = [
-        Entry(each.name, each.file, str(each.image).removeprefix(f"{each.name}: "))
-        if isinstance(each.image, ImageError)
-        else Entry(each.name, each.file)
-        for each in piece
-    ]
-    return entries, np.concatenate(batches) if batches else np.empty((0, embedder.size), np.float32)
+    maker.parts.mkdir(exist_ok=True)
+    made = {part_of(maker.parts, piece) for piece in pieces}
+    for left_over in set(maker.parts.iterdir()) - made:
+        left_over.unlink()
+    workers.run(
+        maker,
+        workers.agreed(lambda: [piece for piece in pieces if not part_of(maker.parts, piece).exists()]),
+        meanwhile=take,
+    )
+    take()
+    shutil.rmtree(maker.parts)

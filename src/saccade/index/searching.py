@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from saccade.data.pictures import Pictures
 from saccade.errors import DataError, ImageError, RecipeError, SaccadeWarning
 from saccade.explain.figure import Figure
 from saccade.images import ImageSource, read_image
@@ -93,6 +94,7 @@ class Searcher:
             self.embedder = Embedder(run or self.index.facts.run, weights=weights, device=device)
             refuse_other_run(self.index.path, self.index.facts, self.embedder)
             self._background = background.read(self.index.path)
+            self._pictures = Pictures(self.index.facts.source)
         except BaseException:
             self.index.close()
             raise
@@ -154,19 +156,17 @@ class Searcher:
         predictor = self.embedder.predictor
         if self.index.facts.holds == "sentences":
             return [None] * len(hits) if query.image is None else predictor(query.image, [hit.id for hit in hits])
-        files = [hit.file for hit in hits if hit.file is not None]
-        if query.text.strip():
-            return predictor(files, query.text.strip(), on_error="skip")
-        return [self._looked(file, self.embed(query)) for file in files]
-
-    def _looked(self, file: Path, query: Vectors) -> Any:
-        """Where the run looks in a photograph, and how well that fits a query without words."""
-        try:
-            picture = OpenedImage(read_image(file), file.name)
-        except ImageError as error:
-            warnings.warn(f"left out {error}", SaccadeWarning, stacklevel=2)
-            return None
-        return self.embedder.look(picture, query)
+        text, z = query.text.strip(), None if query.text.strip() else self.embed(query)
+        replies: list[Any] = []
+        for hit in hits:
+            try:
+                picture = OpenedImage(self._pictures.open(hit.id), hit.id)
+            except ImageError as error:
+                warnings.warn(f"left out {error}", SaccadeWarning, stacklevel=2)
+                replies.append(None)
+                continue
+            replies.append(predictor(picture.image, text)[0] if z is None else self.embedder.look(picture, z))
+        return replies
 
     def _known(self, text: str) -> str:
         """The sentence; raises DataError where the run has seen none of its words."""
@@ -180,7 +180,7 @@ class Searcher:
         return text
 
     def _file(self, name: str) -> Path | None:
-        return Path(self.index.facts.source) / name if self.index.facts.holds == "images" else None
+        return self._pictures.file(name) if self.index.facts.holds == "images" else None
 
     def close(self) -> None:
         """Let go of the index."""

@@ -35,7 +35,7 @@ def index_sentences(
     sentences = list(dict.fromkeys(_checked(embedder, file)))
     if not sentences:
         raise DataError("holds no sentence to index", file)
-    with index_of(out, embedder, "sentences", file, config, moved=moved) as index:
+    with index_of(out, embedder, "sentences", str(file), config, moved=moved) as index:
         comparison = index.catalogue.compare((sentence, None, None) for sentence in sentences)
         removed = index.remove(comparison.gone)
         new = comparison.new
