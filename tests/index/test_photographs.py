@@ -314,6 +314,9 @@ def test_damaged_files_of_an_index_are_named(embedder, photos, tmp_path) -> None
     (out / "catalogue.sqlite").write_bytes(b"nothing of the kind" * 100)
     with pytest.raises(IndexingError, match=r"catalogue\.sqlite was altered"):
         Index.open(out)
+    (out / "catalogue.sqlite").unlink(missing_ok=True)
+    with pytest.raises(IndexingError, match="is unfinished: run the same saccade index again"):
+        Index.open(out)
     (out / FACTS).write_text("{}")
     with pytest.raises(IndexingError, match="expected an index of the format saccade-index-1"):
         Index.open(out)

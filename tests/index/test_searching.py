@@ -154,6 +154,14 @@ def test_an_image_finds_sentences(matching_run, photos, tmp_path) -> None:
             searcher.figure(Query("a circle"), searcher.search(Query("a circle")))
 
 
+def test_an_index_without_a_photograph_that_can_be_read(matching_run, tmp_path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/bad.jpg").write_text("no image")
+    assert index_photographs(Embedder(matching_run, device="cpu"), tmp_path / "photos", tmp_path / "index").failed == 1
+    with Searcher(tmp_path / "index") as searcher, pytest.raises(IndexingError, match="holds no images"):
+        searcher.search(Query("a circle"))
+
+
 # The commands
 
 

@@ -98,7 +98,10 @@ class Index:
         if not (path / FACTS).is_file():
             what = "it has no index.json" if path.exists() else "no such folder"
             raise IndexingError(f"{path} is not an index ({what}): make one with saccade index RUN PHOTOS --out {path}")
-        return cls(path, read_facts(path), writing=writing)
+        facts = read_facts(path)
+        if not writing and not (path / CATALOGUE).exists():
+            raise IndexingError(f"{path} is unfinished: run the same saccade index again, it goes on where it stopped")
+        return cls(path, facts, writing=writing)
 
     def add(self, ids: Sequence[str], vectors: Vectors) -> None:
         """Add embeddings [ids, size] by their ids; what an id had before is no more."""

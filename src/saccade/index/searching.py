@@ -107,6 +107,8 @@ class Searcher:
         """
         check_limit(COUNT, top=top)
         check_limit(SHARE, least=least)
+        if not len(self.index):
+            raise IndexingError(f"{self.index.path} holds no {self.index.facts.holds}: run saccade index again")
         [found] = self.index.search(self.embed(query), top)
         sentences = query.image is None and self.index.facts.holds == "images"
         hits = []
