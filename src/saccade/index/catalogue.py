@@ -17,7 +17,7 @@ import numpy as np
 from saccade.index.engine import IndexingError, Keys, Live
 
 PATIENCE_SECONDS = 60.0  # for another process to end what it is writing
-FACTS = ("count", "generation", "largest", "changes")
+FACTS = ("count", "generation", "largest", "changes", "forgotten")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entries (
@@ -77,7 +77,8 @@ class Catalogue:
         """The rows that count."""
         with self.reading():
             removed = [key for (key,) in self._connection.execute("SELECT key FROM removed ORDER BY key")]
-            return Live(int(self._fact("count")), np.array(removed, np.int64), float(self._fact("largest")))
+            count, largest, forgotten = map(self._fact, ("count", "largest", "forgotten"))
+            return Live(int(count), np.array(removed, np.int64), float(largest), int(forgotten))
 
     @property
     def generation(self) -> int:
@@ -146,6 +147,7 @@ class Catalogue:
     def forgotten(self) -> None:
         """Note that no removed row is kept any longer."""
         with self.writing():
+            self._set("forgotten", self._fact("forgotten") + self._number("SELECT count(*) FROM removed"))
             self._connection.execute("DELETE FROM removed")
 
     def renumber(self, generation: int) -> None:
@@ -164,6 +166,7 @@ class Catalogue:
             self._connection.execute("DROP TABLE numbering")
             self._connection.execute("DELETE FROM removed")
             self._set("count", self._number("SELECT count(key) FROM entries"))
+            self._set("forgotten", 0)
             self._set("generation", generation)
 
     def keys(self, ids: Sequence[str]) -> Keys:

@@ -40,11 +40,11 @@ class EngineConfig:
     rows (saccade-attention[faiss]); milvus: a Milvus server or a file of Milvus Lite (saccade-attention[milvus])."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """The numbers of the rows of exact and faiss; bfloat16 takes half the space, and rounds to 8 bits."""
-    links: int = 32
+    links: int = 16
     """Neighbours that a row has in the graph of faiss or milvus: more find more, and take longer and more space."""
-    build_effort: int = 200
+    build_effort: int = 100
     """Candidates kept while a row is put into the graph."""
-    search_effort: int = 128
+    search_effort: int = 64
     """Candidates kept while the graph is searched: more find more, and take longer."""
     address: str = ""
     """milvus: the server's address, as in http://localhost:19530, or a file whose name ends in .db."""
@@ -63,16 +63,20 @@ class EngineConfig:
 
 @dataclass(frozen=True, eq=False)
 class Live:
-    """Which rows count: the first `count`, but for those `removed`, in order; no row's norm is above `largest`."""
+    """Which rows count: the first `count`, but for those `removed`, in order; no row's norm is above `largest`.
+
+    Of the first `count`, an engine that does not keep removed rows has `forgotten` so many.
+    """
 
     count: int
     removed: Keys
     largest: float
+    forgotten: int = 0
 
     @property
     def fewer(self) -> int:
         """How many rows count."""
-        return self.count - len(self.removed)
+        return self.count - len(self.removed) - self.forgotten
 
 
 class Engine(ABC):
@@ -147,7 +151,7 @@ def nothing_found(queries: int, top: int) -> Found:
 
 def as_rows(vectors: npt.ArrayLike, size: int) -> Vectors:
     """Vectors as an engine takes them; raises IndexingError for another size and for what is no number."""
-    rows = np.ascontiguousarray(vectors, np.float32)
+    rows: Vectors = np.require(vectors, np.float32, ["C", "W"])  # PyTorch warns of arrays that cannot be written
     if rows.ndim != 2 or rows.shape[1] != size:
         raise IndexingError(f"expected embeddings [rows, {size}], got {list(rows.shape)}")
     if not np.isfinite(rows).all():

@@ -3,7 +3,7 @@
     index.json         what it holds, of which run and folder, and which engine keeps it; written first
     catalogue.sqlite   which row stands for which id and file, and which rows are no more
     background.npy     how sentences about other things score here (`saccade.index.background`)
-    rows-000.float32   the rows of the exact engine; another engine has its own files, or none
+    rows-000.float32   the rows, where the engine keeps them in a file; each says which files it has besides
 
 Rows are on the disk before the catalogue knows of them: a process that is killed leaves rows that nobody knows, which
 the next one writes over.
@@ -164,6 +164,9 @@ class Index:
 
     def compact(self) -> None:
         """Write the rows that are left anew, without the removed ones."""
+        if not self._engine.keeps_removed:
+            self.settle()
+            return
         with explained(self.path):
             generation = self.catalogue.generation + 1
             other, before = self._engine.rewrite(self.catalogue.all_keys(), generation), self._engine
