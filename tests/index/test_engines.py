@@ -15,7 +15,7 @@ import torch
 
 from saccade.errors import RecipeError
 from saccade.index import exact
-from saccade.index.catalogue import Entry, SourceFile
+from saccade.index.catalogue import SourceFile
 from saccade.index.engine import EngineConfig, IndexingError, Live
 from saccade.index.index import Index, IndexFacts
 
@@ -111,7 +111,7 @@ def play(twin: Twin, path: Path, seed: int, steps: int) -> None:
                 del twin.held[name]
         elif what == "rename" and some:
             after = f"renamed-{step}.jpg"
-            twin.index.rename(some[0], after, Entry(after, SourceFile(1, 2, "hash")))
+            twin.index.rename(some[0], after, SourceFile(1, 2, "hash"))
             twin.held[after] = twin.held.pop(some[0])
         elif what == "settle":
             twin.index.settle()
@@ -395,7 +395,7 @@ def test_names_are_kept_in_milvus_too(lite: EngineConfig, tmp_path: Path) -> Non
     long = "é" * 40_000
     with Index.create(tmp_path, facts(lite)) as index:
         index.add([long, "b"], rows(2))
-        index.rename("b", "c", Entry("c", SourceFile(1, 2, "hash")))
+        index.rename("b", "c", SourceFile(1, 2, "hash"))
         engine = index._engine
         assert isinstance(engine, Milvus)
         found = engine._client().query("saccade", ids=[0, 1], output_fields=["path"])

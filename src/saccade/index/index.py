@@ -2,7 +2,7 @@
 
     index.json         what it holds, of which run and folder, and which engine keeps it; written first
     catalogue.sqlite   which row stands for which id and file, and which rows are no more
-    background.npy     how sentences about other things score here (`saccade.index.background`)
+    background.json    how sentences about other things score here (`saccade.index.background`)
     rows-000.float32   the rows, where the engine keeps them in a file; each says which files it has besides
 
 Rows are on the disk before the catalogue knows of them: a process that is killed leaves rows that nobody knows, which
