@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from tests.runs import LINEAR, assert_same_weights, log, small, steps, timeless
 
 from saccade import checkpoint
+from saccade.features.store import FeatureStore
 from saccade.recipe import recipe_to_dict
 from saccade.train import train
 
@@ -67,11 +68,12 @@ def command(store: str, *arguments: object) -> list[str]:
 
 
 def test_torchruns_processes_are_one_run(scenes_store, tmp_path) -> None:
-    train(small(scenes_store, epochs=1), tmp_path / "features")  # they are extracted once
+    train(small(scenes_store, epochs=1), tmp_path / "features")  # one process extracts them for itself
+    shared = str(tmp_path / "store")  # and two for both of them
     run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     two = subprocess.Popen(
-        [*run, *command(scenes_store, "--out", tmp_path / "two")], env=environment, stdout=subprocess.PIPE, text=True
+        [*run, *command(shared, "--out", tmp_path / "two")], env=environment, stdout=subprocess.PIPE, text=True
     )
     one = subprocess.run(
         [sys.executable, *command(scenes_store, "--out", tmp_path / "one")],
@@ -88,6 +90,9 @@ def test_torchruns_processes_are_one_run(scenes_store, tmp_path) -> None:
         assert timeless(ours) == pytest.approx(timeless(theirs), rel=1e-4)
     assert_same_weights(tmp_path / "one", tmp_path / "two", atol=1e-5, rtol=1e-4)
     assert not list((tmp_path / "two").rglob(".*"))
+    alone, ours = FeatureStore.open(scenes_store), FeatureStore.open(shared)
+    assert torch.equal(ours.read(ours.ids).features, alone.read(ours.ids).features)
+    assert len(ours) == 72
 
 
 def free_port() -> int:

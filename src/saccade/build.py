@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from saccade.models import create_model, data_sizes, model_sizes, needs_location
 from saccade.progress import Report
 from saccade.recipe import Card, Recipe
 from saccade.serial import to_dict
+from saccade.sharing import Workers
 from saccade.tasks import TASKS, Task
 
 
@@ -61,10 +63,12 @@ def build(
     report: Report,
     device: torch.device,
     autocast: Callable[[], AbstractContextManager[Any]] | None = None,
+    workers: Workers | None = None,
 ) -> Setup:
     """Read the data, extract or open the features, and make the task from the training split alone.
 
-    `autocast` makes the context that a backbone in training runs in.
+    `autocast` makes the context that a backbone in training runs in; `workers` share the extraction, and all of them
+    must call this.
     """
     model = check_model(recipe)
     _check_backbone(recipe)
@@ -88,7 +92,7 @@ def build(
     if recipe.data.name not in GENERATED:
         warn_of_scenes_cnn(recipe.features, recipe.data.root)
     tuning = _tuning(recipe, data, device, autocast)
-    store = _stores(recipe, tuning, data, report, device)
+    store = _stores(recipe, tuning, partial(build_store, data=data, report=report, device=device, workers=workers))
     at_hand = readable(train, store.failed, report, kind.noun)
     val = readable(val, store.failed, report, kind.noun)
     if len(at_hand) < len(train):
@@ -117,17 +121,17 @@ def _tuning(
     )
 
 
-def _stores(recipe: Recipe, tuning: Tuning | None, data: Corpus, report: Report, device: torch.device) -> FeatureStore:
+def _stores(recipe: Recipe, tuning: Tuning | None, stored: Callable[[Recipe], FeatureStore]) -> FeatureStore:
     """The store of the regions; where a backbone is trained along, also that of what it keeps of an image.
 
     One that is trained from the first epoch on needs no other.
     """
     kept = None if tuning is None else tuning.kept
     if tuning is None or kept is None:
-        return build_store(recipe, data, report, device)
-    regions = build_store(recipe, data, report, device) if recipe.train.finetune_from else None
+        return stored(recipe)
+    regions = stored(recipe) if recipe.train.finetune_from else None
     of_kept = dataclasses.replace(recipe, features=kept, data=dataclasses.replace(recipe.data, store=""))
-    tuning.from_store(held := build_store(of_kept, data, report, device))
+    tuning.from_store(held := stored(of_kept))
     return regions or held
 
 

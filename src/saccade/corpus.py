@@ -21,6 +21,7 @@ from saccade.features.store import MANIFEST, FeatureStore
 from saccade.progress import Forecast, Report
 from saccade.recipe import DataConfig, Recipe
 from saccade.serial import to_dict
+from saccade.sharing import Workers
 
 
 def open_data(recipe: Recipe, root: str | None = None) -> Corpus:
@@ -44,11 +45,18 @@ def limited(data: Corpus, split: str, recipe: Recipe) -> Sequence[Any]:
 
 
 def build_store(
-    recipe: Recipe, data: Corpus, report: Report, device: torch.device, splits: Sequence[str] | None = None
+    recipe: Recipe,
+    data: Corpus,
+    report: Report,
+    device: torch.device,
+    splits: Sequence[str] | None = None,
+    *,
+    workers: Workers | None = None,
 ) -> FeatureStore:
     """The features of every image of the splits, by default of all.
 
-    They are extracted, or the extraction resumed, where that is not done; a store that is there is added to.
+    They are extracted, or the extraction resumed, where that is not done; a store that is there is added to. `workers`
+    share the extraction; all of them must call this.
     """
     splits = splits or data.splits
     skip = {image for split in splits for image in left_out(recipe, data, split)}
@@ -70,6 +78,7 @@ def build_store(
         device=device,
         progress=progress,
         image_file=data.image_file if isinstance(data, KeepsFiles) else None,
+        workers=workers,
     )
     check_width(recipe, store.region_size - POSITION_SIZE * store.spec.positions, store.path)
     return store

@@ -31,6 +31,7 @@ from saccade.progress import SILENT, Report
 from saccade.provenance import choose_place, place_of
 from saccade.recipe import Recipe
 from saccade.serial import read_json, to_dict, write_json, write_text
+from saccade.sharing import Workers, processes_of
 from saccade.tasks import Task
 from saccade.tasks.base import Reader
 
@@ -117,8 +118,8 @@ def _evaluate(
         report.say(f"{root} is another corpus than the run was trained on: its metrics go to {place.folder}")
         recipe = replace(recipe, data=replace(recipe.data, root=place.corpus.root, store=""))
     arithmetic = partial(autocast, recipe.train.precision, fabric.device)
-    with fabric.rank_zero_first():  # the first process extracts the features, the others find them made
-        read, failed = _reader(loaded, recipe, data, split, images_of(records), store, report, fabric.device)
+    workers = processes_of(fabric)
+    read, failed = _reader(loaded, recipe, data, split, images_of(records), store, report, fabric.device, workers)
     records = readable(records, failed, report, task.noun)
     examples = task.examples(records)
     predictions = predict_all(
@@ -150,6 +151,7 @@ def _reader(
     store: Path | None,
     report: Report,
     device: torch.device,
+    workers: Workers,
 ) -> tuple[Reader, Mapping[str, str]]:
     """From images to regions as the run was trained on them, and which images cannot be read, for which reasons."""
     if loaded.backbone is not None:
@@ -174,7 +176,7 @@ def _reader(
             f"{recipe.data.root} is another corpus than the run was trained on, and the features of that came from "
             f"files: name the store of its own (it may be {loaded.recipe.data.store}) with --store DIR"
         )
-    built = build_store(recipe, data, report, device, (split,))
+    built = build_store(recipe, data, report, device, (split,), workers=workers)
     if built.weights_hash != loaded.facts.weights_hash:
         raise StoreError(
             f"{built.path}: made with other backbone weights than the run was trained on; delete it to extract anew"

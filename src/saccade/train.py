@@ -30,6 +30,7 @@ from saccade.optim import build_average, build_optimizer, learning_rate, penalty
 from saccade.progress import SILENT, Forecast, Report
 from saccade.recipe import Recipe
 from saccade.serial import read_json, write_json
+from saccade.sharing import processes_of
 from saccade.state import Progress, append_log, cut_log, epoch_line, load_resume, save_progress, save_resume
 from saccade.tasks.base import Reader
 from saccade.validation import validate
@@ -62,14 +63,15 @@ def train(
 
 
 def _run(fabric: Fabric, *, recipe: Recipe, out: Path, report: Report) -> None:
-    with fabric.rank_zero_first():  # the first process extracts the features, the others find them made
+    with fabric.rank_zero_first():  # the first process downloads what is named, the others find it there
         other = starting.opened(recipe, out)
-        setup = build(recipe, report if fabric.is_global_zero else SILENT, fabric.device, fabric.autocast)
+    shown = report if fabric.is_global_zero else SILENT
+    setup = build(recipe, shown, fabric.device, fabric.autocast, processes_of(fabric))
     if (out / checkpoint.FEATURES).exists():
         setup = replace(setup, task=checkpoint.resumed_task(out, recipe, setup.task, setup.facts))
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe, setup.task, setup.facts)
-    setup.task.prepare(model, setup.train, report if fabric.is_global_zero else SILENT)
+    setup.task.prepare(model, setup.train, shown)
     if setup.tuning is not None:
         model = Together(model, setup.tuning.backbone)
     taken = None if other is None else starting.take(model, other, recipe, setup.task, setup.facts)
@@ -95,7 +97,6 @@ def _run(fabric: Fabric, *, recipe: Recipe, out: Path, report: Report) -> None:
         setup.tuning.check_kept()
     if precision:  # none before the first save, and none where nothing is scaled
         fabric.strategy.precision.load_state_dict(precision)
-    shown = report if fabric.is_global_zero else SILENT
     loop = _Loop(fabric, recipe, out, setup, model, optimizer, progress, shown, average)
     if fabric.is_global_zero:
         cut_log(out, progress.epoch)
