@@ -297,6 +297,7 @@ def test_extract_refuses_what_it_cannot_do(refused, tmp_path) -> None:
     refused("extract", tmp_path / "nowhere", *rest, parts=("no such folder of images",))
     refused("extract", tmp_path / "empty", *rest, parts=("no image files in it", ".jpg"))
     refused("extract", tmp_path, *rest, "--batch-size", 0, parts=("batch_size: expected at least 1",))
+    refused("extract", tmp_path, *rest, "--shard-images", 0, parts=("shard_images: expected at least 1",))
     refused("extract", tmp_path, *rest, "--device", "cuda:99", parts=("there is no 'cuda:99' here", "cpu"))
     assert not (tmp_path / "store").exists()
     refused("extract", tmp_path / "words", *rest, parts=("none of the 1 images could be read", "not an image"))

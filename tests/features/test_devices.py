@@ -35,3 +35,15 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch, 
     machine(monkeypatch, gpus, False)
     with pytest.raises(RecipeError, match=f"device: there is no '{name}' here; name one of {there}, or none"):
         find_device(name)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "rank", "name", "expected"),
+    [(2, 1, None, "cuda:1"), (2, 1, "cuda", "cuda:1"), (2, 3, None, "cuda:1"), (2, 1, "cuda:0", "cuda:0"),
+     (0, 1, None, "cpu")],
+)  # fmt: skip
+def test_torchruns_processes_have_each_a_gpu_of_its_own(monkeypatch, gpus, rank, name, expected):
+    machine(monkeypatch, gpus, False)
+    for variable, value in (("TORCHELASTIC_RUN_ID", "x"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", str(rank))):
+        monkeypatch.setenv(variable, value)
+    assert find_device(name) == torch.device(expected)

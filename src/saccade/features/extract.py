@@ -186,14 +186,15 @@ def extract(
     default on a CPU, where larger ones were slower, and 64 elsewhere). Images for which `open_image` raises ImageError
     become `failed`. `progress` is told how many of the images to extract are done. The functions are called from
     several threads. Raises StoreError when the folder holds something else or no image could be read, RecipeError for a
-    batch of none, and what `create_backbone` raises.
+    batch or shard of none, and what `create_backbone` raises.
 
     `workers` share the shards, in a folder that all of them see: every one of several processes calls this, those but
     the first with images that are not looked at; for a cluster the functions must be such that they can be pickled.
     """
     workers = workers or Workers()
-    if batch_size is not None and batch_size < 1:
-        raise RecipeError(f"batch_size: expected at least 1 image, got {batch_size}")
+    for name, wanted in (("batch_size", batch_size), ("shard_images", shard_images)):
+        if wanted is not None and wanted < 1:
+            raise RecipeError(f"{name}: expected at least 1 image, got {wanted}")
     # Weights from the hub do not change under their name; others may, so that their hash must be asked for.
     hub = spec.weights == "pretrained" and spec.backbone not in OWN_BACKBONES
     extractor = None if hub else Extractor(spec, device=device)

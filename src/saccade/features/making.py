@@ -60,7 +60,8 @@ class Tally:
             for number in [number for number in self._elsewhere if self._layout.index(number).exists()]:
                 self._done += self._elsewhere.pop(number)
             self._looked = time.monotonic()
-        self._progress(self._done, self._total)
+        if self._done < self._total:  # all of it is told once, in the end
+            self._progress(self._done, self._total)
 
     def end(self) -> None:
         """All are done."""

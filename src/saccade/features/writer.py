@@ -158,8 +158,8 @@ class FeatureWriter:
         else:
             write_json(self.path / PLAN, self._plan)
         # Shards are made in any order: whole ones lie anywhere among those that are missing.
-        found = (int(index.stem.rpartition("-")[2]) for index in self.path.glob("images-[0-9]*.json"))
-        self._whole = sorted(number for number in found if number >= self._first)
+        found = (index.stem.removeprefix("images-") for index in self.path.glob("images-*.json"))
+        self._whole = sorted(int(number) for number in found if number.isdigit() and int(number) >= self._first)
         whole = self._indices(self._whole)
         held, failed = self._holdings(whole)
         self._todo = lacking(ids, held, failed, self._files)
