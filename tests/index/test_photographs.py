@@ -151,7 +151,7 @@ whole = time.perf_counter() - started
 draws, killed = random.Random(0), 0
 for _ in range(kills):
     child = start(out)
-    time.sleep(draws.uniform(0, whole / 3))
+    time.sleep(draws.uniform(0, whole / 8))
     os.kill(child, signal.SIGKILL)
     killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
 photographs.index_photographs(embedder, photos, out, eval(config))
