@@ -123,7 +123,9 @@ class TrainConfig:
     accumulate: int = 1
     """Compute each step's gradient in so many parts, to save memory; the result is the same."""
     group_by_image: bool = False
-    """Let the texts about an image share a batch, so that what depends on the image alone is computed once."""
+    """Let the texts about an image share a batch, so that what depends on the image alone is computed once.
+
+    Sentences to match are then not held against others of their image."""
     metric: str = "accuracy"
     """The validation metric that chooses the best weights, val_loss among them; of equals the lower loss wins, so that
     the loss chooses as long as the metric is 0."""

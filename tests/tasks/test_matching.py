@@ -16,6 +16,7 @@ from saccade.models import create_model
 from saccade.recipe import TrainConfig
 from saccade.recipes import get_recipe
 from saccade.tasks import MatchingConfig, MatchingOptions
+from saccade.tasks.captioned import CaptionedImage
 from saccade.tasks.matching.losses import all_hinge, hardest_hinge, random_hinge, semi_hard_hinge, softmax_loss
 from saccade.tasks.matching.task import MatchingTask, MatchPrediction, PairBatch
 from saccade.tasks.reply import OpenedImage
@@ -57,64 +58,76 @@ def test_a_sample_of_the_training_sentences_is_kept_with_the_run() -> None:
 # Losses
 
 
-def scores(count: int = 9) -> torch.Tensor:
-    return torch.randn(count, count, generator=torch.Generator().manual_seed(count), dtype=torch.float64)
+IMAGE_OF = [torch.arange(9), torch.tensor([0, 0, 0, 1, 2, 2, 3, 4, 4])]
 
 
-def hinges(S: np.ndarray, margin: float, i: int) -> tuple[dict[int, float], dict[int, float]]:
-    """What each other sentence costs image i, and each other image sentence i."""
-    others = [j for j in range(len(S)) if j != i]
+def scores(image_of: torch.Tensor) -> torch.Tensor:
+    size = (int(image_of.max()) + 1, len(image_of))
+    return torch.randn(size, generator=torch.Generator().manual_seed(len(image_of)), dtype=torch.float64)
+
+
+def hinges(S: torch.Tensor, image_of: torch.Tensor, margin: float, j: int) -> tuple[dict[int, float], dict[int, float]]:
+    """What each sentence of another image costs the pair of sentence j, and what each other image does."""
+    table, right = S.tolist(), image_of.tolist()
+    pair = table[right[j]][j]
     return (
-        {j: max(0.0, margin - S[i, i] + S[i, j]) for j in others},
-        {j: max(0.0, margin - S[i, i] + S[j, i]) for j in others},
+        {k: max(0.0, margin - pair + table[right[j]][k]) for k in range(len(right)) if right[k] != right[j]},
+        {i: max(0.0, margin - pair + table[i][j]) for i in range(len(table)) if i != right[j]},
     )
 
 
+@pytest.mark.parametrize("image_of", IMAGE_OF, ids=["one each", "several"])
 @pytest.mark.parametrize("margin", [0.2, 1.5])
-def test_hinges_equal_their_definitions(margin: float) -> None:
-    S = scores()
-    table = S.numpy()
+def test_hinges_equal_their_definitions(margin: float, image_of: torch.Tensor) -> None:
+    S = scores(image_of)
     sums, highest, below = 0.0, 0.0, 0.0
-    for i in range(len(table)):
-        for costs, row in zip(hinges(table, margin, i), (table[i], table[:, i]), strict=True):
+    for j in range(len(image_of)):
+        for costs in hinges(S, image_of, margin, j):
             sums += sum(costs.values())
             highest += max(costs.values())
-            below += max([cost for j, cost in costs.items() if row[j] < table[i, i]], default=0.0)
-    assert all_hinge(S, margin).item() == pytest.approx(sums)
-    assert hardest_hinge(S, margin).item() == pytest.approx(highest)
-    assert semi_hard_hinge(S, margin).item() == pytest.approx(below)
+            # Below the pair: what costs less than the margin.
+            below += max([cost for cost in costs.values() if cost < margin], default=0.0)
+    assert all_hinge(S, image_of, margin).item() == pytest.approx(sums)
+    assert hardest_hinge(S, image_of, margin).item() == pytest.approx(highest)
+    assert semi_hard_hinge(S, image_of, margin).item() == pytest.approx(below)
 
 
-def test_one_random_negative_each_way_never_the_pair_itself() -> None:
-    S, margin = scores(5), 1.0
-    table = S.numpy()
-    draws = torch.rand(5, 2, generator=torch.Generator().manual_seed(1))
+@pytest.mark.parametrize("image_of", [torch.arange(5), torch.tensor([0, 0, 1, 2, 2, 2])], ids=["one each", "several"])
+def test_one_random_negative_each_way_never_the_pair_itself(image_of: torch.Tensor) -> None:
+    S, margin, count = scores(image_of), 1.0, len(image_of)
+    draws = torch.rand(count, 2, generator=torch.Generator().manual_seed(1))
     expected = 0.0
-    for i in range(5):
-        sentence, image = (([j for j in range(5) if j != i])[int(draws[i, k] * 4)] for k in range(2))
-        of_sentences, of_images = hinges(table, margin, i)
-        expected += of_sentences[sentence] + of_images[image]
-    assert random_hinge(S, margin, draws).item() == pytest.approx(expected)
-    # Each other one is drawn, evenly over the draws, and a pair alone has nothing to be held against.
-    even = torch.arange(4).repeat(2, 1).T / 4
-    many = sum(random_hinge(S, margin, even[k].expand(5, 2)).item() for k in range(4))
-    assert many == pytest.approx(all_hinge(S, margin).item())
-    assert random_hinge(S[:1, :1], margin, draws[:1]).item() == 0
-    assert random_hinge(S, margin, torch.ones(5, 2)).isfinite()
+    for j in range(count):
+        for costs, draw in zip(hinges(S, image_of, margin, j), draws[j].tolist(), strict=True):
+            expected += list(costs.values())[int(draw * len(costs))]
+    assert random_hinge(S, image_of, margin, draws).item() == pytest.approx(expected)
+    assert random_hinge(S[:1, :1], image_of[:1], margin, draws[:1]).item() == 0
+    assert random_hinge(S, image_of, margin, torch.ones(count, 2)).isfinite()
 
 
-def test_the_softmax_is_over_rows_and_over_columns() -> None:
-    S = scores(6)
-    table = S.numpy()
-    both = sum(
-        -np.log(np.exp(table[i, i]) / np.exp(line).sum()) / 2 for i in range(6) for line in (table[i], table[:, i])
-    )
-    assert softmax_loss(S).item() == pytest.approx(both)
+def test_each_other_one_is_drawn_evenly() -> None:
+    image_of, even = torch.arange(5), torch.arange(4).repeat(2, 1).T / 4
+    S = scores(image_of)
+    many = sum(random_hinge(S, image_of, 1.0, even[k].expand(5, 2)).item() for k in range(4))
+    assert many == pytest.approx(all_hinge(S, image_of, 1.0).item())
+
+
+@pytest.mark.parametrize("image_of", IMAGE_OF, ids=["one each", "several"])
+def test_the_softmax_is_over_sentences_of_others_and_over_images(image_of: torch.Tensor) -> None:
+    S = scores(image_of)
+    table, right, both = S.numpy(), image_of.tolist(), 0.0
+    for j, i in enumerate(right):
+        among = [table[i, k] for k in range(len(right)) if k == j or right[k] != i]
+        both -= sum(np.log(np.exp(table[i, j]) / np.exp(line).sum()) / 2 for line in (among, table[:, j]))
+    assert softmax_loss(S, image_of).item() == pytest.approx(both)
 
 
 @pytest.mark.parametrize("loss", [all_hinge, hardest_hinge, semi_hard_hinge])
 def test_gradients_of_hinges_are_exact(loss) -> None:
-    assert torch.autograd.gradcheck(lambda S: loss(S, 0.7), (scores(4).requires_grad_(),))
+    for image_of in (torch.arange(4), torch.tensor([0, 0, 1, 2])):
+        S = scores(image_of).requires_grad_()
+        assert torch.autograd.gradcheck(lambda S, image_of=image_of: loss(S, image_of, 0.7), (S,))
+        assert torch.autograd.gradcheck(lambda S, image_of=image_of: softmax_loss(S, image_of), (S,))
 
 
 def test_the_hardest_alone_come_after_the_warm_up() -> None:
@@ -124,7 +137,8 @@ def test_the_hardest_alone_come_after_the_warm_up() -> None:
     S = output.images.z @ output.sentences.z.T
     for epoch, expected in ((0, all_hinge), (1, all_hinge), (2, hardest_hinge)):
         task.begin(epoch)
-        assert task.loss(chosen, batch, lambda rows: rows).item() == pytest.approx(expected(S, 0.5).item())
+        loss = task.loss(chosen, batch, lambda rows: rows)
+        assert loss.item() == pytest.approx(expected(S, torch.arange(3), 0.5).item())
 
 
 def test_a_learned_scale_multiplies_cosines() -> None:
@@ -134,9 +148,20 @@ def test_a_learned_scale_multiplies_cosines() -> None:
     output = chosen(batch.regions, batch.words)
     S = output.images.z @ output.sentences.z.T / 0.07
     loss = task.loss(chosen, batch, lambda rows: rows)
-    assert loss.item() == pytest.approx(softmax_loss(S).item(), rel=1e-5)
+    assert loss.item() == pytest.approx(softmax_loss(S, torch.arange(3)).item(), rel=1e-5)
     loss.backward()
     assert chosen.log_scale.grad.abs() > 0
+
+
+def test_sentences_of_one_image_are_compared_with_those_of_others_alone() -> None:
+    task = build(loss="softmax")
+    chosen, mixed = model(task), [CAPTIONS[i] for i in (2, 0, 4, 3, 1)]
+    batch = task.collate(mixed, read, grouped=True)
+    assert [(each.image, len(each.captions)) for each in batch.images] == [("b", 2), ("a", 2), ("c", 1)]
+    output = chosen(batch.regions, batch.words)
+    assert (len(output.images.z), len(output.sentences.z)) == (3, 5)
+    expected = softmax_loss(output.images.z @ output.sentences.z.T, torch.tensor([0, 0, 1, 1, 2]))
+    assert task.loss(chosen, batch, lambda rows: rows).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 # Batches
@@ -152,6 +177,15 @@ def test_batches_have_every_sentence_once_and_no_image_twice() -> None:
         assert all(len({captions[i].image for i in batch}) == len(batch) <= 4 for batch in flat)
     assert epochs[0] != epochs[1]
     assert epochs[0] == task.batches(captions, config, 0)
+
+
+def test_grouped_batches_have_all_sentences_of_an_image() -> None:
+    captions = [Caption(f"{image}#{n}", f"{image}", "a") for n in range(5) for image in range(23) if n <= image % 5]
+    batches = build().batches(captions, TrainConfig(batch_size=10, group_by_image=True), 0)
+    assert sorted(i for batch in batches for group in batch for i in group) == list(range(len(captions)))
+    for group in (group for batch in batches for group in batch):
+        image = captions[group[0]].image
+        assert [captions[i].image for i in group] == [image] * (1 + int(image) % 5)
 
 
 def test_what_cannot_be_learnt_is_refused() -> None:
@@ -247,6 +281,9 @@ def test_a_reply_has_the_score_its_steps_and_the_maps_of_both_sides(grouped: boo
         task.reply(chosen, regions, pictures, ["a dog", ".."], MatchingOptions(), torch.Generator())
 
 
+PAIRS = tuple(CaptionedImage(str(k), (Caption(str(k), str(k), "a"),)) for k in range(8))
+
+
 @pytest.mark.parametrize(
     ("loss", "margin", "similarity", "steps"),
     [
@@ -268,7 +305,7 @@ def test_eight_pairs_are_learnt_by_heart(loss: str, margin: float, similarity: s
     name, sizes = ("m-dan", {"steps": steps}) if steps else ("vse", {})
     made = create_model(name, num_words=14, region_size=6, hidden_size=24, dropout=0.0, similarity=similarity, **sizes)
     task = MatchingTask(build().vocabulary, (), MatchingConfig(loss=loss, margin=margin, warmup_epochs=1))
-    optimizer, batch = torch.optim.Adam(made.parameters(), lr=0.01), PairBatch(regions, words)
+    optimizer, batch = torch.optim.Adam(made.parameters(), lr=0.01), PairBatch(regions, words, PAIRS)
     for step in range(400):
         task.begin(int(step > 100))
         optimizer.zero_grad()
@@ -282,15 +319,21 @@ def test_eight_pairs_are_learnt_by_heart(loss: str, margin: float, similarity: s
     pytest.fail(f"after 400 steps: {S}")
 
 
-@pytest.mark.parametrize("loss", ["random", "hardest", "softmax"])
-def test_two_processes_hold_a_pair_against_those_of_the_whole_batch(loss: str, scenes_store, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("loss", "grouped"), [("random", False), ("hardest", False), ("softmax", False), ("softmax", True)]
+)
+def test_two_processes_hold_a_pair_against_those_of_the_whole_batch(
+    loss: str, grouped: bool, scenes_store, tmp_path
+) -> None:
     recipe = get_recipe("m-dan-scenes").smoke()
     recipe = dataclasses.replace(
         recipe,
         data=dataclasses.replace(recipe.data, store=scenes_store),
         task=dataclasses.replace(recipe.task, loss=loss, margin=0.2),
         optim=LINEAR,
-        train=dataclasses.replace(recipe.train, accelerator="cpu", epochs=1, batch_size=7, average=0.0),
+        train=dataclasses.replace(
+            recipe.train, accelerator="cpu", epochs=1, batch_size=7, average=0.0, group_by_image=grouped
+        ),
         sizes={"hidden_size": 8, "dropout": 0.0, "similarity": "cosine"},
     )
     train(recipe, tmp_path / "one")

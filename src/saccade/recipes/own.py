@@ -57,7 +57,8 @@ def _own(like: Recipe) -> Recipe:
         train=TrainConfig(
             epochs=12,
             batch_size=64,
-            group_by_image=True,
+            # Sentences to match are held against those of as many images as a batch has.
+            group_by_image=task.kind != "matching",
             metric=metric,
             average=0.99,
             finetune_from=3,

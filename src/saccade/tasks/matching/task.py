@@ -1,8 +1,9 @@
 """Matching images and sentences: pairs to batches, batches to a loss, embeddings to ranks.
 
 Blind to which model embeds: anything that maps (Regions, Words) to Matches and has `embed_images` and `embed_sentences`
-will do. Batches have each image once, with another of its sentences in each round of an epoch, so that no other
-sentence of a batch is about the same image. Processes that share a batch compare all of its pairs.
+will do. Batches have each image once: with another of its sentences in each round of an epoch, so that no other
+sentence of a batch is about the same image, or, grouped, with all of its sentences, which are not held against each
+other. Processes that share a batch compare all of its pairs.
 """
 
 from __future__ import annotations
@@ -25,7 +26,15 @@ from saccade.metrics.retrieval import Ranks, first_images, mean_of_folds, rank_e
 from saccade.tasks.base import Gather, Reader, Task
 from saccade.tasks.captioned import CaptionedImage, captioned_images
 from saccade.tasks.matching.config import SPECIAL, MatchingConfig, MatchingOptions
-from saccade.tasks.matching.losses import all_hinge, hardest_hinge, random_hinge, semi_hard_hinge, softmax_loss
+from saccade.tasks.matching.losses import (
+    Rows,
+    Table,
+    all_hinge,
+    hardest_hinge,
+    random_hinge,
+    semi_hard_hinge,
+    softmax_loss,
+)
 from saccade.tasks.matching.reply import MatchReply
 from saccade.tasks.reply import OpenedImage
 from saccade.text import Vocabulary, texts_from_json, texts_to_json
@@ -39,11 +48,11 @@ BACKGROUND_SENTENCES = 1_000
 
 @dataclass(frozen=True, eq=False)
 class PairBatch:
-    """Images and sentences ready for a model: a sentence for each image to learn from, or any number to predict."""
+    """Images and sentences ready for a model: a row for each image, and for each of its sentences in that order."""
 
     regions: Regions
     words: Words
-    images: tuple[CaptionedImage, ...] = ()
+    images: tuple[CaptionedImage, ...]
 
     def to(self, device: torch.device | str) -> PairBatch:
         """The same batch on another device."""
@@ -139,35 +148,40 @@ class MatchingTask(Task[Caption, CaptionedImage, MatchPrediction]):
         self._epoch = epoch
 
     def batches(self, records: Sequence[Caption], config: Any, epoch: int) -> list[Indices]:
-        """The indices of the sentences in each batch of an epoch, each image at most once in one."""
+        """The indices of the sentences in each batch of an epoch: one for each image in it or, grouped, all it has."""
+        if config.group_by_image:
+            return super().batches(records, config, epoch)
         return paired_batches([each.image for each in records], config.batch_size, seed=config.seed, epoch=epoch)
 
-    def collate(self, records: Sequence[Caption], read: Reader, *, grouped: bool) -> PairBatch:  # noqa: ARG002
-        """The sentences as a batch, and the image of each."""
-        return PairBatch(read([each.image for each in records]), self._encode([each.text for each in records]))
+    def collate(self, records: Sequence[Caption], read: Reader, *, grouped: bool) -> PairBatch:
+        """The sentences as a batch, and the image of each; once, with all of its sentences, when grouped."""
+        alone = [CaptionedImage(each.image, (each,)) for each in records]
+        return self.stack(captioned_images(records) if grouped else alone, read)
 
     def loss(self, model: Any, batch: PairBatch, gather: Gather) -> Float[Tensor, ""]:
         """The summed loss of the pairs of all processes."""
         output: Matches = model(batch.regions, batch.words, attention=False)
         images, sentences = gather(output.images.z.float()), gather(output.sentences.z.float())
+        counts = gather(torch.tensor([len(each.captions) for each in batch.images], device=images.device))
+        image_of = torch.arange(len(images), device=images.device).repeat_interleave(counts)
         # The same of each process in all of them.
         draws = gather(torch.rand(len(batch.words.ids), 2, device=images.device))
         S = images @ sentences.T
         if self.config.loss == "softmax":
-            return softmax_loss(S if output.scale is None else output.scale.float() * S)
-        loss = self._hinge(S, draws)
+            return softmax_loss(S if output.scale is None else output.scale.float() * S, image_of)
+        loss = self._hinge(S, image_of, draws)
         # A scale that this loss does not want takes part all the same: every process must send its gradient.
         return loss if output.scale is None else loss + 0 * output.scale
 
-    def _hinge(self, S: Float[Tensor, "images sentences"], draws: Float[Tensor, "pairs 2"]) -> Float[Tensor, ""]:
+    def _hinge(self, S: Table, image_of: Rows, draws: Float[Tensor, "sentences 2"]) -> Float[Tensor, ""]:
         config = self.config
         if config.loss == "random":
-            return random_hinge(S, config.margin, draws)
+            return random_hinge(S, image_of, config.margin, draws)
         if config.loss == "semi-hard":
-            return semi_hard_hinge(S, config.margin)
+            return semi_hard_hinge(S, image_of, config.margin)
         if config.loss == "hardest" and self._epoch >= config.warmup_epochs:
-            return hardest_hinge(S, config.margin)
-        return all_hinge(S, config.margin)
+            return hardest_hinge(S, image_of, config.margin)
+        return all_hinge(S, image_of, config.margin)
 
     def examples(self, records: Sequence[Caption]) -> list[CaptionedImage]:
         """What is embedded and ranked: each image once, with all its sentences."""
