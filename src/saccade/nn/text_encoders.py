@@ -9,6 +9,10 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from saccade.types import Words
 
+# Texts that a CPU's recurrent network reads at once: PyTorch's gradient of packed words goes over all of them at each
+# place, so that many texts of unlike length cost more than the same in portions of like length.
+TEXTS_AT_ONCE = 128
+
 
 def pack_words(embedded: Float[Tensor, "texts words size"], mask: Bool[Tensor, "texts words"]) -> PackedSequence:
     """The words without their padding, as PyTorch's recurrent networks take them."""
@@ -31,8 +35,17 @@ class BiLSTM(nn.Module):
     def forward(self, words: Words) -> Float[Tensor, "texts words size"]:
         """Word features, zero at padded places."""
         embedded = self.dropout(self.embedding(words.ids))
-        packed = pack_words(embedded, words.mask)
-        states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=words.ids.shape[1])
+        if embedded.device.type != "cpu" or len(embedded) <= TEXTS_AT_ONCE:
+            return self._read(embedded, words.mask)
+        order = words.mask.sum(dim=1).argsort()
+        portions = [self._read(embedded[rows], words.mask[rows]) for rows in order.split(TEXTS_AT_ONCE)]
+        return torch.cat(portions)[order.argsort()]
+
+    def _read(
+        self, embedded: Float[Tensor, "texts words size"], mask: Bool[Tensor, "texts words"]
+    ) -> Float[Tensor, "texts words size"]:
+        packed = pack_words(embedded, mask)
+        states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=mask.shape[1])
         forward, backward = states.chunk(2, dim=-1)
         summed: Tensor = forward + backward
         return summed
