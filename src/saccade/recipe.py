@@ -150,8 +150,11 @@ class TrainConfig:
 
     Crops show things larger in training than they are when testing, which a smaller side makes up for, about seven
     eighths of the other (Touvron et al., "Fixing the train-test resolution discrepancy", 2019): set both together."""
-    augment: Literal["none", "crop", "mirror"] = "crop"
-    """How images are augmented when the backbone is trained; mirror is crop and mirrors half of them."""
+    augment: Literal["none", "crop", "mirror", "maps"] = "crop"
+    """How images are augmented when the backbone is trained; mirror is crop and mirrors half of them.
+
+    maps does nearly the same to the maps in front of the last stages, where these alone are trained: they are computed
+    once, so that an epoch costs no more than without augmentation."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Arithmetic, in Lightning Fabric's terms."""
     accelerator: str = "auto"

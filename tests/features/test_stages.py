@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 
 from saccade.features.backbones import create_backbone
+from saccade.features.boxes import grid_boxes
 from saccade.features.extract import Extractor, extract
 from saccade.features.spec import FeatureSpec
 from saccade.features.stages import LastStages
-from saccade.features.tuning import Tuning
+from saccade.features.tuning import Tuning, _cut
 
 pytestmark = pytest.mark.filterwarnings("ignore:the weights of .* are random")
 CPU = torch.device("cpu")
@@ -107,6 +108,36 @@ def test_images_are_read_again_where_what_was_kept_has_other_weights_now(stored,
     assert kept.kept is None
     served = Extractor(replace(kept._extractor.spec), state=kept.backbone.state_dict())([opened(n) for n in NAMES])
     torch.testing.assert_close(kept.read_plain(NAMES).features, served.features)
+
+
+def test_parts_of_what_is_kept_are_learnt_from(spec, opened, tmp_path):
+    tuning = Tuning(replace(spec, positions=True), opened, CPU, "maps", stages=1)
+    tuning.from_store(extract(NAMES, opened, tmp_path / "store", tuning.kept))
+    torch.manual_seed(0)
+    read, again = tuning.read_augmented(NAMES), tuning.read_augmented(NAMES)
+    rows, columns = read.grid
+    assert rows == columns < tuning.grid[0]
+    assert read.features.shape == (len(NAMES), rows * columns, tuning.region_size)
+    assert torch.equal(read.boxes[0], grid_boxes(read.grid))
+    assert not torch.equal(read.features, again.features)
+    assert torch.equal(
+        tuning.read_plain(NAMES).features,
+        Tuning(tuning._extractor.spec, opened, CPU, stages=1).read_plain(NAMES).features,
+    )
+
+
+def test_a_part_of_a_map_is_what_lies_there_mirrored_or_not():
+    maps, places = torch.arange(2 * 64.0).view(2, 64, 1), set()
+    for _ in range(200):
+        parts, (rows, columns) = _cut(maps, (8, 8))
+        assert parts.shape == (2, 49, 1)
+        for image, part in zip(maps, parts.view(2, rows, columns), strict=True):
+            whole, mirrored = image.view(8, 8), bool(part[0, 0] > part[0, -1])
+            top, left = divmod(int(part.min() - image.min()), 8)
+            expected = whole[top : top + 7, left : left + 7]
+            assert torch.equal(part, expected.flip(1) if mirrored else expected)
+            places.add((top, left, mirrored))
+    assert len(places) == 8
 
 
 @pytest.mark.parametrize("how", [{"augment": "mirror"}, {"stages": None}, {"size": 64}])

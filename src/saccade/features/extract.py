@@ -128,9 +128,18 @@ class Extractor:
         features = self.features(torch.stack([pixels for pixels, _ in loaded]), backbone)
         return self.placed(features, [size for _, size in loaded])
 
-    def placed(self, features: Float[Tensor, "images cells channels"], sizes: Sequence[tuple[int, int]]) -> Regions:
-        """The regions of images of those widths and heights; those with fewer are padded with zeros."""
-        boxes = [grid_boxes(self.grid, window(size, self.spec.resize)) for size in sizes]
+    def placed(
+        self,
+        features: Float[Tensor, "images cells channels"],
+        sizes: Sequence[tuple[int, int]],
+        grid: tuple[int, int] | None = None,
+    ) -> Regions:
+        """The regions of images of those widths and heights; those with fewer are padded with zeros.
+
+        `grid` is the rows and columns of the cells, where they are not those of whole images.
+        """
+        cells = grid or self.grid
+        boxes = [grid_boxes(cells, window(size, self.spec.resize)) for size in sizes]
         seen = [not_empty(each) for each in boxes]
         if all(bool(each.all()) for each in seen):
             mask = torch.ones(features.shape[:2], dtype=torch.bool, device=self.device)
@@ -140,11 +149,11 @@ class Extractor:
             places = [each[some].to(self.device) for each, some in zip(boxes, seen, strict=True)]
             found = pad_regions(kept, places)
         assert found.boxes is not None
-        grid, spec = self.grid if covers_image(self.spec) else None, self.spec
+        spec = self.spec
         features = as_read(
             found.features, found.boxes, found.mask, standardize=spec.standardize, positions=spec.positions
         )
-        return replace(found, features=features.float(), grid=grid)
+        return replace(found, features=features.float(), grid=cells if covers_image(spec) else None)
 
 
 def covers_image(spec: FeatureSpec) -> bool:

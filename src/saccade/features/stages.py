@@ -22,11 +22,11 @@ class LastStages:
     """From the map in which a stage of a backbone ends to the backbone's features.
 
     Nothing is kept of the backbone but the order of its operations, so that a copy, whose weights moved on, can be run
-    in the same way. ``layer`` is the stage, as timm counts them.
+    in the same way. ``layer`` is the stage, as timm counts them; ``grid`` the rows and columns of its whole map.
     """
 
     def __init__(self, graph: fx.Graph, layer: int, grid: tuple[int, int]) -> None:
-        self._graph, self.layer, self._grid = graph, layer, grid
+        self._graph, self.layer, self.grid = graph, layer, grid
 
     @classmethod
     def of(cls, backbone: Backbone, spec: FeatureSpec, stages: int) -> LastStages | None:
@@ -50,12 +50,17 @@ class LastStages:
         return found if whole.shape == parts.shape and torch.allclose(whole, parts, rtol=1e-3, atol=1e-4) else None
 
     def __call__(
-        self, backbone: nn.Module, maps: Float[Tensor, "images cells channels"]
+        self,
+        backbone: nn.Module,
+        maps: Float[Tensor, "images cells channels"],
+        grid: tuple[int, int] | None = None,
     ) -> Float[Tensor, "images regions size"]:
-        """The features of images whose maps are given, row by row; gradients reach the stages that learn."""
-        laid_out = (
-            maps.transpose(1, 2).reshape(len(maps), -1, *self._grid).contiguous(memory_format=torch.channels_last)
-        )
+        """The features of images whose maps are given, row by row; gradients reach the stages that learn.
+
+        `grid` is the rows and columns of maps that are parts of the whole.
+        """
+        laid_out = maps.transpose(1, 2).reshape(len(maps), -1, *(grid or self.grid))
+        laid_out = laid_out.contiguous(memory_format=torch.channels_last)
         features: Tensor = fx.Interpreter(backbone, graph=self._graph).run(laid_out)
         return features
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -9,8 +10,9 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from saccade.errors import RecipeError
 from saccade.features.backbones import Backbone, hash_weights
@@ -22,6 +24,7 @@ from saccade.features.store import FeatureStore
 from saccade.types import Regions
 
 LEAST_SIDE = 0.85  # of width and height that a random crop keeps
+CUT = 7 / 8  # of the rows and columns of a map
 
 
 class Together(nn.Module):
@@ -45,15 +48,18 @@ class Together(nn.Module):
 class Tuning:
     """Images to regions through a backbone in training. Its normalisation layers keep their statistics.
 
-    `augment` is "none", "crop" (a random part of at least 85 % of width and height), or "mirror" (the same, and half
-    the images mirrored, which makes captions wrong that speak of left and right). `stages` of the backbone learn, the
-    last ones; by default all. `size` is the side of augmented images where it is not the spec's. `state` are weights of
-    a backbone that was trained before, in place of the spec's; `autocast` makes the context that the backbone runs in.
+    `augment` is "none", "crop" (a random part of at least 85 % of width and height), "mirror" (the same, and half the
+    images mirrored, which makes captions wrong that speak of left and right), or "maps" (below). `stages` of the
+    backbone learn, the last ones; by default all. `size` is the side of augmented images where it is not the spec's.
+    `state` are weights of a backbone that was trained before, in place of the spec's; `autocast` makes the context that
+    the backbone runs in.
     Raises RecipeError for imported features, which have no backbone here, for a number of stages that there are not,
     and for a size that the backbone cannot take.
 
     Where images are not augmented, the stages that do not learn give the same for an image each time: `kept` is then
-    the spec of their map, and with `from_store` that is read where the image would be.
+    the spec of their map, and with `from_store` that is read where the image would be. "maps" augments the map in the
+    place of the image, by a random part of 7/8 of its rows and columns, mirrored half the time; where there is none to
+    keep it does what "mirror" does.
     """
 
     def __init__(
@@ -61,7 +67,7 @@ class Tuning:
         spec: FeatureSpec,
         open_image: Callable[[str], Image.Image],
         device: torch.device,
-        augment: Literal["none", "crop", "mirror"] = "none",
+        augment: Literal["none", "crop", "mirror", "maps"] = "none",
         *,
         stages: int | None = None,
         size: int | None = None,
@@ -75,7 +81,7 @@ class Tuning:
         self.backbone: Backbone = self._extractor.backbone
         self.learning = self.backbone.last_stages(stages)
         self._augmenting = self._extractor if size is None else self._of_size(size)
-        still = augment == "none" and size is None and stages is not None and covers_image(spec)
+        still = augment in ("none", "maps") and size is None and stages is not None and covers_image(spec)
         self._behind = LastStages.of(self.backbone, spec, stages) if still and stages is not None else None
         self._store: FeatureStore | None = None
         self._rest = self._hash_of_the_rest()
@@ -137,7 +143,7 @@ class Tuning:
     def read_augmented(self, images: Sequence[str]) -> Regions:
         """The regions of augmented images, through which gradients reach the backbone."""
         if self._store is not None:
-            return self._from_kept(self._store, images, self.backbone)
+            return self._from_kept(self._store, images, self.backbone, cut=self._augment == "maps")
         with ThreadPoolExecutor(DECODERS) as pool:
             opened = list(pool.map(self._open, images))
         return self._augmenting.differentiable([self._augmented(image) for image in opened])
@@ -149,11 +155,19 @@ class Tuning:
         with torch.no_grad():
             return self._from_kept(self._store, images, backbone or self.backbone)
 
-    def _from_kept(self, store: FeatureStore, images: Sequence[str], backbone: nn.Module) -> Regions:
-        assert self._behind is not None
+    def _from_kept(
+        self, store: FeatureStore, images: Sequence[str], backbone: nn.Module, *, cut: bool = False
+    ) -> Regions:
+        behind = self._behind
+        assert behind is not None
+        maps, part = store.read(images).features, behind.grid
+        if cut:
+            maps, part = _cut(maps, behind.grid)
         with self._extractor.autocast():
-            features = self._behind(backbone, store.read(images).features.to(self._extractor.device)).float()
-        return self._extractor.placed(features, [(1, 1)] * len(images))
+            features = behind(backbone, maps.to(self._extractor.device), part).float()
+        # The spec's images are square, and so are their maps.
+        side = math.isqrt(features.shape[1])
+        return self._extractor.placed(features, [(1, 1)] * len(images), (side, side))
 
     def _augmented(self, image: Image.Image) -> Image.Image:
         if self._augment == "none":
@@ -163,5 +177,19 @@ class Tuning:
         width, height = image.width * share, image.height * share
         left, top = x * (image.width - width), y * (image.height - height)
         cropped = image.resize(image.size, Image.Resampling.BICUBIC, (left, top, left + width, top + height))
-        flip = self._augment == "mirror" and mirrored < 0.5
+        flip = self._augment in ("mirror", "maps") and mirrored < 0.5
         return cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else cropped
+
+
+def _cut(
+    maps: Float[Tensor, "images cells channels"], grid: tuple[int, int]
+) -> tuple[Float[Tensor, "images part channels"], tuple[int, int]]:
+    """A random part of each map, half of them mirrored, and the parts' rows and columns."""
+    rows, columns = (max(1, round(CUT * side)) for side in grid)
+    parts = []
+    for laid_out in maps.reshape(len(maps), *grid, -1):
+        y, x, mirrored = torch.rand(3).tolist()
+        top, left = int(y * (grid[0] - rows + 1)), int(x * (grid[1] - columns + 1))
+        part = laid_out[top : top + rows, left : left + columns]
+        parts.append(part.flip(1) if mirrored < 0.5 else part)
+    return torch.stack(parts).flatten(1, 2), (rows, columns)

@@ -38,7 +38,7 @@ class BiLSTM(nn.Module):
         if embedded.device.type != "cpu" or len(embedded) <= TEXTS_AT_ONCE:
             return self._read(embedded, words.mask)
         order = words.mask.sum(dim=1).argsort()
-        portions = [self._read(embedded[rows], words.mask[rows]) for rows in order.split(TEXTS_AT_ONCE)]
+        portions = [self._read(embedded[rows], words.mask[rows]) for rows in torch.split(order, TEXTS_AT_ONCE)]
         return torch.cat(portions)[order.argsort()]
 
     def _read(
