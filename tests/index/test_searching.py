@@ -14,7 +14,7 @@ from saccade.cli import main
 from saccade.data.scenes import Scenes
 from saccade.errors import DataError, ImageError, RecipeError, SaccadeWarning
 from saccade.explain.files import save
-from saccade.index.background import read, share_below
+from saccade.index.background import Background
 from saccade.index.embedder import Embedder
 from saccade.index.engine import IndexingError
 from saccade.index.photographs import index_photographs
@@ -68,20 +68,23 @@ def test_an_image_finds_itself_first_and_both_are_weighed(searcher, photos) -> N
         searcher.embed(Query(text, image, 0, 0))
 
 
-def test_shares_are_of_the_background_and_say_what_is_unlikely(searcher, index) -> None:
-    hits = searcher.search(Query(SENTENCES[2]), top=7, least=0.3)
-    kept = read(index)
+def test_hits_are_set_against_what_other_sentences_find(searcher) -> None:
+    hits = searcher.search(Query(SENTENCES[2]), top=7, by_chance=2)
+    rows = searcher.index.vectors([hit.id for hit in hits])
+    others = searcher.embedder.sentences(searcher.embedder.task.background) @ rows.T
     for hit in hits:
-        assert hit.share == pytest.approx(float((kept < hit.score).mean()))
-        assert hit.unlikely == (hit.share < 0.3)
-    assert not any(hit.unlikely for hit in searcher.search(Query(SENTENCES[2]), least=0))
+        assert hit.expected == pytest.approx((others >= hit.score).sum(1).mean(), abs=0.05)
+        assert hit.share == 1 - hit.expected / 7
+        assert hit.unlikely == (hit.expected > 2)
+    assert [hit.expected for hit in hits] == sorted(hit.expected for hit in hits)
+    assert not any(hit.unlikely for hit in searcher.search(Query(SENTENCES[2]), by_chance=7))
     # What an image scores is nothing to set against sentences.
-    assert {hit.share for hit in searcher.search(Query(image=Scenes().open_image("test/00000")))} == {None}
+    assert {hit.expected for hit in searcher.search(Query(image=Scenes().open_image("test/00000")))} == {None}
 
 
-def test_the_share_below_counts_those_that_are_lower() -> None:
-    background = np.array([0.1, 0.2, 0.2, 0.4])
-    assert [share_below(background, score) for score in (0.0, 0.1, 0.2, 0.3, 0.5)] == [0.0, 0.0, 0.25, 0.75, 1.0]
+def test_so_many_are_expected_as_score_as_high() -> None:
+    background = Background(np.array([0.4, 0.1, 0.2, 0.2]), sentences=2)
+    assert [background.expected(score) for score in (0.0, 0.1, 0.2, 0.3, 0.5)] == [2.0, 2.0, 1.5, 0.5, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +107,7 @@ def test_words_never_seen_are_named(searcher) -> None:
 
 def test_the_sheet_has_a_part_for_each_hit_that_links_to_its_file(searcher, photos, tmp_path) -> None:
     query = Query(SENTENCES[0])
-    hits = searcher.search(query, top=3, least=1)
+    hits = searcher.search(query, top=3, by_chance=0)
     figure = searcher.figure(query, hits)
     assert [part.title for part in figure.parts] == [hit.id for hit in hits]
     assert [part.link for part in figure.parts] == [hit.file.as_uri() for hit in hits]
@@ -181,8 +184,8 @@ def test_the_commands_from_photographs_to_hits(matching_run, photos, tmp_path, c
     found = json.loads(capsys.readouterr().out)
     assert found["query"] == SENTENCES[0]
     assert len(found["hits"]) == 3
-    assert set(found["hits"][0]) == {"id", "file", "score", "share", "unlikely"}
-    saccade("search", index, "a red zebra", "--least", "1", "--explain", "hits.html", "--device", "cpu")
+    assert set(found["hits"][0]) == {"id", "file", "score", "expected", "share", "unlikely"}
+    saccade("search", index, "a red zebra", "--by-chance", "0", "--explain", "hits.html", "--device", "cpu")
     shown = capsys.readouterr()
     assert NOTHING in shown.out
     assert "Attention drawn in hits.html" in shown.out
@@ -205,7 +208,7 @@ def test_the_commands_from_photographs_to_hits(matching_run, photos, tmp_path, c
         (["search", "{index}", "zebra"], "none of the words was seen in training (zebra)"),
         (["search", "{index}", "--image", "nowhere.png"], "nowhere.png: no such image file"),
         (["search", "{index}", "a cross", "--top", "0"], "top: expected a whole number above 0"),
-        (["search", "{index}", "a cross", "--least", "2"], "least: expected a number from 0 to 1"),
+        (["search", "{index}", "a cross", "--by-chance", "-1"], "by_chance: expected a number of at least 0"),
         (["search", "{index}", "a cross", "--explain", "hits.pdf"], "no picture format named '.pdf'"),
         (["search", "{index}", "a cross", "--run", "nowhere"], "nowhere: no such run directory"),
     ],

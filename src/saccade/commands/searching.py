@@ -103,8 +103,8 @@ class Search:
     """With both: how much the image counts."""
     top: int = 10
     """How many to show."""
-    least: float = 0.5
-    """Hits that score above less than this share of the background are marked as unlikely."""
+    by_chance: float = 3.0
+    """Mark as unlikely the hits of which more than so many are expected for a sentence about something else."""
     explain: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Draw the hits, where the model looked in each and what it read, into this .html, .png or .jpg file."""
     run_directory: Annotated[str | None, tyro.conf.arg(name="run", metavar="RUN")] = None
@@ -125,7 +125,7 @@ class Search:
             check_suffix(self.explain)
         query = Query(self.text, self.image, self.text_weight, self.image_weight)
         with Searcher(self.index, run=self.run_directory, weights=self.weights, device=self.device) as searcher:
-            hits = searcher.search(query, top=self.top, least=self.least)
+            hits = searcher.search(query, top=self.top, by_chance=self.by_chance)
             unknown = searcher.unread(query)
             if self.explain is not None:
                 save(searcher.figure(query, hits), self.explain)

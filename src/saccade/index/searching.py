@@ -14,17 +14,16 @@ from saccade.data.pictures import Pictures
 from saccade.errors import DataError, ImageError, RecipeError, SaccadeWarning
 from saccade.explain.figure import Figure
 from saccade.images import ImageSource, read_image
-from saccade.index import background
+from saccade.index.background import Background
 from saccade.index.building import refuse_other_run
 from saccade.index.embedder import Embedder
 from saccade.index.engine import IndexingError, Vectors
 from saccade.index.index import Index
-from saccade.limits import COUNT, NOT_NEGATIVE, SHARE, check_limit
-from saccade.metrics.units import percentage
+from saccade.limits import COUNT, NOT_NEGATIVE, check_limit
 from saccade.tasks.reply import OpenedImage
 
 NOTHING = "Nothing here is likely to be what was asked for: these come nearest."
-UNLIKELY = 0.5  # of the background; see docs/search.md for how it was chosen
+BY_CHANCE = 3.0  # see docs/search.md for how it was chosen
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,15 @@ class Query:
 class Hit:
     """Something that an index has: its id, the file where it is a photograph, and how well it fits.
 
-    ``share`` is that of the background which scores lower, None where the query is no sentence; ``unlikely`` whether
-    that is below what was asked for.
+    ``expected`` is how many of the index score as high for a sentence about something else, on average, and ``share``
+    the share of them that scores lower; both are None where the query is no sentence. ``unlikely`` is a hit of which
+    more are expected than was asked for.
     """
 
     id: str
     file: Path | None
     score: float
+    expected: float | None
     share: float | None
     unlikely: bool
 
@@ -69,6 +70,7 @@ class Hit:
             "id": self.id,
             "file": None if self.file is None else str(self.file),
             "score": self.score,
+            "expected": self.expected,
             "share": self.share,
             "unlikely": self.unlikely,
         }
@@ -93,30 +95,30 @@ class Searcher:
         try:
             self.embedder = Embedder(run or self.index.facts.run, weights=weights, device=device)
             refuse_other_run(self.index.path, self.index.facts, self.embedder)
-            self._background = background.read(self.index.path)
+            self._background = Background.read(self.index.path)
             self._pictures = Pictures(self.index.facts.source)
         except BaseException:
             self.index.close()
             raise
 
-    def search(self, query: Query, *, top: int = 10, least: float = UNLIKELY) -> list[Hit]:
-        """What fits the query best, at most `top`; hits whose share of the background is below `least` are unlikely.
+    def search(self, query: Query, *, top: int = 10, by_chance: float = BY_CHANCE) -> list[Hit]:
+        """What fits the query best, at most `top`; hits of which more than `by_chance` are expected are unlikely.
 
         Raises DataError for a sentence of words that were never seen in training, or of none; ImageError for an image
         that cannot be read.
         """
         check_limit(COUNT, top=top)
-        check_limit(SHARE, least=least)
+        check_limit(NOT_NEGATIVE, by_chance=by_chance)
         if not len(self.index):
             raise IndexingError(f"{self.index.path} holds no {self.index.facts.holds}: run saccade index again")
         [found] = self.index.search(self.embed(query), top)
-        sentences = query.image is None and self.index.facts.holds == "images"
+        known = self._background if query.image is None and self.index.facts.holds == "images" else None
         hits = []
         for each in found:
-            share = None
-            if sentences and self._background is not None:
-                share = background.share_below(self._background, each.score)
-            hits.append(Hit(each.id, self._file(each.id), each.score, share, share is not None and share < least))
+            expected = None if known is None else known.expected(each.score)
+            share = None if expected is None else 1 - expected / len(self.index)
+            unlikely = expected is not None and expected > by_chance
+            hits.append(Hit(each.id, self._file(each.id), each.score, expected, share, unlikely))
         return hits
 
     def unread(self, query: Query) -> list[str]:
@@ -197,8 +199,8 @@ class Searcher:
 
 def _note(query: Query, hit: Hit) -> str:
     said = [f"score with the image {hit.score:.4g}"] if query.text.strip() and query.image is not None else []
-    if hit.share is not None:
-        said.append(f"above {percentage(hit.share)} of the background" + (", unlikely" if hit.unlikely else ""))
+    if hit.expected is not None:
+        said.append(f"{hit.expected:.2g} as good expected by chance" + (", unlikely" if hit.unlikely else ""))
     return "; ".join(said)
 
 

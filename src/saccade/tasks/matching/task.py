@@ -40,7 +40,7 @@ from saccade.tasks.reply import OpenedImage
 from saccade.text import Vocabulary, texts_from_json, texts_to_json
 from saccade.types import AttentionMap, Embeddings, Matches, Regions, Words
 
-Rows = Float32[np.ndarray, "rows size"]
+Embedded = Float32[np.ndarray, "rows size"]
 
 TOKENIZER, BACKGROUND = "tokenizer.json", "background.json"
 BACKGROUND_SENTENCES = 1_000
@@ -227,11 +227,11 @@ class MatchingTask(Task[Caption, CaptionedImage, MatchPrediction]):
             for each, z_v, z_u in zip(batch.images, of_images, np.split(of_sentences, ends), strict=True)
         ]
 
-    def embed_images(self, model: Any, regions: Regions) -> Rows:
+    def embed_images(self, model: Any, regions: Regions) -> Embedded:
         """The embedding of each image."""
         return _plain(model.embed_images(regions, attention=False))
 
-    def embed_sentences(self, model: Any, sentences: Sequence[str], device: torch.device) -> Rows:
+    def embed_sentences(self, model: Any, sentences: Sequence[str], device: torch.device) -> Embedded:
         """The embedding of each sentence; raises DataError for one without words."""
         return _plain(model.embed_sentences(self._encode(sentences).to(device), attention=False))
 
@@ -300,7 +300,7 @@ class MatchingTask(Task[Caption, CaptionedImage, MatchPrediction]):
             for i, (picture, text, row) in enumerate(zip(pictures, texts, rows, strict=True))
         ]
 
-    def look(self, model: Any, regions: Regions, pictures: Sequence[OpenedImage], query: Rows) -> list[MatchReply]:
+    def look(self, model: Any, regions: Regions, pictures: Sequence[OpenedImage], query: Embedded) -> list[MatchReply]:
         """How well each picture fits an embedding [1, size] of anything, and where it was looked at."""
         output: Embeddings = model.embed_images(regions)
         parts = _parts(output.z, torch.from_numpy(query).to(output.z.device), output)
@@ -330,8 +330,8 @@ def _looks(embeddings: Embeddings, items: Regions | Words, row: int) -> tuple[At
     return tuple(each.of(row, masks) for each in embeddings.attention)
 
 
-def _plain(embeddings: Embeddings) -> Rows:
-    rows: Rows = embeddings.z.float().cpu().numpy()
+def _plain(embeddings: Embeddings) -> Embedded:
+    rows: Embedded = embeddings.z.float().cpu().numpy()
     return rows
 
 
