@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import builtins
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -406,6 +409,22 @@ def test_names_are_kept_in_milvus_too(lite: EngineConfig, tmp_path: Path) -> Non
 def test_a_server_that_is_not_there(lite: EngineConfig, tmp_path: Path) -> None:
     with pytest.raises(IndexingError, match=r"no Milvus answers at http://localhost:19999 .*: start it"):
         Index.create(tmp_path, facts(replace(lite, address="http://localhost:19999")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_milvus_lite_is_one_process_s(lite: EngineConfig, tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from saccade.index.index import Index; import numpy as np\n"
+        "with Index.open(Path(sys.argv[1])) as index: print(index.search(np.ones((1, 13)), 1)[0][0].id)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with Index.create(tmp_path, facts(lite)) as index:
+        index.add(["a"], rows(1))
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert re.search(r"IndexingError: Milvus Lite cannot open .*rows\.db: it is in use by another", found.stderr)
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.stdout == "a\n"
+    assert found.stderr == ""
 
 
 def test_live_rows_that_a_killed_process_left_are_not_found(config: EngineConfig, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from torch import Tensor
 from saccade.index.engine import NONE, Engine, EngineConfig, Found, Keys, Live, Vectors, nothing_found
 from saccade.index.rows import Rows
 
-BLOCK = 65_536  # rows at a time
+BLOCK = 65_536  # rows at a time, at most
+SCORES = 1 << 20  # at a time: few enough to stay in the cache while the highest are looked for
 TILE = 1024  # rows widened at a time, which stay in the cache meanwhile
 CHUNK = 64  # scores of which the highest alone is looked at first
 MANY = 8  # queries from which on a CPU is quicker in float32
@@ -103,10 +104,12 @@ def _blocks(
 ) -> Iterator[tuple[int, Float[Tensor, "queries block"]]]:
     """Where each block of rows begins and its scores in float32, filled up to whole chunks by what is no score."""
     asked = queries.to(arithmetic)
-    for start in range(0, len(rows), BLOCK):
-        block = rows[start : start + BLOCK]
-        scores = asked @ block.T if block.dtype == arithmetic else _widened(asked, block)
-        scores = torch.nn.functional.pad(scores.float(), (0, -len(block) % CHUNK), value=-torch.inf)
+    size = min(BLOCK, max(SCORES // len(queries), TILE) // CHUNK * CHUNK)
+    for start in range(0, len(rows), size):
+        block = rows[start : start + size]
+        scores = (asked @ block.T if block.dtype == arithmetic else _widened(asked, block)).float()
+        if len(block) % CHUNK:
+            scores = torch.nn.functional.pad(scores, (0, -len(block) % CHUNK), value=-torch.inf)
         bounds = torch.tensor([start, start + len(block)], device=removed.device)
         first, last = torch.searchsorted(removed, bounds).tolist()
         if last > first:

@@ -12,8 +12,9 @@ the next one writes over.
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -84,12 +85,19 @@ class Index:
     @classmethod
     def create(cls, path: Path, facts: IndexFacts) -> Index:
         """An empty index in a new or empty folder, open for writing; raises IndexingError for another folder."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        # What a process left that was killed before it wrote the facts does no harm.
+        if path.exists() and (not path.is_dir() or any(not file.match(".*.tmp") for file in path.iterdir())):
             raise IndexingError(f"{path} is not empty and no index: name another folder with --out")
         with explained(path):
             path.mkdir(parents=True, exist_ok=True)
             write_json(path / FACTS, to_dict(facts))
-        return cls(path, facts, writing=True)
+        try:
+            return cls(path, facts, writing=True)
+        except BaseException:  # no server, say: an index that never was is in nobody's way
+            with suppress(IndexingError), locked(path, IndexingError("it is another process's")):
+                for file in path.iterdir():
+                    shutil.rmtree(file) if file.is_dir() else file.unlink()
+            raise
 
     @classmethod
     def open(cls, path: Path | str, *, writing: bool = False) -> Index:
