@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from lightning_fabric import Fabric
 from saccade import checkpoint
 from saccade.build import FeatureFacts
 from saccade.checkpoint import LoadedRun
+from saccade.clusters import ray_cluster
 from saccade.corpus import build_store, limited, open_data, readable, require_images
 from saccade.data.batches import deal, ordered_batches, prefetch
 from saccade.data.records import Corpus, KeepsFiles, images_of
 from saccade.devices import autocast, launch, make_fabric
 from saccade.errors import DataError, RecipeError, StoreError, first
+from saccade.features.devices import find_device
 from saccade.features.extract import Extractor, unreadable
 from saccade.features.files import ImageFiles
 from saccade.features.spec import IMPORTED
@@ -51,6 +54,7 @@ def evaluate(
     accelerator: str = "auto",
     devices: int = 1,
     strategy: str = "auto",
+    ray: str | None = None,
     report: Report = SILENT,
 ) -> dict[str, Any]:
     """Evaluate a run on a split of its data set; returns what `metrics.json` holds.
@@ -63,14 +67,17 @@ def evaluate(
     `root` names the folder of the corpus, where it has moved since training or is another one, and `weights` the file
     of the backbone's weights. `store` is a finished store of the features, made as the run's were; by default it is the
     one that training on that corpus makes, and images that it lacks are added. `options` are the task's, those not
-    named as the recipe says.
+    named as the recipe says. `ray` is a cluster, as `ray_cluster` takes it, that shares the work in place of `devices`.
 
     Raises RecipeError for options that the task or its model does not have, StoreError for a store that does not fit
     the run or lacks an image, RunError for an `out` that has the metrics of another corpus.
     """
     if batch_size < 1:
         raise RecipeError(f"batch_size: expected at least 1 example, got {batch_size}")
-    fabric = make_fabric(accelerator, devices, strategy=strategy)
+    if ray is not None and devices > 1:
+        raise RecipeError(f"devices: the Ray cluster has workers of its own: leave {devices} out")
+    # Of a cluster this process but reads the data and writes what is found.
+    fabric = make_fabric(accelerator if ray is None else "cpu", devices, strategy=strategy)
     work = partial(
         _evaluate,
         run=run,
@@ -83,7 +90,11 @@ def evaluate(
         options=dict(options or {}),
         report=report,
     )
-    launch(fabric, work)
+    if ray is None:
+        launch(fabric, work)
+    else:
+        with ray_cluster(ray, {"auto": None, "gpu": "cuda"}.get(accelerator, accelerator)) as cluster:
+            launch(fabric, partial(work, cluster=cluster))
     metrics: dict[str, Any] = read_json((out or place_of(run, split, root=root)) / checkpoint.METRICS)
     return metrics
 
@@ -100,6 +111,7 @@ def _evaluate(
     batch_size: int,
     options: dict[str, Any],
     report: Report,
+    cluster: Workers | None = None,
 ) -> None:
     report = report if fabric.is_global_zero else SILENT
     loaded = checkpoint.load(run)
@@ -118,22 +130,26 @@ def _evaluate(
         report.say(f"{root} is another corpus than the run was trained on: its metrics go to {place.folder}")
         recipe = replace(recipe, data=replace(recipe.data, root=place.corpus.root, store=""))
     arithmetic = partial(autocast, recipe.train.precision, fabric.device)
-    workers = processes_of(fabric)
+    workers = cluster or processes_of(fabric)
     read, failed = _reader(loaded, recipe, data, split, images_of(records), store, report, fabric.device, workers)
     records = readable(records, failed, report, task.noun)
     examples = task.examples(records)
-    predictions = predict_all(
-        fabric,
-        loaded.model.to(fabric.device),
-        task,
-        examples,
-        read,
-        batch_size,
-        options=chosen,
-        seed=recipe.train.seed,
-        arithmetic=arithmetic,
-        report=report,
-    )
+    if cluster is not None:
+        predictor = BatchPredictor(run, read, chosen, recipe.train.seed, recipe.train.precision, cluster.device)
+        predictions = predict_on(cluster, predictor, examples, batch_size, report)
+    else:
+        predictions = predict_all(
+            fabric,
+            loaded.model.to(fabric.device),
+            task,
+            examples,
+            read,
+            batch_size,
+            options=chosen,
+            seed=recipe.train.seed,
+            arithmetic=arithmetic,
+            report=report,
+        )
     if fabric.is_global_zero:
         place.claim()
         _write(place.folder, task, predictions, data)
@@ -276,3 +292,46 @@ def predict_all(
         torch.distributed.all_gather_object(gathered, found)
         found = [item for part in gathered for item in part]
     return [prediction for _, prediction in sorted(found, key=lambda item: item[0])]
+
+
+@dataclass
+class BatchPredictor:
+    """What predicts with a run's model, for `Workers.run`: takes numbered batches of examples."""
+
+    run: Path
+    read: Reader
+    options: Any
+    seed: int
+    precision: str
+    device: str | None
+
+    def __call__(self) -> Callable[[Iterable[tuple[int, list[Any]]]], Iterator[list[Any]]]:
+        """From batches to their predictions, by the run as it lies in its folder."""
+        loaded, device = checkpoint.load(self.run), find_device(self.device)
+        loaded.model.to(device).eval()
+        return partial(map, partial(self._predict, loaded, device))
+
+    def _predict(self, loaded: LoadedRun, device: torch.device, numbered: tuple[int, list[Any]]) -> list[Any]:
+        number, examples = numbered
+        generator = torch.Generator(device).manual_seed(self.seed + number)
+        batch = loaded.task.stack(examples, self.read).to(device)
+        with torch.inference_mode(), autocast(self.precision, device):
+            found: list[Any] = loaded.task.predict(
+                loaded.model, batch, self.options, attention=True, generator=generator
+            )
+        return found
+
+
+def predict_on(
+    cluster: Workers, predictor: BatchPredictor, examples: Sequence[Any], batch_size: int, report: Report = SILENT
+) -> list[Any]:
+    """The prediction for every example, in order; the batches are shared by a cluster, whoever of it dies."""
+    batches = [deal(batch, 0, 1) for batch in ordered_batches([example.image for example in examples], batch_size)]
+    done = count(1)
+    found = cluster.run(
+        predictor,
+        [(number, [examples[i] for i in batch]) for number, batch in enumerate(batches)],
+        meanwhile=lambda: report.advance("evaluate", next(done), len(batches), "batches"),
+    )
+    pairs = [pair for batch, made in zip(batches, found, strict=True) for pair in zip(batch, made, strict=True)]
+    return [prediction for _, prediction in sorted(pairs, key=lambda pair: pair[0])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from tests.torchrun import torchrun
 
 from saccade.clusters import ATTEMPTS, ray_cluster
 from saccade.errors import RecipeError, RunError, StoreError
+from saccade.evaluate import evaluate
 from saccade.features.extract import Extractor, extract
 from saccade.features.making import ShardMaker
 from saccade.features.shards import Layout
@@ -223,6 +225,21 @@ def test_a_piece_that_kills_its_workers_is_given_up_and_errors_are_told(tmp_path
     with pytest.raises(RunError, match=f"{ATTEMPTS} Ray workers died while they made piece 0, which is given up"):
         cluster.run(lambda: partial(map, deadly), [2])
     assert deaths.read_text() == ATTEMPTS * "x"
+
+
+@pytest.mark.usefixtures("cluster")  # which is joined
+def test_ray_evaluates_as_one_process_does(trained_run, tmp_path) -> None:
+    alone = evaluate(trained_run, accelerator="cpu", out=tmp_path / "alone")
+    shared = evaluate(trained_run, ray="local", out=tmp_path / "shared", batch_size=17)
+    assert shared.pop("split") == alone.pop("split") == "test"
+    assert shared == pytest.approx(alone, rel=1e-5)
+    found = [
+        [json.loads(line)["id"] for line in (tmp_path / name / "predictions.jsonl").read_text().splitlines()]
+        for name in ("alone", "shared")
+    ]
+    assert found[0] == found[1]
+    with pytest.raises(RecipeError, match="devices: the Ray cluster has workers of its own: leave 2 out"):
+        evaluate(trained_run, ray="local", devices=2)
 
 
 def test_ray_says_which_device_its_workers_have(cluster) -> None:

@@ -98,6 +98,9 @@ class Evaluate:
     """Processes, one per device."""
     strategy: str = "auto"
     """Lightning Fabric's strategy for several processes: ddp, ddp_spawn, ddp_fork."""
+    ray: str | None = None
+    """Share the work through Ray: `local` starts it on this machine, `auto` joins the cluster that the machine is a
+    part of, else the cluster's address."""
     json: bool = False
     """Print the metrics as one JSON object and nothing else."""
 
@@ -130,6 +133,7 @@ class Evaluate:
                 accelerator=self.accelerator,
                 devices=self.devices,
                 strategy=self.strategy,
+                ray=self.ray,
                 report=report,
             )
         if not is_first_process():
