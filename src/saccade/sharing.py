@@ -17,6 +17,7 @@ result of each, in their order: `lambda: partial(map, embed)` does where nothing
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -129,8 +130,13 @@ def processes() -> Iterator[Workers]:
         yield Workers()
         return
     import torch.distributed as dist  # noqa: PLC0415
+    from torch._C._distributed_c10d import PrefixStore  # noqa: PLC0415
+    from torch.distributed.rendezvous import rendezvous  # noqa: PLC0415
 
-    dist.init_process_group("gloo", timeout=LONGEST)
+    store, rank, world = next(rendezvous("env://", timeout=LONGEST))
+    # torchrun keeps its store when it starts the processes again: addresses of those that died must not be found there.
+    store = PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=LONGEST)
     first = dist.get_rank() == 0
     try:
         yield Processes()
