@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -410,6 +411,16 @@ def test_a_server_that_is_not_there(lite: EngineConfig, tmp_path: Path) -> None:
     with pytest.raises(IndexingError, match=r"no Milvus answers at http://localhost:19999 .*: start it"):
         Index.create(tmp_path, facts(replace(lite, address="http://localhost:19999")))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_does_not_answer(lite: EngineConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from saccade.index import milvus
+
+    monkeypatch.setattr(milvus, "CONNECTING_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(IndexingError, match=rf"no Milvus answers at {address} .*: start it"):
+            Index.create(tmp_path, facts(replace(lite, address=address)))
 
 
 def test_a_file_of_milvus_lite_is_one_process_s(lite: EngineConfig, tmp_path: Path) -> None:

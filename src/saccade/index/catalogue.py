@@ -59,6 +59,7 @@ class Catalogue:
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.RLock()
+        self._live: tuple[int, Live] | None = None
         with self._explained():
             self._connection = sqlite3.connect(
                 path, timeout=PATIENCE_SECONDS, isolation_level=None, check_same_thread=False
@@ -74,11 +75,14 @@ class Catalogue:
 
     @property
     def live(self) -> Live:
-        """The rows that count."""
+        """The rows that count; read when something was changed, not for every search."""
         with self.reading():
-            removed = [key for (key,) in self._connection.execute("SELECT key FROM removed ORDER BY key")]
-            count, largest, forgotten = map(self._fact, ("count", "largest", "forgotten"))
-            return Live(int(count), np.array(removed, np.int64), float(largest), int(forgotten))
+            changes = self.changes
+            if self._live is None or self._live[0] != changes:
+                removed = [key for (key,) in self._connection.execute("SELECT key FROM removed ORDER BY key")]
+                count, largest, forgotten = map(self._fact, ("count", "largest", "forgotten"))
+                self._live = changes, Live(int(count), np.array(removed, np.int64), float(largest), int(forgotten))
+            return self._live[1]
 
     @property
     def generation(self) -> int:
