@@ -46,9 +46,11 @@ def build(folder: Path, config: engine.EngineConfig, count: int) -> None:
         opened.settle()
 
 
-def run(folder: Path, config: engine.EngineConfig, count: int, kills: int, chance: random.Random) -> list[str]:
-    """Build in processes of their own, killed as the system kills; how each one ended."""
-    ends, seconds = [], 0.2
+def run(
+    folder: Path, config: engine.EngineConfig, count: int, kills: int, chance: random.Random, seconds: float
+) -> list[str]:
+    """Build in processes of their own, killed as the system kills within so many seconds; how each one ended."""
+    ends = []
     for left in range(kills, -1, -1):
         child = os.fork()
         if not child:
@@ -61,7 +63,6 @@ def run(folder: Path, config: engine.EngineConfig, count: int, kills: int, chanc
         if left:
             time.sleep(chance.uniform(0.0, seconds))
             os.kill(child, signal.SIGKILL)
-            seconds += 0.1  # further on, so that some are killed at the end
         _, status = os.waitpid(child, 0)
         ends.append("killed" if os.WIFSIGNALED(status) else f"ended {os.WEXITSTATUS(status)}")
     return ends
@@ -75,8 +76,11 @@ def main(folder: Path, jobs: Path, count: int, seed: int) -> None:
         config = from_dict(engine.EngineConfig, job["engine"])
         if config.engine == "milvus":
             milvus.load_pymilvus()
+        seconds = 0.0
         for kind, kills in (("alone", 0), ("killed", job["kills"])):
-            found[f"{kind}-{name}"] = run(folder / f"{kind}-{name}", config, count, kills, random.Random(seed))
+            began, place = time.monotonic(), folder / f"{kind}-{name}"
+            found[f"{kind}-{name}"] = run(place, config, count, kills, random.Random(seed), seconds)
+            seconds = time.monotonic() - began  # what a whole one takes on this machine
     print(json.dumps(found))
 
 

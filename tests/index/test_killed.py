@@ -39,7 +39,7 @@ def test_a_killed_build_ends_as_one_left_alone(tmp_path: Path) -> None:
         assert ends[f"alone-{name}"] == ["ended 0"], found.stderr
         assert len(ends[f"killed-{name}"]) == kills + 1
         assert ends[f"killed-{name}"][-1] == "ended 0", found.stderr
-        assert ends[f"killed-{name}"].count("killed") >= kills // 2
+        assert ends[f"killed-{name}"].count("killed") >= kills // 3
         same(tmp_path / f"alone-{name}", tmp_path / f"killed-{name}")
 
 

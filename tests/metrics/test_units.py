@@ -18,7 +18,7 @@ SHARES = """
     accuracy accuracy_yes_no accuracy_what_color_is accuracy_color_plus wups_0.9 wups_0.0 question_types
     bleu_1 bleu_2 bleu_3 bleu_4 bleu_1_no_bp bleu_2_no_bp bleu_3_no_bp bleu_4_no_bp rouge_l meteor spice truth
     distinct_captions pointing_accuracy pointing_accuracy_step_1 pointing_accuracy_color attention_mass
-    attention_mass_step_2 attention_mass_number i2t_r1 i2t_r5 i2t_r10 t2i_r1 t2i_r5 t2i_r10 t2i_r1_of_5_folds
+    attention_mass_step_2 attention_mass_number i2t_r1 i2t_r5 i2t_r10 t2i_r1 t2i_r5 t2i_truth t2i_r10 t2i_r1_of_5_folds
     recall_1 recall_5 recall_10 upper_bound mean_iou
 """.split()  # noqa: SIM905
 PLAIN = "cider cider_d attention_entropy attention_entropy_step_1 attention_entropy_color loss lr".split()  # noqa: SIM905
