@@ -81,6 +81,8 @@ ENLARGED, CELL, SMALLEST = 1.5, 16, 128
 FEW = 4000
 DROPPED_MORE: Mapping[str, Mapping[str, float]] = {
     "r-dan": {"dropout": 0.5},
+    "m-dan": {"dropout": 0.5},
+    "vse": {"dropout": 0.5},
     "smem-1": {"dropout": 0.4},
     "smem-2": {"dropout": 0.4},
     "ban": {"attention_dropout": 0.2, "dropout": 0.2, "classifier_dropout": 0.5},
