@@ -8,15 +8,14 @@ Random embeddings of so many images and sentences, equally many of each image:
     tiles   saccade.metrics.retrieval.rank_embeddings
 
 Each runs once to warm up on a tenth, then `--repeats` times; the least time counts. Memory is what a process of its own
-needs above what it had when it began (the peak of its resident set). Ranks must agree but for scores that differ by
-rounding. Writes benchmarks/results/retrieval-cpu.csv.
+needs above what it had when it began: the peak of its resident set from then on, which Linux counts. Ranks must agree
+but for scores that differ by rounding. Writes benchmarks/results/retrieval-cpu.csv.
 """
 
 from __future__ import annotations
 
 import csv
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,12 +65,19 @@ def measured(version: Callable[..., Any], options: Options, sent: Any) -> None:
     sentences = images[image_of] / 8 + torch.randn(options.sentences, options.size, generator=generator)
     few = options.sentences // 10
     version(images[: int(image_of[few - 1]) + 1], sentences[:few], image_of[:few])
-    before, seconds = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here on
+    before, seconds = kilobytes("VmRSS"), []
     for _ in range(options.repeats):
         started = time.perf_counter()
         ranks = version(images, sentences, image_of)
         seconds.append(time.perf_counter() - started)
-    sent.send((ranks, min(seconds), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+    sent.send((ranks, min(seconds), kilobytes("VmHWM") - before))
+
+
+def kilobytes(what: str) -> int:
+    """Of memory that the process holds, or held at most."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(what)]
+    return int(line.split()[1])
 
 
 def main(options: Options) -> None:
@@ -81,9 +87,9 @@ def main(options: Options) -> None:
         here, there = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(target=measured, args=(version, options, there))
         process.start()
-        found[version.__name__], seconds, kilobytes = here.recv()
+        found[version.__name__], seconds, memory = here.recv()
         process.join()
-        rows.append({"version": version.__name__, "seconds": round(seconds, 2), "megabytes": kilobytes // 1024})
+        rows.append({"version": version.__name__, "seconds": round(seconds, 2), "megabytes": memory // 1024})
         print(rows[-1])
     for ours, theirs in zip(found["tiles"], found["whole"], strict=True):
         differ = np.flatnonzero(ours != theirs)

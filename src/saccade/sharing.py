@@ -18,6 +18,7 @@ result of each, in their order: `lambda: partial(map, embed)` does where nothing
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -89,7 +90,8 @@ class Processes(Workers):
         self.is_first = self._rank == 0
         # A group of their own: that of a run may be for GPUs alone, and gives up after half an hour.
         self._dist: Any = dist
-        self._group = dist.new_group(backend="gloo", timeout=LONGEST)
+        with _output_elsewhere():
+            self._group = dist.new_group(backend="gloo", timeout=LONGEST)
 
     def agreed(self, decide: Callable[[], T]) -> T:
         """What the first process decides, in all of them."""
@@ -136,7 +138,8 @@ def processes() -> Iterator[Workers]:
     store, rank, world = next(rendezvous("env://", timeout=LONGEST))
     # torchrun keeps its store when it starts the processes again: addresses of those that died must not be found there.
     store = PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=LONGEST)
+    with _output_elsewhere():
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=LONGEST)
     first = dist.get_rank() == 0
     try:
         yield Processes()
@@ -145,6 +148,19 @@ def processes() -> Iterator[Workers]:
             time.sleep(PATIENCE_SECONDS)
         raise
     dist.destroy_process_group()
+
+
+@contextmanager
+def _output_elsewhere() -> Iterator[None]:
+    """What Gloo prints of its connections on standard output goes to standard error: ours may be read by programs."""
+    sys.stdout.flush()
+    output = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(output, 1)
+        os.close(output)
 
 
 def processes_of(fabric: Fabric) -> Workers:

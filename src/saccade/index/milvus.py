@@ -39,6 +39,9 @@ MESSAGE_BYTES = 1 << 23  # at a time: a server takes 64 MB
 KEYS = 10_000  # entities asked for or deleted at a time
 QUERIES = 1000  # at a time
 CONNECTING_SECONDS, WORKING_SECONDS = 5.0, 120.0
+# The client asks every 10 seconds whether the server is still there, and Milvus Lite breaks off for being asked that
+# often, in the middle of a long flush.
+UNPINGED = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0}
 PROPERTY = "saccade.index"  # Milvus Lite keeps no description of a collection
 
 # Clients of each file of Milvus Lite in this process, which has one server for all of them.
@@ -191,7 +194,12 @@ class Milvus(Engine):
             with _clients_lock:
                 _clients[self._address] += 1
         try:
-            return pymilvus.MilvusClient(uri=self._address, timeout=CONNECTING_SECONDS, dedicated=True)
+            return pymilvus.MilvusClient(
+                uri=self._address,
+                timeout=CONNECTING_SECONDS,
+                dedicated=True,
+                **({"grpc_options": UNPINGED} if self._lite else {}),
+            )
         except Exception as error:
             self._let_go()
             if self._lite:
