@@ -453,3 +453,33 @@ def test_live_rows_that_a_killed_process_left_are_not_found(config: EngineConfig
 
 def test_live_counts_what_is_left() -> None:
     assert Live(7, np.array([1, 3]), 1.0, forgotten=2).fewer == 3
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_gpu_finds_what_the_cpu_finds(tmp_path: Path, dtype: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    with Index.create(tmp_path, facts(EngineConfig(dtype=dtype))) as index:
+        index.add([str(i) for i in range(500)], rows(500))
+        index.remove(["3", "77"])
+        expected = index.search(rows(20), 7)
+        index.compute_on("cuda")
+        for ours, theirs in zip(index.search(rows(20), 7), expected, strict=True):
+            assert [each.id for each in ours] == [each.id for each in theirs]
+            np.testing.assert_allclose([each.score for each in ours], [each.score for each in theirs], rtol=1e-4)
+
+
+def test_rows_that_do_not_fit_a_device_are_searched_where_they_are(tmp_path: Path, monkeypatch) -> None:
+    with Index.create(tmp_path, facts(EngineConfig())) as index:
+        index.add(["a", "b"], rows(2))
+        expected = index.search(rows(2), 2)
+
+        def full(self: torch.Tensor, device: torch.device) -> torch.Tensor:
+            raise torch.OutOfMemoryError
+
+        index.compute_on("meta")
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.Tensor, "to", full)
+            index._engine._all(2)
+        assert index.search(rows(2), 2) == expected

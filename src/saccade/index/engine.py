@@ -109,6 +109,9 @@ class Engine(ABC):
     def rename(self, key: int, name: str) -> None:
         """Hear that a row stands for something of another name, where the engine keeps names too."""
 
+    def compute_on(self, device: str) -> None:
+        """Search on that device, where the engine can."""
+
     def settle(self, live: Live) -> None:
         """Make all rows quick to find, when the last of many is appended."""
 

@@ -55,7 +55,12 @@ class Exact(Engine):
         """The rows with the highest inner product; of equal ones found the earlier first."""
         if not live.fewer or not len(queries):
             return nothing_found(len(queries), top)
+        self._all(live.count)  # which says on which device
         return padded(self._compared(torch.from_numpy(queries).to(self.device), top, live, 0), top)
+
+    def compute_on(self, device: str) -> None:
+        """Search on that device, in whose memory the rows are kept from the first search on, if they fit in."""
+        self.device, self._held = torch.device(device), None
 
     def rewrite(self, keys: Keys, generation: int) -> Engine:
         """The rows given alone, in a file of their own."""
@@ -80,7 +85,11 @@ class Exact(Engine):
     def _all(self, count: int) -> Tensor:
         """The first rows, mapped once; on another device than the CPU, in its memory."""
         if self._held is None or len(self._held) != count:
-            self._held = self.rows.mapped(count).to(self.device)
+            mapped = self.rows.mapped(count)
+            try:
+                self._held = mapped.to(self.device)
+            except torch.OutOfMemoryError:
+                self._held, self.device = mapped, mapped.device
         return self._held
 
     def _compared(self, queries: Float[Tensor, "queries size"], top: int, live: Live, first: int) -> Best:

@@ -92,6 +92,9 @@ class Graph(Exact):
             return found
         return padded((scores, keys), top)
 
+    def compute_on(self, device: str) -> None:
+        """On the CPU, where the graph is."""
+
     def settle(self, live: Live) -> None:
         """Put the rows into the graph that are not in it, where they are many; build it where it is damaged."""
         kind: Literal["graph", "lists"] = "lists" if live.count > TEN_MILLION else "graph"

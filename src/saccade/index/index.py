@@ -64,7 +64,7 @@ class Index:
     """
 
     def __init__(self, path: Path, facts: IndexFacts, *, writing: bool) -> None:
-        self.path, self.facts = path, facts
+        self.path, self.facts, self._device = path, facts, "cpu"
         self._open = ExitStack()
         try:
             if writing:
@@ -149,6 +149,11 @@ class Index:
             for row, line in zip(keys.tolist(), scores.tolist(), strict=True)
         ]
 
+    def compute_on(self, device: str) -> None:
+        """Search on that device, where the engine can: the exact one."""
+        self._device = device
+        self._engine.compute_on(device)
+
     def vectors(self, ids: Sequence[str]) -> Vectors:
         """The embeddings of ids, as they are kept; raises IndexingError for one that is not there."""
         with self.catalogue.reading():
@@ -216,6 +221,7 @@ class Index:
         if generation != self._engine.generation:
             self._engine.close()
             self._engine = create_engine(self.path, self.facts.size, self.facts.engine, generation)
+            self._engine.compute_on(self._device)
 
 
 def read_facts(path: Path) -> IndexFacts:

@@ -95,6 +95,7 @@ class Searcher:
         try:
             self.embedder = Embedder(run or self.index.facts.run, weights=weights, device=device)
             refuse_other_run(self.index.path, self.index.facts, self.embedder)
+            self.index.compute_on(str(self.embedder.device))
             self._background = Background.read(self.index.path)
             self._pictures = Pictures(self.index.facts.source)
         except BaseException:
