@@ -16,6 +16,7 @@ import numpy as np
 
 from saccade.index.engine import IndexingError, Keys, Live
 
+AT_ONCE = 500  # ids asked for together: SQLite takes some thousand values at most
 PATIENCE_SECONDS = 60.0  # for another process to end what it is writing
 FACTS = ("count", "generation", "largest", "changes", "forgotten")
 SCHEMA = """
@@ -189,11 +190,13 @@ class Catalogue:
 
     def names(self, keys: Iterable[int]) -> dict[int, str]:
         """The ids by the numbers of their rows, of those that have one."""
+        asked, found = list(keys), dict[int, str]()
         with self.reading():
-            found = {
-                key: self._connection.execute("SELECT id FROM entries WHERE key = ?", (key,)).fetchone() for key in keys
-            }
-        return {key: row[0] for key, row in found.items() if row is not None}
+            for start in range(0, len(asked), AT_ONCE):
+                some = asked[start : start + AT_ONCE]
+                places = ", ".join("?" * len(some))
+                found.update(self._connection.execute(f"SELECT key, id FROM entries WHERE key IN ({places})", some))
+        return found
 
     def file(self, name: str) -> SourceFile | None:
         """The file that an id was made of."""

@@ -3,7 +3,8 @@
 Rows in bfloat16 are read at twice the speed where the arithmetic is in bfloat16 too, which rounds the query and each
 product. How far off that is has a bound; rows that could be among the best by that bound are multiplied again in
 float32, so that what is found is exact for the rows as they are kept. Many queries at a time keep a CPU busy with
-arithmetic, not with reading: then tiles of rows are widened to float32, which is quicker there and needs no bound.
+arithmetic, not with reading: on a single core tiles of rows are then widened to float32, which is quicker and needs no
+bound.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ BLOCK = 65_536  # rows at a time, at most
 SCORES = 1 << 20  # at a time: few enough to stay in the cache while the highest are looked for
 TILE = 1024  # rows widened at a time, which stay in the cache meanwhile
 CHUNK = 64  # scores of which the highest alone is looked at first
-MANY = 8  # queries from which on a CPU is quicker in float32
+MANY = 8  # queries from which on a single core is quicker in float32; two were not
 ROUNDING = 2.0**-8  # of a number in bfloat16, relative
 SLACK = 1.02  # for what rounds besides: sums in float32, the bound itself
 PAIRS = 16_384  # queries and rows multiplied again at a time
@@ -96,7 +97,8 @@ class Exact(Engine):
         """The best of the rows from number `first` on, each compared."""
         rows = self._all(live.count)[first:]
         removed = torch.from_numpy(live.removed[live.removed >= first] - first).to(self.device)
-        if rows.dtype == torch.bfloat16 and (len(queries) < MANY or rows.is_cuda):
+        widens = len(queries) >= MANY and rows.device.type == "cpu" and torch.get_num_threads() == 1
+        if rows.dtype == torch.bfloat16 and not widens:
             scores, keys = _best_by_rounded(queries, rows, top, removed, live.largest)
         else:
             blocks = _blocks(queries, rows, removed, torch.float32)
