@@ -123,11 +123,28 @@ class Words(Shaped):
 
 
 @dataclass(eq=False, repr=False)
+class Phrases(Shaped):
+    """Which words of each text its phrases are: from the first up to but not including the last; and which exist."""
+
+    spans: Int[Tensor, "texts phrases 2"]
+    mask: Bool[Tensor, "texts phrases"]
+
+    def to(self, device: torch.device | str) -> Phrases:
+        """The same phrases on another device."""
+        return Phrases(self.spans.to(device), self.mask.to(device))
+
+    def over(self, words: int) -> Bool[Tensor, "texts phrases words"]:
+        """Which of so many words each phrase has; none of one that does not exist."""
+        places = torch.arange(words, device=self.spans.device)
+        return (self.spans[..., :1] <= places) & (places < self.spans[..., 1:]) & self.mask.unsqueeze(2)
+
+
+@dataclass(eq=False, repr=False)
 class AttentionMap(Shaped):
     """One step's attention weights, by value.
 
-    ``axes`` names the dimensions behind the batch: ``("regions",)``, ``("words",)``, ``("words", "regions")``, with
-    ``"heads"`` before them where there are several; ``name`` is the step, as in "step 1". ``kind`` says what sums to 1:
+    ``axes`` names the dimensions behind the batch: ``("regions",)``, ``("words",)``, ``("words", "regions")``, of a
+    grounder ``("phrases", "regions")``, with ``"heads"`` before them where there are several; ``name`` is the step, as in "step 1". ``kind`` says what sums to 1:
     "joint" the whole map, "rows" each row along the last axis, "raw" nothing, as with similarities. Rows of padding are
     0. A joint map sums to less than 1 where a model, as its authors wrote it, lets padding be attended to.
     """
@@ -219,3 +236,17 @@ class Matches(Shaped):
     images: Embeddings
     sentences: Embeddings
     scale: Float[Tensor, ""] | None = None
+
+
+@dataclass(eq=False, repr=False)
+class Groundings(Shaped):
+    """A grounder's output: how well each region fits each phrase, and the maps it looked with.
+
+    The logit of a region or a phrase that does not exist is minus infinity. ``shifts`` say, of a model that moves
+    boxes, how each region's box would have to change for the phrase, as R-CNN has it: the centre's x and y in widths
+    and heights of the box, and the logarithms of the factors of width and height.
+    """
+
+    logits: Float[Tensor, "texts phrases regions"]
+    attention: tuple[AttentionMap, ...]
+    shifts: Float[Tensor, "texts phrases regions 4"] | None = None

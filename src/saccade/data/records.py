@@ -70,10 +70,17 @@ class Question(Record):
 
 @dataclass(frozen=True)
 class Phrase:
-    """A phrase of a sentence: its words, from the first up to but not including the last, and the boxes meant."""
+    """A phrase of a sentence: its words, from the first up to but not including the last, and the boxes meant.
+
+    ``kinds`` are the types of what it speaks of ("people"), none where the corpus has none; ``entity`` is the same for
+    all phrases about one image that mean the same ("" where unknown). ``absent`` says why there are no boxes.
+    """
 
     words: tuple[int, int]
     boxes: tuple[Box, ...]
+    kinds: tuple[str, ...] = ()
+    entity: str = ""
+    absent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
