@@ -129,6 +129,16 @@ class Vocabulary:
         """Those words of a raw text that the vocabulary lacks."""
         return [word for word in self.words(text) if word not in self]
 
+    def places(self, text: str) -> list[int] | None:
+        """How many words stand before each of the words that spaces separate in a text, and then how many in all.
+
+        None where the tokeniser sees other words in the text than in its parts, as "ptb" may.
+        """
+        places = [0]
+        for part in text.split():
+            places.append(places[-1] + len(self.words(part)))
+        return places if places[-1] == len(self.words(text)) else None
+
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """How many words each raw text has, the end not counted."""
         return [len(encoding) for encoding in self._encoded(texts)]

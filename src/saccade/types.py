@@ -144,9 +144,10 @@ class AttentionMap(Shaped):
     """One step's attention weights, by value.
 
     ``axes`` names the dimensions behind the batch: ``("regions",)``, ``("words",)``, ``("words", "regions")``, of a
-    grounder ``("phrases", "regions")``, with ``"heads"`` before them where there are several; ``name`` is the step, as in "step 1". ``kind`` says what sums to 1:
-    "joint" the whole map, "rows" each row along the last axis, "raw" nothing, as with similarities. Rows of padding are
-    0. A joint map sums to less than 1 where a model, as its authors wrote it, lets padding be attended to.
+    grounder ``("phrases", "regions")``, with ``"heads"`` before them where there are several; ``name`` is the step, as
+    in "step 1". ``kind`` says what sums to 1: "joint" the whole map, "rows" each row along the last axis, "raw"
+    nothing, as with similarities. Rows of padding are 0. A joint map sums to less than 1 where a model, as its authors
+    wrote it, lets padding be attended to.
     """
 
     weights: Float[Tensor, texts * axes]

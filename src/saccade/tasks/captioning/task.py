@@ -22,7 +22,7 @@ from saccade.errors import DataError, RecipeError
 from saccade.hypotheses import Hypothesis, Search
 from saccade.metrics.caption import caption_metrics
 from saccade.metrics.java import check_java, java_metrics
-from saccade.tasks.base import Gather, Reader, Task
+from saccade.tasks.base import Gather, Reader
 from saccade.tasks.captioned import CaptionedImage, captioned_images
 from saccade.tasks.captioning.coco import coco_files
 from saccade.tasks.captioning.config import SPECIAL, CaptioningConfig, CaptioningOptions
@@ -30,10 +30,9 @@ from saccade.tasks.captioning.reply import CaptionReply
 from saccade.tasks.pointing import pointing_of_words
 from saccade.tasks.reading import read_regions
 from saccade.tasks.reply import OpenedImage
+from saccade.tasks.worded import TOKENIZER, WordedTask
 from saccade.text import Vocabulary
 from saccade.types import Captions, Grouping, Regions, Words
-
-TOKENIZER = "tokenizer.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +87,7 @@ class CaptionPrediction:
         }
 
 
-class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
+class CaptioningTask(WordedTask[Caption, CaptionedImage, CaptionPrediction]):
     """Writing captions with the words of the training split; the words are kept with the run."""
 
     Config, Record, Output = CaptioningConfig, Caption, Captions
@@ -113,22 +112,10 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
         )
         return cls(vocabulary, config)
 
-    def files(self) -> dict[str, str]:
-        """The words."""
-        return {TOKENIZER: self.vocabulary.to_json()}
-
     @classmethod
     def from_files(cls, files: Mapping[str, str], config: CaptioningConfig) -> CaptioningTask:
         """The task of a run; raises RunError for a file that is not as expected."""
         return cls(Vocabulary.from_json(files[TOKENIZER]), config)
-
-    def content(self) -> dict[str, Sequence[str]]:
-        """The words, in the order of their ids."""
-        return {"words": self.vocabulary.known_words()}
-
-    def entries(self) -> dict[str, Sequence[str]]:
-        """The words, those of the special symbols too."""
-        return {"num_words": self.vocabulary.listed()}
 
     def search(self, options: CaptioningOptions) -> Search:
         """How captions are searched for; raises RecipeError for a search that cannot be."""
@@ -146,18 +133,9 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
         search.check(len(self.vocabulary))
         return search
 
-    def check(self, records: Sequence[Caption]) -> None:
-        """Refuse, with DataError, a caption without words."""
-        for caption, length in zip(records, self._lengths(records), strict=True):
-            if not length:
-                raise DataError(
-                    f"caption {caption.id!r} of {caption.image}: expected a caption with at least one word, got "
-                    f"{caption.text!r}"
-                )
-
     def trainable(self, records: Sequence[Caption]) -> list[Caption]:
         """The captions that are short enough; raises DataError when none is."""
-        pairs = zip(records, self._lengths(records), strict=True)
+        pairs = zip(records, self.lengths(records), strict=True)
         short = [caption for caption, length in pairs if length <= self.config.max_words]
         if not short:
             raise DataError("no training caption is short enough: raise --task.max-words")
@@ -167,7 +145,7 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
         """The indices of the captions in each batch of an epoch."""
         if self.config.batches == "padded":
             return super().batches(records, config, epoch)
-        return length_batches(self._lengths(records), config.batch_size, seed=config.seed, epoch=epoch)
+        return length_batches(self.lengths(records), config.batch_size, seed=config.seed, epoch=epoch)
 
     def collate(self, records: Sequence[Caption], read: Reader, *, grouped: bool) -> CaptionBatch:
         """The captions as a batch, their images' regions read from the store: once an image when grouped."""
@@ -288,9 +266,6 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
             for i, (picture, best) in enumerate(zip(pictures, found, strict=True))
         ]
 
-    def _lengths(self, records: Sequence[Caption]) -> list[int]:
-        return self.vocabulary.lengths([caption.text for caption in records])
-
     def _decode(
         self, model: Any, regions: Regions, options: CaptioningOptions, generator: torch.Generator, *, attention: bool
     ) -> list[list[Hypothesis]]:
@@ -314,12 +289,8 @@ class CaptioningTask(Task[Caption, CaptionedImage, CaptionPrediction]):
 
     def object_words(self, caption: Caption) -> list[tuple[int, Sequence[Box]]]:
         """The last word of each phrase, as its place among the caption's words, with the phrase's boxes."""
-        places = [0]
-        for word in caption.text.split():
-            places.append(places[-1] + len(self.vocabulary.words(word)))
-        if places[-1] != len(
-            self.vocabulary.words(caption.text)
-        ):  # the tokeniser saw more than the words by themselves
+        places = self.vocabulary.places(caption.text)
+        if places is None:
             return []
         ends = [(places[phrase.words[1]] - 1, phrase) for phrase in caption.phrases]
         return [(place, phrase.boxes) for place, phrase in ends if place >= places[phrase.words[0]]]

@@ -23,7 +23,7 @@ from saccade.data.records import Caption, Corpus, JudgesCaptions, images_of
 from saccade.errors import DataError, RecipeError
 from saccade.limits import COUNT, check_limit
 from saccade.metrics.retrieval import Ranks, first_images, mean_of_folds, rank_embeddings
-from saccade.tasks.base import Gather, Reader, Task
+from saccade.tasks.base import Gather, Reader
 from saccade.tasks.captioned import CaptionedImage, captioned_images
 from saccade.tasks.matching.config import SPECIAL, MatchingConfig, MatchingOptions
 from saccade.tasks.matching.losses import (
@@ -37,12 +37,13 @@ from saccade.tasks.matching.losses import (
 )
 from saccade.tasks.matching.reply import MatchReply
 from saccade.tasks.reply import OpenedImage
+from saccade.tasks.worded import TOKENIZER, WordedTask
 from saccade.text import Vocabulary, texts_from_json, texts_to_json
 from saccade.types import AttentionMap, Embeddings, Matches, Regions, Words
 
 Embedded = Float32[np.ndarray, "rows size"]
 
-TOKENIZER, BACKGROUND = "tokenizer.json", "background.json"
+BACKGROUND = "background.json"
 BACKGROUND_SENTENCES = 1_000
 
 
@@ -83,7 +84,7 @@ class MatchPrediction:
         return {"image": self.image, "sentences": list(self.sentences), "scores": scores}
 
 
-class MatchingTask(Task[Caption, CaptionedImage, MatchPrediction]):
+class MatchingTask(WordedTask[Caption, CaptionedImage, MatchPrediction]):
     """Telling which sentences were written about which images.
 
     The training split's words are kept with the run, and so is a sample of its sentences, the `background`: a score
@@ -112,30 +113,12 @@ class MatchingTask(Task[Caption, CaptionedImage, MatchPrediction]):
 
     def files(self) -> dict[str, str]:
         """The words, and the sample of sentences."""
-        return {TOKENIZER: self.vocabulary.to_json(), BACKGROUND: texts_to_json(self.background)}
+        return {**super().files(), BACKGROUND: texts_to_json(self.background)}
 
     @classmethod
     def from_files(cls, files: Mapping[str, str], config: MatchingConfig) -> MatchingTask:
         """The task of a run; raises RunError for a file that is not as expected."""
         return cls(Vocabulary.from_json(files[TOKENIZER]), texts_from_json(files[BACKGROUND], BACKGROUND), config)
-
-    def content(self) -> dict[str, Sequence[str]]:
-        """The words, in the order of their ids."""
-        return {"words": self.vocabulary.known_words()}
-
-    def entries(self) -> dict[str, Sequence[str]]:
-        """The words, those of the special symbols too."""
-        return {"num_words": self.vocabulary.listed()}
-
-    def check(self, records: Sequence[Caption]) -> None:
-        """Refuse, with DataError, a sentence without words."""
-        lengths = self.vocabulary.lengths([caption.text for caption in records])
-        wordless = next((each for each, length in zip(records, lengths, strict=True) if not length), None)
-        if wordless is not None:
-            raise DataError(
-                f"sentence {wordless.id!r} of {wordless.image}: expected a sentence with at least one word, got "
-                f"{wordless.text!r}"
-            )
 
     def trainable(self, records: Sequence[Caption]) -> list[Caption]:
         """All sentences; raises DataError where there is but one image, and so nothing to hold a pair against."""
@@ -190,15 +173,6 @@ class MatchingTask(Task[Caption, CaptionedImage, MatchPrediction]):
     def example(self, image: str, text: str) -> CaptionedImage:
         """The image and one sentence."""
         return CaptionedImage(image, (Caption("", image, text),))
-
-    def check_text(self, text: str) -> None:
-        """Refuse, with DataError, a sentence without words."""
-        if not self.vocabulary.words(text):
-            raise DataError(f"expected a sentence with at least one word, got {text!r}")
-
-    def unread(self, text: str) -> list[str]:
-        """The words of a sentence that were never seen in training."""
-        return self.vocabulary.unknown(text)
 
     def stack(self, examples: Sequence[CaptionedImage], read: Reader) -> PairBatch:
         """The images as a batch to embed, and all their sentences."""
