@@ -11,6 +11,7 @@ import torch
 import saccade
 from saccade.console import print_metrics
 from saccade.metrics.caption import caption_metrics
+from saccade.metrics.grounding import WHOLE, GroundedPhrase, grounding_metrics, line_metrics
 from saccade.metrics.retrieval import rank_similarities
 from saccade.metrics.units import UNITS, examples_of, format_difference, format_metric, unit_of
 
@@ -19,14 +20,18 @@ SHARES = """
     bleu_1 bleu_2 bleu_3 bleu_4 bleu_1_no_bp bleu_2_no_bp bleu_3_no_bp bleu_4_no_bp rouge_l meteor spice truth
     distinct_captions pointing_accuracy pointing_accuracy_step_1 pointing_accuracy_color attention_mass
     attention_mass_step_2 attention_mass_number i2t_r1 i2t_r5 i2t_r10 t2i_r1 t2i_r5 t2i_truth t2i_r10 t2i_r1_of_5_folds
-    recall_1 recall_5 recall_10 upper_bound mean_iou
+    recall_1 recall_5 recall_10 upper_bound mean_iou pointing_accuracy_box pointing_accuracy_step
+    recall_1_merged recall_5_merged recall_10_merged upper_bound_merged mean_iou_merged
+    recall_1_people recall_1_merged_people upper_bound_body_parts pointing_accuracy_box_people
+    recall_1_of_whole_image recall_1_merged_of_whole_image mean_iou_of_whole_image mean_iou_merged_of_usual_window
+    pointing_accuracy_of_centre
 """.split()  # noqa: SIM905
 PLAIN = "cider cider_d attention_entropy attention_entropy_step_1 attention_entropy_color loss lr".split()  # noqa: SIM905
 PLAIN += ["seconds", "records_per_second", "rsum", "rsum_of_5_folds"]
 RANKS = ["i2t_medr", "t2i_medr", "i2t_meanr", "t2i_meanr", "i2t_medr_of_5_folds"]
 COUNTS = """
     words_used object_words questions answers captions sentences images images_of_5_folds images_without_result
-    empty_captions epoch
+    empty_captions epoch phrases phrases_people phrases_without_result sentences_without_result
 """.split()  # noqa: SIM905
 
 
@@ -53,6 +58,21 @@ def test_every_metric_that_the_code_names_is_listed() -> None:
     known = {name for name in found if any(name == entry or name.startswith(f"{entry}_") for entry in UNITS)}
     assert {"accuracy", "bleu_1_no_bp", "cider_d", "meteor", "pointing_accuracy", "object_words", "t2i_r5"} <= known
     assert known <= {*SHARES, *PLAIN, *RANKS, *COUNTS}
+
+
+def test_what_a_comparison_shows_of_grounding_and_over_how_many_phrases_it_is_a_mean() -> None:
+    phrases = [GroundedPhrase([WHOLE], [WHOLE], ["people", "of old"], [WHOLE], (0.5, 0.5))]
+    found = grounding_metrics(phrases)
+    lines = line_metrics("whole_image", phrases, [WHOLE]) | line_metrics("centre", phrases, [(0.5, 0.5)])
+    names = [name for name in found if name.partition("_")[0] != "phrases"]
+    assert {name: unit_of(name).kind for name in [*names, *lines]} == dict.fromkeys([*names, *lines], "share")
+    by_type = {name for name in names if name.endswith(("_people", "_type_of_old"))}
+    assert len(by_type) == 2 * len(set(names) - by_type)
+    assert {name for name in names if unit_of(name).shown} == set(names) - by_type
+    assert {name for name in lines if unit_of(name).shown} == {name for name in lines if "mean_iou" not in name}
+    over = {name: examples_of(name) for name in [*names, *lines]}
+    assert {name for name, count in over.items() if count} == {*names, *lines} - by_type - {"pointing_accuracy"}
+    assert set(over.values()) == {"phrases", None}
 
 
 def test_what_nobody_listed_is_a_count_or_plain() -> None:

@@ -6,7 +6,7 @@ entries the longer one tells. Of what nobody listed whole numbers are counts, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Kind = Literal["share", "plain", "rank", "count"]
@@ -25,9 +25,12 @@ class Unit:
     """Whether the table of a comparison shows it unasked."""
     over: str = ""
     """The count in metrics.json that says over how many examples it is a mean, where it is one over all of a split."""
+    alone: bool = False
+    """Whether it is shown unasked by itself only, and not by type."""
 
 
 SCORE, MEAN = Unit("share", shown=True), Unit("share", mean=True, shown=True)
+LINE = Unit("share", mean=True, shown=True, over="phrases")
 QUIET, PLAIN, RANK, COUNT = Unit("share", mean=True), Unit("plain"), Unit("rank", shown=True), Unit("count")
 
 UNITS = {
@@ -41,17 +44,29 @@ UNITS = {
     "cider": Unit("plain", shown=True),
     "distinct_captions": Unit("share"),
     # Where a model looks.
-    "pointing_accuracy": MEAN,
+    "pointing_accuracy": Unit("share", mean=True, shown=True, alone=True),
+    "pointing_accuracy_step": MEAN,
     "attention_mass": QUIET,
     "attention_entropy": PLAIN,
-    # Search in both directions, and grounding.
-    **dict.fromkeys(("i2t", "t2i", "recall", "upper_bound", "mean_iou"), MEAN),
+    # Search in both directions.
+    **dict.fromkeys(("i2t", "t2i"), MEAN),
     "rsum": Unit("plain", shown=True),
     **dict.fromkeys(("i2t_medr", "t2i_medr", "i2t_meanr", "t2i_meanr"), RANK),
+    # Grounding: by any box and by the merged one, and of each what a line to beat gets, its name behind "of".
+    **dict.fromkeys(("recall", "upper_bound", "mean_iou"), QUIET),
+    **{
+        f"{name}{end}": Unit("share", mean=True, shown=True, over="phrases", alone=True)
+        for name in ("recall_1", "recall_5", "recall_10", "upper_bound", "mean_iou")
+        for end in ("", "_merged")
+    },
+    "pointing_accuracy_box": Unit("share", mean=True, shown=True, over="phrases", alone=True),
+    **dict.fromkeys(("recall_1_of", "recall_1_merged_of", "pointing_accuracy_of"), LINE),
+    **dict.fromkeys(("mean_iou_of", "mean_iou_merged_of"), Unit("share", mean=True, over="phrases")),
     # Training. A loss is a mean over records, in nats: of a caption the sum over its words.
     **dict.fromkeys(("loss", "val_loss", "lr", "seconds", "records_per_second"), PLAIN),
     **dict.fromkeys(("epoch", "step", "words_used", "object_words"), COUNT),
-    **dict.fromkeys(("questions", "answers", "captions", "images", "sentences", "phrases", "empty_captions"), COUNT),
+    **dict.fromkeys(("questions", "answers", "captions", "images", "sentences", "empty_captions"), COUNT),
+    **dict.fromkeys(("phrases", "sentences_without_result", "phrases_without_result"), COUNT),
 }
 
 
@@ -64,17 +79,18 @@ def unit_of(name: str, value: object = 0.0) -> Unit:
     parts = name.split("_")
     for length in range(len(parts), 0, -1):
         if unit := UNITS.get("_".join(parts[:length])):
-            return unit
+            return replace(unit, shown=False) if unit.alone and length < len(parts) else unit
     return COUNT if isinstance(value, int) else PLAIN
 
 
 def examples_of(name: str) -> str | None:
     """The count that says over how many examples the metric is a mean of values from 0 to 1; None where none does.
 
-    >>> examples_of("accuracy"), examples_of("accuracy_yes_no"), examples_of("cider")
-    ('questions', None, None)
+    >>> examples_of("accuracy"), examples_of("accuracy_yes_no"), examples_of("recall_1_of_whole_image")
+    ('questions', None, 'phrases')
     """
-    return UNITS[name].over or None if name in UNITS else None
+    unit = UNITS.get(name) or UNITS.get(name.partition("_of_")[0] + "_of")
+    return unit.over or None if unit else None
 
 
 def format_metric(name: str, value: object, deviation: float | None = None) -> str:
