@@ -49,6 +49,7 @@ MODELS: Mapping[str, Entry] = {
     "ban": Entry("ban", "BAN"),
     "ban-co": Entry("ban", "BAN", {"attend": "co"}),
     "ban-unitary": Entry("ban", "BAN", {"attend": "unitary"}),
+    "ban-grounder": Entry("ban_grounder", "BANGrounder"),
     "dfaf": Entry("dfaf", "DFAF"),
     "ibowimg": Entry("ibowimg", "IBOWIMG"),
     "lstm-q-i": Entry("lstm_q_i", "LSTMQI"),

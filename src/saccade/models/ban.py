@@ -194,7 +194,7 @@ class BAN(nn.Module):
         else:
             joint = torch.stack(outputs).sum(0) if self.combine == "sum" else torch.cat(outputs, dim=1)
         maps = (
-            AttentionMap(_of_words(each[:, g], words) if axes[0] == "words" else each[:, g], axes, f"glimpse {g + 1}")
+            AttentionMap(of_words(each[:, g], words) if axes[0] == "words" else each[:, g], axes, f"glimpse {g + 1}")
             for g in range(len(self.glimpses) if attention else 0)
             for axes, each in shown.items()
         )
@@ -259,7 +259,7 @@ def _pairs(
     return read[:, None, :, None] & seen[:, None, None, :]
 
 
-def _of_words(weights: Float[Tensor, "texts length *regions"], words: Words) -> Tensor:
+def of_words(weights: Float[Tensor, "texts length *regions"], words: Words) -> Tensor:
     """Weights over the places of a question, as weights over the words of the batch: 0 on padding and what was cut."""
     behind = weights.dim() - 2
     missing = words.ids.shape[1] - weights.shape[1]  # negative when there are places to cut

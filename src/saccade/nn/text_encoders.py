@@ -55,7 +55,8 @@ class FixedLengthGRU(nn.Module):
     """Word features of texts cut or padded to `length` words; the GRU runs on over the padding (BAN, DFAF).
 
     Words are looked up in `tables` tables side by side: one to learn, or GloVe's vectors and a second table made from
-    them, see `load_vectors`. Padding is the zero vector. `dropout` acts on the embeddings.
+    them, see `load_vectors`. Padding is the zero vector. `dropout` acts on the embeddings. Texts that are not `padded`
+    are cut alone, and read no further than the longest of the batch.
     """
 
     def __init__(
@@ -67,16 +68,18 @@ class FixedLengthGRU(nn.Module):
         embedding_size: int = 300,
         tables: int = 1,
         dropout: float = 0.0,
+        padded: bool = True,
     ) -> None:
         super().__init__()
-        self.length = length
+        self.length, self.padded = length, padded
         self.tables = nn.ModuleList(nn.Embedding(num_words, embedding_size, padding_idx=0) for _ in range(tables))
         self.dropout = nn.Dropout(dropout)
         self.gru = nn.GRU(tables * embedding_size, size, batch_first=True)
 
     def forward(self, words: Words) -> tuple[Float[Tensor, "texts length size"], Bool[Tensor, "texts length"]]:
         """All states of the GRU, and which of the places hold words."""
-        missing = self.length - words.ids.shape[1]  # negative when there are words to cut
+        length = self.length if self.padded else min(self.length, words.ids.shape[1])
+        missing = length - words.ids.shape[1]  # negative when there are words to cut
         ids, mask = (nn.functional.pad(each, (0, missing)) for each in (words.ids, words.mask))
         ids = ids.masked_fill(~mask, 0)
         embedded = self.dropout(torch.cat([table(ids) for table in self.tables], dim=-1))
