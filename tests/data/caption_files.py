@@ -86,8 +86,12 @@ def write_coco(
     return folder
 
 
-def entity_xml(objects: Mapping[str, Sequence[tuple[int, int, int, int]]], size: tuple[int, int] = (400, 200)) -> str:
-    """The boxes of entities, by number; one without boxes is a scene."""
+def entity_xml(
+    objects: Mapping[str, Sequence[tuple[int, int, int, int]]],
+    size: tuple[int, int] = (400, 200),
+    boxless: Sequence[str] = (),
+) -> str:
+    """The boxes of entities, by number; one without boxes is a scene, and no scene where it is among the boxless."""
     items = []
     for name, boxes in objects.items():
         for box in boxes:
@@ -95,6 +99,7 @@ def entity_xml(objects: Mapping[str, Sequence[tuple[int, int, int, int]]], size:
             items.append(f"<object><name>{name}</name><bndbox>{corners}</bndbox></object>")
         if not boxes:
             items.append(f"<object><name>{name}</name><scene>1</scene><nobndbox>1</nobndbox></object>")
+    items += [f"<object><name>{name}</name><scene>0</scene><nobndbox>1</nobndbox></object>" for name in boxless]
     width, height = size
     head = f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
     return f"<annotation>{head}{''.join(items)}</annotation>"

@@ -169,6 +169,9 @@ def test_object_words_point_at_their_boxes() -> None:
     assert task.metrics(found)["pointing_accuracy"] == 0.5
     assert task.metrics(found)["object_words"] == 2
     assert "pointing_accuracy" not in task.metrics(predictions(task, model(task, "nic"), captions))
+    boxless = (Phrase((0, 2), (), absent="scene"), Phrase((1, 2), (), absent="no box"))
+    more = [dataclasses.replace(c, phrases=(*boxless[: len(c.text.split()) - 1], *c.phrases)) for c in captions]
+    assert predictions(task, Looking(model(task)), more) == found
     captions[0] = dataclasses.replace(captions[0], phrases=(Phrase((0, 2), left),))
     assert task.metrics(predictions(task, Looking(model(task)), captions))["pointing_accuracy"] == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -84,7 +85,7 @@ class CaptionCorpus:
         refuse_missing(missing, self.images(split), split, looked, self._root)
 
     def counts(self, split: str) -> dict[str, int]:
-        """How many `captions` and `images` the split has, be its images there or not."""
+        """How many `captions` and `images` the split has, and phrases where it has any, be its images there or not."""
         return count_captions(self._captions_of(split))
 
     def open_image(self, image: str) -> Image:
@@ -126,8 +127,28 @@ class ImageFolders:
 
 
 def count_captions(captions: Sequence[Caption]) -> dict[str, int]:
-    """How many `captions` and `images` there are."""
-    return {"captions": len(captions), "images": len(images_of(captions))}
+    """How many `captions` and `images` there are; and where there are phrases, what `count_phrases` counts."""
+    phrases = count_phrases(captions) if any(caption.phrases for caption in captions) else {}
+    return {"captions": len(captions), "images": len(images_of(captions)), **phrases}
+
+
+def count_phrases(captions: Iterable[Caption]) -> dict[str, int]:
+    """How many `phrases` there are, `phrases_with_box` and without, those by type and these by why they have none.
+
+    A phrase of two types counts for both, as in the field's tables. As in `phrases_with_box_people` and
+    `phrases_without_box_scene`; types and reasons in the order of the alphabet, none where a corpus names none.
+    """
+    phrases = [phrase for caption in captions for phrase in caption.phrases]
+    boxed = [phrase for phrase in phrases if phrase.boxes]
+    kinds = Counter(kind for phrase in boxed for kind in phrase.kinds)
+    absent = Counter(phrase.absent.replace(" ", "_") for phrase in phrases if not phrase.boxes and phrase.absent)
+    return {
+        "phrases": len(phrases),
+        "phrases_with_box": len(boxed),
+        **{f"phrases_with_box_{kind}": kinds[kind] for kind in sorted(kinds)},
+        "phrases_without_box": len(phrases) - len(boxed),
+        **{f"phrases_without_box_{why}": absent[why] for why in sorted(absent)},
+    }
 
 
 def captions_about(by_image: Mapping[str, Sequence[Caption]], images: Iterable[str]) -> Iterator[Caption]:

@@ -6,13 +6,16 @@
     images/1000268201.jpg         also in flickr30k-images/, or Flickr8k's names (1000268201_693b08cb0e.jpg), also in
                                   Flicker8k_Dataset/ beside this folder or in flickr8k/ beside it
 
-A photograph may have been resized since: boxes are kept as fractions of the size that the annotation names.
+A photograph may have been resized since: boxes are kept as fractions of the size that the annotation names. The files
+count pixels from 1, and a box holds its last ones: 1 is subtracted from xmin and ymin, nothing from xmax and ymax, so
+that a box of the whole photograph is (0, 0, 1, 1). The authors' own code, and MDETR's with it, subtracts 1 from all
+four, which makes every box one pixel narrower and lower; at IoU 0.5 that matters for the smallest boxes alone.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,11 +31,19 @@ from saccade.errors import DataError
 FOLDERS = ("images", "flickr30k-images", "../flickr8k/Flicker8k_Dataset", "../Flicker8k_Dataset")
 LINES = 5
 # A phrase in brackets with its number and types, or what stands between two phrases.
-PART = re.compile(r"\[/EN#(\d+)(?:/[^\s/\[\]]+)+ +([^\[\]]+)\]|([^\[\]]+)")
+PART = re.compile(r"\[/EN#(\d+)((?:/[^\s/\[\]]+)+) +([^\[\]]+)\]|([^\[\]]+)")
+NOTHING, NOT_VISUAL = "0", "notvisual"  # the number of what is no entity, and its type
+
+
+class Entity(NamedTuple):
+    """What an annotation says of a number: its boxes, or why it has none."""
+
+    boxes: tuple[Box, ...]
+    absent: str
 
 
 class Sentence(NamedTuple):
-    """A caption without its brackets, and the phrases of which boxes are known."""
+    """A caption without its brackets, and its phrases."""
 
     text: str
     phrases: tuple[Phrase, ...]
@@ -41,7 +52,10 @@ class Sentence(NamedTuple):
 class FlickrEntities(CaptionCorpus):
     """Flickr30k's captions with phrases; an image's id is the name of its file, or its number where it has no file.
 
-    Phrases without boxes (of a scene, of nothing visible) are left out. Where test.txt is missing, "test" is the
+    Every bracket is a phrase, with all its types and with its number as ``entity``, which recurs where another sentence
+    speaks of the same. One without boxes says why in ``absent``: "scene" (it is all around), "no box" (the annotators
+    drew none), "not visual" (number 0, which is no entity, or that type), or "not annotated" (a number that the
+    annotation lacks). Where test.txt is missing, "test" is the
     official validation split and "val" images held out of training. Raises DataError with the file, and the line in
     text files, for what is malformed.
     """
@@ -106,15 +120,15 @@ def number_of(image: str) -> str:
 
 
 def read_sentences(root: Path, number: str) -> list[Sentence]:
-    """The five captions of an image with the phrases that have boxes; raises DataError."""
+    """The five captions of an image with all their phrases; raises DataError."""
     path = root / "Sentences" / f"{number}.txt"
     if not path.is_file():
         raise DataError(f"image {number} has no captions: no such file", path)
-    boxes = _boxes(root / "Annotations" / f"{number}.xml")
+    entities = _entities(root / "Annotations" / f"{number}.xml")
     sentences = []
     for place, line in read_lines(path):
         try:
-            sentences.append(_sentence(line.strip(), boxes))
+            sentences.append(_sentence(line.strip(), entities))
         except DataError as error:
             raise DataError(str(error), path, place) from None
     if len(sentences) != LINES:
@@ -122,35 +136,49 @@ def read_sentences(root: Path, number: str) -> list[Sentence]:
     return sentences
 
 
-def _sentence(line: str, boxes: dict[str, tuple[Box, ...]]) -> Sentence:
+def _sentence(line: str, entities: Mapping[str, Entity]) -> Sentence:
     text, phrases, end = "", [], 0
     for part in PART.finditer(line):
         if part.start() != end:
             break
         end = part.end()
-        number, phrase, between = part.groups()
-        if number in boxes:
-            # A bracket that opens in the middle of a word belongs to that word.
-            start = len(text.split()) - (text != "" and not text.endswith(" "))
-            phrases.append(Phrase((start, len((text + phrase).split())), boxes[number]))
+        number, types, phrase, between = part.groups()
+        if number:
+            # A bracket that opens in the middle of a word belongs to that word, and so does one that closes there.
+            start = len(text.split()) - (text != "" and not text[-1].isspace())
+            words = (start, len((text + phrase).split()))
+            phrases.append(_phrase(words, number, tuple(types[1:].split("/")), entities))
         text += phrase or between
     if end != len(line):
         raise DataError(f"expected phrases as in [/EN#18/people A child], got {line[end : end + 40]!r}")
     if not text.strip():
         raise DataError(f"expected a caption, got an empty one: {line!r}")
+    if empty := [each for each in phrases if each.words[0] == each.words[1]]:
+        raise DataError(f"expected words in every phrase, got none behind /{'/'.join(empty[0].kinds)} in {line!r}")
     return Sentence(composed(" ".join(text.split())), tuple(phrases))
 
 
-def _boxes(path: Path) -> dict[str, tuple[Box, ...]]:
-    """The boxes of each entity that has any."""
-    found: dict[str, tuple[Box, ...]] = {}
+def _phrase(words: tuple[int, int], number: str, kinds: tuple[str, ...], entities: Mapping[str, Entity]) -> Phrase:
+    found = entities.get(number, Entity((), "not annotated"))
+    if not found.boxes and (number == NOTHING or NOT_VISUAL in kinds):
+        found = Entity((), "not visual")
+    return Phrase(words, found.boxes, kinds, "" if number == NOTHING else number, found.absent)
+
+
+def _entities(path: Path) -> dict[str, Entity]:
+    """What is said of each number."""
+    found: dict[str, Entity] = {}
     try:
         root = ElementTree.parse(path).getroot()
         width, height = _whole(root, "size/width"), _whole(root, "size/height")
         for item in root.iter("object"):
             boxes = tuple(_box(box, width, height) for box in item.iter("bndbox"))
-            for name in item.iter("name") if boxes else ():
-                found[name.text or ""] = (*found.get(name.text or "", ()), *boxes)
+            scene = item.findtext("scene", "").strip() == "1"
+            for name in item.iter("name"):
+                before = found.get(name.text or "", Entity((), ""))
+                every = before.boxes + boxes
+                absent = "" if every else "scene" if scene or before.absent == "scene" else "no box"
+                found[name.text or ""] = Entity(every, absent)
     except FileNotFoundError:
         raise DataError("no such file; expected the boxes of the image's phrases", path) from None
     except ElementTree.ParseError as error:
@@ -162,7 +190,7 @@ def _boxes(path: Path) -> dict[str, tuple[Box, ...]]:
 
 def _box(element: ElementTree.Element, width: int, height: int) -> Box:
     x1, y1, x2, y2 = (_whole(element, key) for key in ("xmin", "ymin", "xmax", "ymax"))
-    # Pixels count from 1, and a box holds its last ones too; one may reach a little beyond the edge.
+    # As the module says; a box may reach a little beyond the edge.
     left, top = max(0, x1 - 1) / max(1, width), max(0, y1 - 1) / max(1, height)
     right, bottom = min(width, x2) / max(1, width), min(height, y2) / max(1, height)
     if not (left < right and top < bottom):

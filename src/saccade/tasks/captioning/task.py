@@ -275,7 +275,7 @@ class CaptioningTask(WordedTask[Caption, CaptionedImage, CaptionPrediction]):
         self, model: Any, batch: ImageBatch, options: CaptioningOptions, generator: torch.Generator
     ) -> list[tuple[float, ...]]:
         """Of each image, whether each object word of its references points at one of its boxes, told the words."""
-        rows = [(i, c) for i, each in enumerate(batch.images) for c in each.captions if c.phrases]
+        rows = [(i, c) for i, each in enumerate(batch.images) for c in each.captions if any(p.boxes for p in c.phrases)]
         pointing: list[list[float]] = [[] for _ in batch.images]
         if rows:
             captions, device = [caption for _, caption in rows], batch.regions.mask.device
@@ -288,11 +288,11 @@ class CaptioningTask(WordedTask[Caption, CaptionedImage, CaptionPrediction]):
         return [tuple(hits) for hits in pointing]
 
     def object_words(self, caption: Caption) -> list[tuple[int, Sequence[Box]]]:
-        """The last word of each phrase, as its place among the caption's words, with the phrase's boxes."""
+        """The last word of each phrase that has boxes, as its place among the caption's words, with the boxes."""
         places = self.vocabulary.places(caption.text)
         if places is None:
             return []
-        ends = [(places[phrase.words[1]] - 1, phrase) for phrase in caption.phrases]
+        ends = [(places[phrase.words[1]] - 1, phrase) for phrase in caption.phrases if phrase.boxes]
         return [(place, phrase.boxes) for place, phrase in ends if place >= places[phrase.words[0]]]
 
 
