@@ -13,6 +13,7 @@ WITH_EXAMPLES = [
             "bleu",
             "caption",
             "cider",
+            "grounding",
             "names",
             "ngrams",
             "ptb",
