@@ -81,6 +81,45 @@ def attention_entropy(
     return entropy
 
 
+def spread(
+    weights: Float[Array, "examples regions"], regions: Float[Array, "regions 4"], rows: int, columns: int
+) -> Float[Array, "examples rows columns"]:
+    """The weights as maps over the image: each region's is spread evenly over its area, and overlaps add up.
+
+    `regions` are those of one image. A map sums to what lies inside the image of the region's weights; regions without
+    area count nowhere.
+
+    >>> spread(np.array([[0.6, 0.4]]), np.array([[0, 0, 1, 1], [0, 0, 0.5, 1]]), 1, 2).round(2)
+    array([[[0.7, 0.3]]])
+    """
+    corners = regions.astype(np.float64)
+    wide = _overlap(corners[:, ::2], np.linspace(0, 1, columns + 1))
+    high = _overlap(corners[:, 1::2], np.linspace(0, 1, rows + 1))
+    areas = (corners[:, 2:] - corners[:, :2]).prod(1)
+    density = weights * np.divide(1.0, areas, out=np.zeros_like(areas), where=areas > 0)
+    return np.einsum("en,nr,nc->erc", density, high, wide, optimize=True)
+
+
+def strongest_point(cells: Float[Array, "examples rows columns"]) -> Float[Array, "examples 2"]:
+    """The x and y of where each map is strongest: the middle of its strongest cells, or the first of them.
+
+    The first where the middle is no strongest cell itself, as between two that are far apart.
+
+    >>> strongest_point(np.array([[[0.1, 0.4, 0.4, 0.1]], [[0.5, 0.0, 0.0, 0.5]]]))
+    array([[0.5  , 0.5  ],
+           [0.125, 0.5  ]])
+    """
+    _, rows, columns = cells.shape
+    found = []
+    for each in cells:
+        top = np.isclose(each, each.max(), rtol=1e-6)
+        y, x = (place.mean() + 0.5 for place in np.nonzero(top))
+        if not top[min(int(y), rows - 1), min(int(x), columns - 1)]:
+            y, x = (place[0] + 0.5 for place in np.nonzero(top))
+        found.append((x / columns, y / rows))
+    return np.array(found).reshape(-1, 2)
+
+
 def mean_and_count(values: Float[Array, " examples"]) -> tuple[float, int]:
     """The mean over the examples that have a value, and how many they are; the mean of none is NaN.
 

@@ -1,0 +1,411 @@
+"""Grounding phrases: sentences with phrases to batches, batches to a loss, ranked regions to recalls.
+
+Blind to which model grounds: anything that maps (Regions, Words, Phrases) to Groundings will do. Only phrases that have
+boxes are learnt and scored; those without, and why, are counted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor
+
+from saccade.data.captioned import count_phrases
+from saccade.data.records import Box, Caption, Corpus, Phrase, images_of
+from saccade.errors import DataError, RecipeError, RunError, StoreError
+from saccade.metrics.grounding import GroundedPhrase, grounding_metrics
+from saccade.tasks.base import Gather, Reader
+from saccade.tasks.grounding.config import SPECIAL, GroundingConfig, GroundingOptions, check_options
+from saccade.tasks.grounding.finding import Found, find_regions, phrase_text
+from saccade.tasks.grounding.lines import Lines
+from saccade.tasks.grounding.losses import best_overlaps, shift_loss, sigmoid_loss, softmax_loss
+from saccade.tasks.grounding.noticing import Noticer, noticer_from
+from saccade.tasks.grounding.reply import GroundReply, PhraseReply
+from saccade.tasks.reading import read_regions
+from saccade.tasks.reply import OpenedImage
+from saccade.tasks.worded import TOKENIZER, WordedTask
+from saccade.text import UNKNOWN_ID, Vocabulary, pad_words
+from saccade.types import Grouping, Groundings, Phrases, Regions, Words
+
+PHRASES = "phrases.json"
+
+
+@dataclass(frozen=True, eq=False)
+class PhraseBatch:
+    """Sentences with phrases ready for a model; several may share an image, as `regions` say.
+
+    ``truth`` are the boxes that each phrase means, ``meant`` which of them exist; ``sentences`` are the records, with
+    the phrases that are asked about, in the order of the rows.
+    """
+
+    regions: Regions
+    words: Words
+    phrases: Phrases
+    truth: Float[Tensor, "texts phrases meant 4"]
+    meant: Bool[Tensor, "texts phrases meant"]
+    sentences: tuple[Caption, ...]
+
+    def to(self, device: torch.device | str) -> PhraseBatch:
+        """The same batch on another device."""
+        return replace(
+            self,
+            regions=self.regions.to(device),
+            words=self.words.to(device),
+            phrases=self.phrases.to(device),
+            truth=self.truth.to(device),
+            meant=self.meant.to(device),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PhrasePrediction:
+    """A phrase, where it was found, and where it would be by the rest of its sentence, or None."""
+
+    phrase: Phrase
+    text: str
+    found: Found
+    blind: Box | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class GroundingPrediction:
+    """The phrases of a sentence and where each was found; ``proposals`` are all boxes that there were."""
+
+    sentence: Caption
+    phrases: tuple[PhrasePrediction, ...]
+    proposals: Float64[np.ndarray, "regions 4"]
+
+    def said(self) -> dict[str, Any]:
+        """Each phrase with its boxes, best first."""
+        return {"phrases": [_said(each) for each in self.phrases]}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for predictions.jsonl."""
+        phrases = [
+            _said(each) | {"types": list(each.phrase.kinds), "truth": [list(box) for box in each.phrase.boxes]}
+            for each in self.phrases
+        ]
+        return {"image": self.sentence.image, "sentence": self.sentence.text, "phrases": phrases}
+
+    def grounded(self) -> list[GroundedPhrase]:
+        """The phrases as they are scored."""
+        return [
+            GroundedPhrase(each.found.boxes, each.phrase.boxes, each.phrase.kinds, self.proposals, each.found.point)
+            for each in self.phrases
+            if each.phrase.boxes
+        ]
+
+
+class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
+    """Finding the regions that phrases name, with the words of the training split."""
+
+    Config, Record, Output = GroundingConfig, Caption, Groundings
+    noun, text, metric = "sentences", "sentence", "recall_1"
+    columns = ("phrases",)
+    usage = "saccade ground, or Predictor.ground"
+
+    def __init__(self, vocabulary: Vocabulary, noticer: Noticer, lines: Lines, config: GroundingConfig) -> None:
+        self.vocabulary, self.noticer, self.lines, self.config = vocabulary, noticer, lines, config
+
+    @classmethod
+    def build(cls, records: Sequence[Caption], config: GroundingConfig) -> GroundingTask:
+        """The task whose words, and what phrases are made of, are those of the training sentences given."""
+        vocabulary = Vocabulary.build(
+            (caption.text for caption in records),
+            min_count=config.min_word_count,
+            max_words=config.words - SPECIAL,
+        )
+        return cls(vocabulary, Noticer.of(records, vocabulary), Lines.of(records), config)
+
+    def files(self) -> dict[str, str]:
+        """The words, what phrases are made of, and where they usually are."""
+        values = {**self.noticer.to_dict(), "usual": self.lines.to_dict()}
+        return {**super().files(), PHRASES: json.dumps(values, indent=2, ensure_ascii=False) + "\n"}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, str], config: GroundingConfig) -> GroundingTask:
+        """The task of a run; raises RunError for a file that is not as expected."""
+        vocabulary = Vocabulary.from_json(files[TOKENIZER])
+        try:
+            values = json.loads(files[PHRASES])
+        except json.JSONDecodeError as error:
+            raise RunError(f"{PHRASES} is not valid JSON ({error}): it was altered or cut short") from None
+        noticer = noticer_from(values, PHRASES)
+        return cls(vocabulary, noticer, Lines.from_dict(values.get("usual"), PHRASES), config)
+
+    def trainable(self, records: Sequence[Caption]) -> list[Caption]:
+        """The sentences with a phrase that has a box; raises DataError when none has."""
+        found = [record for record in records if any(phrase.boxes for phrase in record.phrases)]
+        if not found:
+            raise DataError(
+                "expected sentences with phrases that have boxes, got none: name flickr30k-entities, scenes-phrases, or "
+                'own lines like {"image": "a.jpg", "sentence": "a red cup", "phrases": [{"words": [0, 3], "boxes": '
+                "[[0.1, 0.2, 0.5, 0.9]]}]}"
+            )
+        return found
+
+    @classmethod
+    def counts(cls, records: Sequence[Caption]) -> dict[str, int]:
+        """How many sentences and images, and phrases with boxes by type and without by reason."""
+        return {cls.noun: len(records), "images": len(images_of(records)), **count_phrases(records)}
+
+    @classmethod
+    def scorable(cls, records: Sequence[Caption]) -> bool:
+        """Whether there are phrases with boxes."""
+        return any(phrase.boxes for record in records for phrase in record.phrases)
+
+    def bounds(self, records: Sequence[Caption], boxes: Mapping[str, np.ndarray]) -> list[str]:
+        """The share of phrases that have a region that fits, by type: no model does better with these regions."""
+        grounded = [
+            GroundedPhrase((), phrase.boxes, phrase.kinds, boxes[record.image])
+            for record in records
+            for phrase in record.phrases
+            if phrase.boxes
+        ]
+        found = grounding_metrics(grounded)
+        shares = {name.removeprefix("upper_bound"): share for name, share in found.items() if name.startswith("upper_")}
+        by_type = [
+            f"{kind.removeprefix('_').replace('_', ' ')} {100 * share:.1f}"
+            for kind, share in shares.items()
+            if kind not in ("", "_merged") and not kind.startswith("_merged_")
+        ]
+        if not shares:
+            return []
+        listed = f" ({', '.join(by_type)})" if by_type else ""
+        return [
+            f"upper bound: {100 * shares['']:.1f} % of {found['phrases']:,} phrases have a region with an IoU of 0.5 or "
+            f"more{listed}; {100 * shares['_merged']:.1f} % by the box around all of a phrase's boxes"
+        ]
+
+    def collate(self, records: Sequence[Caption], read: Reader, *, grouped: bool) -> PhraseBatch:
+        """The sentences and their phrases with boxes as a batch, their images' regions once an image when grouped."""
+        boxed = [replace(each, phrases=tuple(p for p in each.phrases if p.boxes)) for each in records]
+        return self._batch(boxed, read_regions(records, read, grouped=grouped))
+
+    def loss(self, model: Any, batch: PhraseBatch, gather: Gather) -> Float[Tensor, ""]:  # noqa: ARG002
+        """The summed loss of the batch's phrases."""
+        output: Groundings = model(batch.regions, batch.words, batch.phrases, attention=False)
+        exist, config = batch.phrases.mask, self.config
+        text = exist.nonzero()[:, 0]
+        boxes = batch.regions.per_text(_boxes_of(batch.regions))[text].float()
+        overlaps, nearest = best_overlaps(boxes, batch.truth[exist], batch.meant[exist])
+        loss_of = sigmoid_loss if config.loss == "sigmoid" else softmax_loss
+        loss = loss_of(output.logits[exist].float(), overlaps, config.overlap)
+        if output.shifts is None:
+            return loss
+        moves = shift_loss(output.shifts[exist].float(), boxes, nearest, overlaps, config.overlap)
+        return loss + config.shift_weight * moves
+
+    def examples(self, records: Sequence[Caption]) -> list[Caption]:
+        """What is predicted and scored: every sentence, for those without a box are counted."""
+        return list(records)
+
+    def example(self, image: str, text: str) -> Caption:
+        """The sentence with the phrases that are noticed in it."""
+        return Caption(f"{image}#0", image, text, self.notice(text))
+
+    def notice(self, text: str) -> tuple[Phrase, ...]:
+        """The phrases of a sentence that comes without any."""
+        return tuple(Phrase(words, ()) for words in self.noticer.phrases(text, self.vocabulary))
+
+    def check_options(self, model: Any, options: GroundingOptions) -> None:  # noqa: ARG002
+        """Refuse an overlap that is no share."""
+        check_options(options)
+
+    def stack(self, examples: Sequence[Caption], read: Reader) -> PhraseBatch:
+        """The sentences as a batch to predict, with all phrases that there may be a box for."""
+        asked = [replace(each, phrases=tuple(p for p in each.phrases if not p.absent)) for each in examples]
+        regions = read_regions(examples, read, grouped=True)
+        return self._batch(asked, regions)
+
+    def predict(
+        self,
+        model: Any,
+        batch: PhraseBatch,
+        options: GroundingOptions,
+        *,
+        attention: bool,
+        generator: torch.Generator,  # noqa: ARG002
+    ) -> list[GroundingPrediction]:
+        """Where each phrase is; with `attention` also where it would be by the rest of its sentence alone."""
+        output: Groundings = model(batch.regions, batch.words, batch.phrases, attention=False)
+        found = self._find(output, batch, options)
+        blind = self._blind(model, batch) if attention else {}
+        places = [_boxes_of(batch.regions.of_text(i))[0].double().cpu().numpy() for i in range(len(batch.sentences))]
+        return [
+            GroundingPrediction(
+                sentence,
+                tuple(
+                    PhrasePrediction(phrase, phrase_text(sentence.text, phrase.words), found[i][j], blind.get((i, j)))
+                    for j, phrase in enumerate(sentence.phrases)
+                ),
+                places[i],
+            )
+            for i, sentence in enumerate(batch.sentences)
+        ]
+
+    def metrics(
+        self,
+        predictions: Sequence[GroundingPrediction],
+        data: Corpus | None = None,  # noqa: ARG002
+    ) -> dict[str, float]:
+        """Recalls, bounds, overlap and pointing, over all phrases and by type, and the lines to beat beside them."""
+        grounded = [each for prediction in predictions for each in prediction.grounded()]
+        if not grounded:
+            raise DataError("there is nothing to score: no phrases with boxes")
+        blind = [each.blind for prediction in predictions for each in prediction.phrases if each.phrase.boxes]
+        return {**grounding_metrics(grounded), **self.lines.metrics(grounded, blind)}
+
+    def metric_names(self, records: Sequence[Caption], data: Corpus) -> list[str]:
+        """Those of predictions of nothing."""
+        nothing = Found((), (), (0.5, 0.5))
+        predictions = [
+            GroundingPrediction(
+                record, tuple(PhrasePrediction(p, "", nothing) for p in record.phrases if p.boxes), np.zeros((1, 4))
+            )
+            for record in records
+        ]
+        return list(self.metrics(predictions, data))
+
+    def exports(self, predictions: Sequence[GroundingPrediction], data: Corpus) -> dict[str, Any]:  # noqa: ARG002
+        """The boxes of each sentence's phrases as `saccade score grounding` takes them."""
+        return {
+            "results.json": [
+                {
+                    "image_id": each.sentence.image,
+                    "sentence_id": int(each.sentence.id.rpartition("#")[2]),
+                    "boxes": [[list(box) for box in of.found.boxes] for of in each.phrases if of.phrase.boxes],
+                }
+                for each in predictions
+                if any(of.phrase.boxes for of in each.phrases)
+            ]
+        }
+
+    def reply(
+        self,
+        model: Any,
+        regions: Regions,
+        pictures: Sequence[OpenedImage],
+        texts: Sequence[str] | None,
+        options: GroundingOptions,
+        generator: torch.Generator,  # noqa: ARG002
+    ) -> list[GroundReply]:
+        """Where the phrases of each sentence are in the picture of its place."""
+        if texts is None:
+            raise RecipeError("expected a sentence for each image, got none: this run finds phrases of sentences")
+        sentences = [Caption("", picture.name, text) for picture, text in zip(pictures, texts, strict=True)]
+        asked = [replace(each, phrases=self._asked(each.text, options)) for each in sentences]
+        batch = self._batch(asked, regions.grouped(_grouping(regions, len(texts)))).to(regions.mask.device)
+        output: Groundings = model(batch.regions, batch.words, batch.phrases)
+        found, lengths = self._find(output, batch, options), batch.words.mask.sum(1).tolist()
+        seen = batch.regions.per_text(batch.regions.mask)
+        return [
+            GroundReply(
+                picture.name,
+                sentence.text,
+                picture.image,
+                tuple(
+                    PhraseReply(phrase_text(sentence.text, phrase.words), phrase.words, found[i][j])
+                    for j, phrase in enumerate(sentence.phrases)
+                ),
+                output.logits[i, : len(sentence.phrases)][:, seen[i]].float().softmax(1).cpu(),
+                tuple(self.vocabulary.words(sentence.text)[: lengths[i]]),
+                tuple(self.vocabulary.unknown(sentence.text)),
+                tuple(each.of(i, _masks(batch, seen, i)) for each in output.attention),
+                batch.regions.of_text(i).to("cpu"),
+            )
+            for i, (picture, sentence) in enumerate(zip(pictures, batch.sentences, strict=True))
+        ]
+
+    def _asked(self, text: str, options: GroundingOptions) -> tuple[Phrase, ...]:
+        self.check_text(text)
+        if options.phrase:
+            return tuple(Phrase(words, ()) for phrase in options.phrase for words in find_phrase(text, phrase))
+        if not (found := self.notice(text)):
+            raise DataError(f"no phrase was noticed in {text!r}: say which words to find, as in --phrase WORDS")
+        return found
+
+    def _batch(self, sentences: Sequence[Caption], regions: Regions) -> PhraseBatch:
+        words = self.vocabulary.encode([each.text for each in sentences], max_words=self.config.max_words)
+        most = max(1, *(len(each.phrases) for each in sentences))
+        meant = max((len(phrase.boxes) for each in sentences for phrase in each.phrases), default=0)
+        spans = torch.zeros(len(sentences), most, 2, dtype=torch.long)
+        exist = torch.zeros(len(sentences), most, dtype=torch.bool)
+        truth, there = torch.zeros(len(sentences), most, meant, 4), torch.zeros(len(sentences), most, meant).bool()
+        for i, sentence in enumerate(sentences):
+            places = self.vocabulary.places(sentence.text)
+            assert places is not None, "this tokeniser reads words one by one"
+            for j, phrase in enumerate(sentence.phrases):
+                spans[i, j] = torch.tensor(_span(places, phrase.words))
+                exist[i, j] = True
+                truth[i, j, : len(phrase.boxes)] = torch.tensor(phrase.boxes).reshape(-1, 4)
+                there[i, j, : len(phrase.boxes)] = True
+        return PhraseBatch(regions, words, Phrases(spans, exist), truth, there, tuple(sentences))
+
+    def _find(self, output: Groundings, batch: PhraseBatch, options: GroundingOptions) -> list[list[Found]]:
+        """Where each sentence's phrases are."""
+        found = []
+        seen, boxes = (
+            batch.regions.per_text(of) for of in (batch.regions.mask, _boxes_of(batch.regions))
+        )
+        for i, sentence in enumerate(batch.sentences):
+            count, here = len(sentence.phrases), seen[i]
+            shifts = None if output.shifts is None else output.shifts[i, :count][:, here].float()
+            logits = output.logits[i, :count][:, here].float()
+            found.append(find_regions(logits, boxes[i][here].float(), shifts, nms=options.nms))
+        return found
+
+    def _blind(self, model: Any, batch: PhraseBatch) -> dict[tuple[int, int], Box]:
+        """The best box of each phrase by the rest of its sentence, as if that were the phrase."""
+        pairs = [(i, j) for i, each in enumerate(batch.sentences) for j in range(len(each.phrases))]
+        if not pairs:
+            return {}
+        rest = []
+        for i, j in pairs:
+            ids, (start, end) = batch.words.ids[i][batch.words.mask[i]].tolist(), batch.phrases.spans[i, j].tolist()
+            rest.append([*ids[:start], *ids[end:]] or [UNKNOWN_ID])
+        words, device = pad_words(rest), batch.regions.mask.device
+        spans = torch.tensor([[(0, len(each))] for each in rest])
+        rows = _grouping(batch.regions, len(batch.sentences)).image[[i for i, _ in pairs]]
+        regions = batch.regions.grouped(Grouping.of(rows))
+        phrases = Phrases(spans, torch.ones(spans.shape[:2], dtype=torch.bool)).to(device)
+        logits = model(regions, words.to(device), phrases, attention=False).logits[:, 0]
+        best = regions.per_text(_boxes_of(regions))[torch.arange(len(pairs)), logits.argmax(1)]
+        return {pair: (x1, y1, x2, y2) for pair, (x1, y1, x2, y2) in zip(pairs, best.tolist(), strict=True)}
+
+
+def _said(prediction: PhrasePrediction) -> dict[str, Any]:
+    found = prediction.found
+    return {
+        "phrase": prediction.text,
+        "words": list(prediction.phrase.words),
+        "boxes": [[round(edge, 4) for edge in box] for box in found.boxes],
+        "scores": [round(score, 6) for score in found.scores],
+        "point": [round(place, 4) for place in found.point],
+    }
+
+
+def _span(places: Sequence[int], words: tuple[int, int]) -> tuple[int, int]:
+    """The phrase among the words that the model reads; of one without any the word before it, or the first."""
+    start, end = places[words[0]], places[words[1]]
+    return (start, end) if start < end else (max(start - 1, 0), max(start, 1))
+
+
+def _grouping(regions: Regions, texts: int) -> Grouping:
+    return regions.grouping or Grouping.of(torch.arange(texts, device=regions.mask.device))
+
+
+def _masks(batch: PhraseBatch, seen: Tensor, text: int) -> dict[str, Tensor]:
+    return {"regions": seen[text], "words": batch.words.mask[text], "phrases": batch.phrases.mask[text]}
+
+
+def _boxes_of(regions: Regions) -> Float[Tensor, "images regions 4"]:
+    if regions.boxes is None:
+        raise StoreError("the regions have no boxes, so that no phrase can be found in them: use features with boxes")
+    return regions.boxes
