@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from saccade.check import Findings, Written
 from saccade.data.own import OwnData
-from saccade.data.records import Question
+from saccade.data.records import Caption
 from saccade.errors import ImageError
 from saccade.explain import Bar, Commands, Facts, Figure, Outline, Panel, Picture, page
 from saccade.explain.viewer import Section
@@ -41,7 +41,7 @@ def findings_page(findings: Findings, data: OwnData, root: str) -> str:
 def facts(findings: Findings) -> dict[str, str]:
     """What is there, by name: counts of each split, sizes of images, what is right without looking."""
     found = {
-        split: ", ".join(f"{count:,} {what}" for what, count in counts.items())
+        split: ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in counts.items())
         for split, counts in findings.counts.items()
     }
     found |= {"images": findings.sizes} if findings.sizes else {}
@@ -82,8 +82,12 @@ def _bars(title: str, counts: Mapping[str, int]) -> Panel:
 
 def _example(record: Written, data: OwnData) -> Panel:
     note, title = f"Image: {record.image}", record.text
-    outlines: tuple[Outline, ...] = ()
-    if isinstance(record, Question):
+    if isinstance(record, Caption):
+        spoken = [(color, p.of(record.text), p.boxes) for color, p in enumerate(record.phrases)]
+        outlines = tuple(Outline(box, words, color) for color, words, boxes in spoken for box in boxes)
+        if boxless := [words for _, words, boxes in spoken if not boxes]:
+            note = f"Without a box: {', '.join(boxless)}. {note}"
+    else:
         outlines = tuple(Outline(box) for box in record.boxes)
         said = Counter(record.answers)
         answers = ", ".join(answer if count == 1 else f"{answer} ({count} times)" for answer, count in said.items())

@@ -15,7 +15,7 @@ from saccade.data.karpathy import Karpathy
 from saccade.data.own import OwnData
 from saccade.data.positions import Positions
 from saccade.data.records import SPLITS, Corpus
-from saccade.data.scenes import Scenes
+from saccade.data.scenes import PhrasedScenes, Scenes
 from saccade.data.vqa import Vqa
 from saccade.errors import DataError, look_up
 
@@ -78,6 +78,7 @@ def _coco(root: Path) -> Karpathy:
 # From the number of images of each split to the corpus.
 GENERATED: Mapping[str, Callable[..., Scenes | Positions]] = {
     "scenes": Scenes,
+    "scenes-phrases": PhrasedScenes,
     "positions-absolute": _positions_absolute,
     "positions-relative": _positions_relative,
 }

@@ -2,13 +2,20 @@
 
     train.jsonl            {"image": "a.jpg", "question": "what color is the cup", "answers": ["red", "dark red"]}
                      or    {"image": "a.jpg", "captions": ["a red cup on a table", "a cup"]}
+                     or    {"image": "a.jpg", "sentence": "a red cup on a table",
+                            "phrases": [{"words": [0, 3], "boxes": [[0.1, 0.2, 0.5, 0.9]]}]}
     val.jsonl, test.jsonl  the same; where one is missing, a tenth of the training images is held out for it
     a.jpg or images/a.jpg  the image that a line calls "a.jpg"
 
 Or rows: a data set of Hugging Face's `datasets` (saved to disk, in Parquet files, an image folder with its metadata, or
 on the hub) or WebDataset shards, whose columns are named as those keys or told by `columns`.
 
-A corpus holds either questions or captions. `answers` has one entry per annotator. A line with a question may also have
+A corpus holds either questions or captions; a sentence with phrases is a caption, so that lines of both may be mixed,
+and all that reads captions reads it. `words` are places among the words that spaces separate, counted from 0, the first
+of the phrase and the one behind its last; `"phrase": "red cup"` stands for them where the sentence has it once. A
+phrase may have a `type`, or several `types`; its `boxes` are an empty list where it has none.
+
+`answers` has one entry per annotator. A line with a question may also have
 `type` (the question's type), `boxes` (what it is about, as [x1, y1, x2, y2] fractions of width and height) and `id`.
 Files are UTF-8; a byte order mark, Windows line ends and blank lines are accepted, spaces around texts and answers
 dropped, letters composed (NFC). Nothing else is: a wrong line is an error, and so is a text without a word in it.
@@ -35,12 +42,14 @@ from saccade.data.own_lines import (
     read_captions,
     read_id,
     read_question,
+    read_sentence,
     read_strings,
     read_text,
 )
+from saccade.data.own_phrases import read_phrases
 from saccade.data.own_source import Refuse
 from saccade.data.own_sources import find_source
-from saccade.data.records import SPLITS, Caption, Question, R, images_of
+from saccade.data.records import SPLITS, Caption, Phrase, Question, R, images_of
 from saccade.data.split import count_questions, hold_out
 from saccade.data.texts import warn_of_unspaced
 from saccade.errors import DataError, SaccadeError, SaccadeWarning, first, look_up
@@ -102,7 +111,7 @@ class OwnData:
         return cast("Sequence[R]", self._of(split))
 
     def counts(self, split: str) -> dict[str, int]:
-        """How many `questions`, `images` and distinct `answers`, or `captions` and `images`, the split has."""
+        """How many `questions`, `images` and distinct `answers`, or `captions`, `images` and phrases, the split has."""
         records = look_up(self._records, split, "split")
         if self.holds == "captions":
             return count_captions([record for record in records if isinstance(record, Caption)])
@@ -190,10 +199,15 @@ class OwnData:
     def _captions(self, record: Mapping[str, Any], captioned: Counter[str]) -> list[Caption]:
         """The captions of a line; they are numbered on where the image has had a line before."""
         image = self._image(read_text(record, "image"))
-        texts = read_captions(record)
+        said: list[tuple[str, tuple[Phrase, ...]]]
+        if "sentence" in record:
+            text = read_sentence(record)
+            said = [(text, read_phrases(record, text))]
+        else:
+            said = [(text, ()) for text in read_captions(record)]
         start = captioned[image]
-        captioned[image] += len(texts)
-        return [Caption(f"{image}#{n}", image, text) for n, text in enumerate(texts, start)]
+        captioned[image] += len(said)
+        return [Caption(f"{image}#{n}", image, text, phrases) for n, (text, phrases) in enumerate(said, start)]
 
     def _image(self, written: str) -> str:
         """The image's id, once it is found."""

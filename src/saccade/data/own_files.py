@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL.Image import Image
 
 from saccade.data.lines import read_lines
-from saccade.data.own_lines import CAPTION_LINE, QUESTION_LINE, read_record
+from saccade.data.own_lines import CAPTION_LINE, QUESTION_LINE, SENTENCE_LINE, read_record
 from saccade.data.own_source import Refuse, Row
 from saccade.data.records import SPLITS
 from saccade.errors import DataError, ImageError
@@ -28,9 +28,10 @@ class LineFiles:
         self._paths = {split: path for split in SPLITS if (path := root / f"{split}.jsonl").is_file()}
         if "train" not in self._paths:
             raise DataError(
-                f"no train.jsonl here; expected one with a line like {QUESTION_LINE} per question, or {CAPTION_LINE} "
-                "per image, the same for val.jsonl and test.jsonl if you have them, and the images beside them or in "
-                "images/; or rows: a data set saved to disk, .parquet files, images with metadata.csv, or .tar shards",
+                f"no train.jsonl here; expected one with a line like {QUESTION_LINE} per question, {CAPTION_LINE} per "
+                f"image, or {SENTENCE_LINE} per sentence, the same for val.jsonl and test.jsonl if you have them, and "
+                "the images beside them or in images/; or rows: a data set saved to disk, .parquet files, images with "
+                "metadata.csv, or .tar shards",
                 root,
             )
         self.splits = tuple(self._paths)

@@ -12,41 +12,67 @@ from saccade.errors import DataError, look_up, show
 
 QUESTION_LINE = '{"image": "a.jpg", "question": "what color is the cup", "answers": ["red"]}'
 CAPTION_LINE = '{"image": "a.jpg", "captions": ["a red cup on a table"]}'
-EXAMPLES = {"questions": QUESTION_LINE, "captions": CAPTION_LINE}
-REQUIRED = {"questions": ("image", "question", "answers"), "captions": ("image", "captions")}
+SENTENCE_LINE = (
+    '{"image": "a.jpg", "sentence": "a red cup on a table", '
+    '"phrases": [{"words": [0, 3], "boxes": [[0.1, 0.2, 0.5, 0.9]]}]}'
+)
+# By kind of line: an example, the keys that it must have, and those that it may have.
+EXAMPLES = {"questions": QUESTION_LINE, "captions": CAPTION_LINE, "sentences": SENTENCE_LINE}
+REQUIRED = {
+    "questions": ("image", "question", "answers"),
+    "captions": ("image", "captions"),
+    "sentences": ("image", "sentence", "phrases"),
+}
 KEYS = {key: key for key in ("image", "question", "answers", "type", "boxes", "id")}
-ALL_KEYS = {**KEYS, "captions": "captions"}
-SINGULAR = {"answer": "annotator", "caption": "caption"}  # keys written for their plural, and what each string is of
+ALLOWED = {**REQUIRED, "questions": tuple(KEYS)}
+ALL_KEYS = {key: key for keys in ALLOWED.values() for key in keys}
+# Keys written for their plural, and what that is a list of.
+SINGULAR = {
+    "answer": "one string per annotator",
+    "caption": "one string per caption",
+    "phrase": "one object per phrase",
+}
+ANY = " or ".join(EXAMPLES.values())
 
 
 def read_record(line: str) -> dict[str, Any]:
     """The object on the line: all its keys are known, and those required are there."""
-    return check_record(read_object(line, f"{QUESTION_LINE} or {CAPTION_LINE}"))
+    return check_record(read_object(line, ANY))
 
 
 def kind_of(record: Mapping[str, Any]) -> str:
-    """What a record holds, "questions" or "captions"."""
-    return "captions" if "captions" in record else "questions"
+    """What a record holds, "questions" or "captions": a sentence with phrases is a caption."""
+    return "questions" if kind_of_line(record) == "questions" else "captions"
+
+
+def kind_of_line(record: Mapping[str, Any]) -> str:
+    """Which kind of line a record is, by the keys that only it has: one of `EXAMPLES`."""
+    if "captions" in record:
+        return "captions"
+    return "sentences" if "sentence" in record or "phrases" in record else "questions"
 
 
 def check_record(record: Any) -> dict[str, Any]:
     """The record, once it is an object with all the keys that are required and none that is not known."""
-    _refuse_no_object(record, f"{QUESTION_LINE} or {CAPTION_LINE}")
+    _refuse_no_object(record, ANY)
     for key, each in SINGULAR.items():
         if key in record:
-            raise DataError(f'expected "{key}s", a list with one string per {each}, got "{key}"; write "{key}s": [...]')
+            raise DataError(f'expected "{key}s", a list with {each}, got "{key}"; write "{key}s": [...]')
     for key in record:
         look_up(ALL_KEYS, key, "key")
-    kind = kind_of(record)
-    if kind == "captions" and (extra := [key for key in record if key not in REQUIRED[kind]]):
+    kind = kind_of_line(record)
+    if extra := [key for key in record if key not in ALLOWED[kind]]:
+        mark = next(key for key in record if key in REQUIRED[kind] and key != "image")
         raise DataError(
-            f'expected a question with answers, or captions, got "captions" beside {", ".join(map(repr, extra))}; '
-            f"a folder holds either, and a line of captions is like {CAPTION_LINE}"
+            f'expected a question with answers, captions, or a sentence with phrases, got "{mark}" beside '
+            f"{', '.join(map(repr, extra))}; a folder holds either questions or captions, and a line of {kind} is like "
+            f"{EXAMPLES[kind]}"
         )
     if missing := [key for key in REQUIRED[kind] if key not in record]:
-        examples = QUESTION_LINE if "question" in record or "answers" in record else " or ".join(EXAMPLES.values())
+        known = kind != "questions" or "question" in record or "answers" in record
         raise DataError(
-            f"expected the key {missing[0]!r}, got {', '.join(map(repr, record)) or 'none'}; as in {examples}"
+            f"expected the key {missing[0]!r}, got {', '.join(map(repr, record)) or 'none'}; as in "
+            f"{EXAMPLES[kind] if known else ANY}"
         )
     found: dict[str, Any] = record
     return found
@@ -90,6 +116,13 @@ def read_captions(record: Mapping[str, Any]) -> list[str]:
     for text in texts:
         refuse_wordless(text, 'each of "captions"', symbols=True)
     return texts
+
+
+def read_sentence(record: Mapping[str, Any]) -> str:
+    """The sentence, which must have a word, with one blank between words."""
+    text = " ".join(read_text(record, "sentence").split())
+    refuse_wordless(text, '"sentence"', symbols=True)
+    return text
 
 
 def read_id(record: Mapping[str, Any], default: str) -> str:

@@ -73,7 +73,9 @@ class Phrase:
     """A phrase of a sentence: its words, from the first up to but not including the last, and the boxes meant.
 
     ``kinds`` are the types of what it speaks of ("people"), none where the corpus has none; ``entity`` is the same for
-    all phrases about one image that mean the same ("" where unknown). ``absent`` says why there are no boxes.
+    all phrases about one image that mean the same ("" where unknown). ``boxes`` are several where several things are
+    meant, and may be none: ``absent`` says why ("scene", "no box", "not visual", "not annotated"), and is "" where there
+    are some.
     """
 
     words: tuple[int, int]
@@ -82,12 +84,21 @@ class Phrase:
     entity: str = ""
     absent: str = ""
 
+    def of(self, text: str) -> str:
+        """The phrase as the sentence has it.
+
+        >>> Phrase((1, 3), ()).of("a red cup .")
+        'red cup'
+        """
+        return " ".join(text.split()[slice(*self.words)])
+
 
 @dataclass(frozen=True, slots=True)
 class Caption(Record):
     """A sentence that somebody wrote about an image.
 
-    ``phrases`` count the words that spaces separate in ``text``; there are none where the corpus has no boxes.
+    ``phrases`` count the words that spaces separate in ``text``, and follow it; there are none where the corpus knows
+    none. They are what grounding learns from and is measured on; of those without boxes nothing is learnt.
     """
 
     noun: ClassVar[str] = "captions"

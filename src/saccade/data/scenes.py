@@ -27,6 +27,7 @@ from saccade.errors import DataError, ImageError, UnknownNameError, look_up
 SHARES = {"train": 8, "val": 1, "test": 1}  # tenths
 # What a random stream is for. Each has its own, so that a change of one leaves the others' bytes alone.
 LAYOUT, NOISE, QUESTIONS, CAPTIONS, PHRASES, BACKGROUND, SIDE = range(7)
+SENTENCES = 3  # about an image, of those that single things out
 OPTIONS = "scenes.json"  # in a folder of written scenes: how they were made, which tells them from photographs
 
 
@@ -82,8 +83,17 @@ class Scenes:
         return [Caption(f"{image}#{n}", image, said.text, said.phrases) for n, said in enumerate(sentences)]
 
     def phrases(self, image: str) -> PhrasedSentence:
-        """A sentence about the image whose phrases have boxes."""
-        return phrased_sentence(self.scene(image), self._draws(image, PHRASES))
+        """A sentence about the image whose phrases have boxes; what each says is true of nothing else there."""
+        return self.phrased(image, 1)[0]
+
+    def phrased(self, image: str, count: int) -> list[PhrasedSentence]:
+        """So many sentences as `phrases` gives, that first, no two alike; every scene has four at least."""
+        scene, draws = self.scene(image), self._draws(image, PHRASES)
+        found: dict[str, PhrasedSentence] = {}
+        while len(found) < count:
+            sentence = phrased_sentence(scene, draws)
+            found.setdefault(sentence.text, sentence)
+        return list(found.values())
 
     def is_true(self, image: str, caption: str) -> bool:
         """Whether the caption is whole and all that it says holds in the image's scene; raises ImageError."""
@@ -108,6 +118,19 @@ class Scenes:
             known = ", ".join(f"{name}/00000 to {name}/{size - 1:05d}" for name, size in self._sizes.items() if size)
             raise ImageError(f"scenes has no image {image!r}; it has {known or 'none'}")
         return Draws(self._seed, SPLITS.index(split), int(number), purpose)
+
+
+class PhrasedScenes(Scenes):
+    """Scenes to ground phrases on: an image's captions are three sentences whose phrases single out what they mean.
+
+    Of the captions of `Scenes` many phrases fit other things too, as "a red circle" where there are two. The images and
+    questions are the same.
+    """
+
+    def captions_of(self, image: str) -> list[Caption]:
+        """Three sentences about one image; all that things are called is true of nothing else there."""
+        sentences = self.phrased(image, SENTENCES)
+        return [Caption(f"{image}#{n}", image, said.text, said.phrases) for n, said in enumerate(sentences)]
 
 
 def split_of(scene: Scene) -> str:
@@ -187,7 +210,7 @@ def _write(
             )
             captioned.append({"image": name, "captions": [caption.text for caption in scenes.captions_of(image)]})
             sentence = scenes.phrases(image)
-            phrases = [{"words": phrase.words, "boxes": phrase.boxes} for phrase in sentence.phrases]
+            phrases = [{"words": p.words, "boxes": p.boxes, "types": p.kinds} for p in sentence.phrases]
             sentences.append({"image": name, "sentence": sentence.text, "phrases": phrases})
             counts["images"] += 1
             if progress is not None:

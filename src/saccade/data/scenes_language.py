@@ -117,7 +117,7 @@ def phrased_sentence(scene: Scene, draws: Draws) -> PhrasedSentence:
         start = len(words)
         words.extend(text.split())
         if things:
-            phrases.append(Phrase((start, len(words)), tuple(thing.box for thing in things)))
+            phrases.append(_phrase(start, text, things))
 
     known = references(scene)
     a, b = draws.sample(tuple(known), 2)
@@ -133,6 +133,12 @@ def phrased_sentence(scene: Scene, draws: Draws) -> PhrasedSentence:
         say("and there are")
         say(f"{NUMBERS[len(things)]} {group.words(draws.choice(NOUNS), len(things))}", *things)
     return PhrasedSentence(" ".join(words) + ".", tuple(phrases))
+
+
+def _phrase(start: int, text: str, things: Sequence[Thing]) -> Phrase:
+    """The phrase of those words, the first of them at `start`, by type "one" or "several"."""
+    boxes = tuple(thing.box for thing in things)
+    return Phrase((start, start + len(text.split())), boxes, ("one" if len(things) == 1 else "several",))
 
 
 def _a(thing: Thing, draws: Draws) -> Piece:
@@ -156,7 +162,7 @@ def _sentence(template: str, *parts: Sequence[Piece]) -> PhrasedSentence:
         for words, things in pieces:
             if things:
                 start = text.count(" ")
-                phrases.append(Phrase((start, start + len(words.split())), tuple(thing.box for thing in things)))
+                phrases.append(_phrase(start, words, things))
             text += words
     return PhrasedSentence(text, tuple(phrases))
 

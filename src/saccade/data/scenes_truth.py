@@ -1,12 +1,13 @@
 """Whether a caption is true of a scene: read back by the grammar that captions of scenes are written in.
 
-Punctuation is passed over, as a captioner's words have none. Five forms are understood, those of `scenes_language`:
+Punctuation is passed over, as a captioner's words have none. Six forms are understood, those of `scenes_language`:
 
     [there is | the image shows] a small red circle a blue square and a cross
     three things on a plain background one of them a red circle         and its other two wordings
     a red circle [is | lies] left of a large square
     [the image has | you can see] two red circles and one cross
     [there is] a red circle at the top and a large blue thing in the bottom left
+    the red circle [is | lies] left of the large thing [and there are two blue things]
 """
 
 from __future__ import annotations
@@ -43,17 +44,20 @@ RELATION = re.compile(rf"({THING})(?: is| lies)? (left of|right of|above|below) 
 GROUPS = re.compile(rf"(?:the image has |you can see )?({GROUP}|{GROUP}(?: {GROUP})* and {GROUP})")
 PLACES = re.compile(rf"(?:there is )?({PLACED} and {PLACED})")
 
+SINGLE = rf"the {APPEARANCE}{_any(ONE_NOUN)}\b"
+SINGLES = re.compile(rf"({SINGLE}) (?:is|lies) (left of|right of|above|below) ({SINGLE})(?: and there are ({GROUP}))?")
+
 
 def is_true(caption: str, scene: Scene) -> bool:
     """Whether the caption is whole and all that it says holds in the scene.
 
     Words are the scenes' own, in lower case, with or without punctuation. A caption that the grammar does not know, or
-    that stops midway, is not true. "a" means some: what is said must hold for some choice among the things that fit,
+    that stops midway, is not true. "the" means the only one, "a" some: what is said must hold for some choice among the things that fit,
     and where several are named, of different things. A list need not be complete, but no group may count a thing
     again, and numbers must be exact. Places and relations mean what `scenes_language` means by them, margins included.
     """
     text = " ".join(re.sub(r"[.,]", " ", caption).split())
-    return any(check(text, scene) for check in (_listing, _overview, _relation, _groups, _places))
+    return any(check(text, scene) for check in (_listing, _overview, _relation, _groups, _places, _singles))
 
 
 def _listing(text: str, scene: Scene) -> bool:
@@ -105,6 +109,18 @@ def _places(text: str, scene: Scene) -> bool:
         phrase, where = re.findall(THING, placed)[0], re.findall(PLACE, placed)[0]
         candidates.append([thing for thing in _named(phrase, scene) if place(thing) == where])
     return _distinct(candidates)
+
+
+def _singles(text: str, scene: Scene) -> bool:
+    match = SINGLES.fullmatch(text)
+    if match is None:
+        return False
+    found = [_fitting(match[group].split()[1:], scene) for group in (1, 3)]
+    if [len(things) for things in found] != [1, 1]:
+        return False
+    (a,), (b,) = found
+    group = match[4]
+    return any(match[2] == relation for relation, _ in relations(a, b)) and (group is None or _groups(group, scene))
 
 
 def _named(phrase: str, scene: Scene) -> list[Thing]:
