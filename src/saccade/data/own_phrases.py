@@ -37,29 +37,38 @@ def read_phrases(record: Mapping[str, Any], text: str) -> tuple[Phrase, ...]:
 
 
 def locate(phrase: str, text: str) -> tuple[int, int]:
-    """Which words of the text the phrase is, which it must have once and whole.
+    """Which words of the text the phrase is, which it must have once and whole, as `occurrences` tells.
 
-    Upper and lower case are taken as equal, and punctuation around the words is passed over. Raises DataError, naming
-    the nearest phrase of the text for one that it lacks, and the places of one that it has twice.
+    Raises DataError, naming the places of a phrase that it has twice.
 
     >>> locate("red cup", "A blue cup, a red cup.")
     (4, 6)
     """
+    found = occurrences(phrase, text)
+    if len(found) > 1:
+        places = " or ".join(f'"words": {list(words)}' for words in found)
+        raise DataError(
+            f"expected a phrase that the sentence has once, got {show(phrase)}, which {show(text)} has "
+            f"{len(found)} times: say which with {places}"
+        )
+    return found[0]
+
+
+def occurrences(phrase: str, text: str) -> list[tuple[int, int]]:
+    """Each time that the text has the phrase whole: its first word and the one behind its last.
+
+    Upper and lower case are taken as equal, and punctuation around the words is passed over. Raises DataError, naming
+    the nearest phrase of the text for one that it lacks.
+    """
     wanted, words = _plain(phrase), _plain(text)
     size = len(wanted)
-    found = [start for start in range(len(words) - size + 1) if words[start : start + size] == wanted]
+    found = [start for start in range(len(words) - size + 1) if size and words[start : start + size] == wanted]
     if not found:
         raise DataError(
             f"expected a phrase of the sentence, got {show(phrase)}; the nearest in {show(text)} is "
             f"{show(_nearest(wanted, text))}"
         )
-    if len(found) > 1:
-        places = " or ".join(f'"words": [{start}, {start + size}]' for start in found)
-        raise DataError(
-            f"expected a phrase that the sentence has once, got {show(phrase)}, which {show(text)} has "
-            f"{len(found)} times: say which with {places}"
-        )
-    return found[0], found[0] + size
+    return [(start, start + size) for start in found]
 
 
 def _read_phrase(value: Any, text: str) -> Phrase:

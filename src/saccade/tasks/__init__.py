@@ -10,12 +10,14 @@ from saccade.serial import from_dict
 from saccade.tasks.answering.config import AnsweringConfig, AnsweringOptions
 from saccade.tasks.base import Task, TaskConfig
 from saccade.tasks.captioning.config import CaptioningConfig, CaptioningOptions
+from saccade.tasks.grounding.config import GroundingConfig, GroundingOptions
 from saccade.tasks.matching.config import MatchingConfig, MatchingOptions
 
 TASKS: Mapping[str, type[TaskConfig]] = {
     "answering": AnsweringConfig,
     "captioning": CaptioningConfig,
     "matching": MatchingConfig,
+    "grounding": GroundingConfig,
 }
 
 
@@ -33,6 +35,8 @@ __all__ = [
     "AnsweringOptions",
     "CaptioningConfig",
     "CaptioningOptions",
+    "GroundingConfig",
+    "GroundingOptions",
     "MatchingConfig",
     "MatchingOptions",
     "Task",

@@ -7,99 +7,36 @@ boxes are learnt and scored; those without, and why, are counted.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Float
 from torch import Tensor
 
 from saccade.data.captioned import count_phrases
+from saccade.data.own_phrases import occurrences
 from saccade.data.records import Box, Caption, Corpus, Phrase, images_of
-from saccade.errors import DataError, RecipeError, RunError, StoreError
+from saccade.errors import DataError, RecipeError, RunError
 from saccade.metrics.grounding import GroundedPhrase, grounding_metrics
 from saccade.tasks.base import Gather, Reader
+from saccade.tasks.grounding.batch import PhraseBatch, boxes_of, grouping_of, make_batch
 from saccade.tasks.grounding.config import SPECIAL, GroundingConfig, GroundingOptions, check_options
 from saccade.tasks.grounding.finding import Found, find_regions, phrase_text
 from saccade.tasks.grounding.lines import Lines
 from saccade.tasks.grounding.losses import best_overlaps, shift_loss, sigmoid_loss, softmax_loss
 from saccade.tasks.grounding.noticing import Noticer, noticer_from
+from saccade.tasks.grounding.prediction import GroundingPrediction, PhrasePrediction
 from saccade.tasks.grounding.reply import GroundReply, PhraseReply
 from saccade.tasks.reading import read_regions
 from saccade.tasks.reply import OpenedImage
 from saccade.tasks.worded import TOKENIZER, WordedTask
 from saccade.text import UNKNOWN_ID, Vocabulary, pad_words
-from saccade.types import Grouping, Groundings, Phrases, Regions, Words
+from saccade.types import Groundings, Grouping, Phrases, Regions
 
 PHRASES = "phrases.json"
-
-
-@dataclass(frozen=True, eq=False)
-class PhraseBatch:
-    """Sentences with phrases ready for a model; several may share an image, as `regions` say.
-
-    ``truth`` are the boxes that each phrase means, ``meant`` which of them exist; ``sentences`` are the records, with
-    the phrases that are asked about, in the order of the rows.
-    """
-
-    regions: Regions
-    words: Words
-    phrases: Phrases
-    truth: Float[Tensor, "texts phrases meant 4"]
-    meant: Bool[Tensor, "texts phrases meant"]
-    sentences: tuple[Caption, ...]
-
-    def to(self, device: torch.device | str) -> PhraseBatch:
-        """The same batch on another device."""
-        return replace(
-            self,
-            regions=self.regions.to(device),
-            words=self.words.to(device),
-            phrases=self.phrases.to(device),
-            truth=self.truth.to(device),
-            meant=self.meant.to(device),
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class PhrasePrediction:
-    """A phrase, where it was found, and where it would be by the rest of its sentence, or None."""
-
-    phrase: Phrase
-    text: str
-    found: Found
-    blind: Box | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class GroundingPrediction:
-    """The phrases of a sentence and where each was found; ``proposals`` are all boxes that there were."""
-
-    sentence: Caption
-    phrases: tuple[PhrasePrediction, ...]
-    proposals: Float64[np.ndarray, "regions 4"]
-
-    def said(self) -> dict[str, Any]:
-        """Each phrase with its boxes, best first."""
-        return {"phrases": [_said(each) for each in self.phrases]}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for predictions.jsonl."""
-        phrases = [
-            _said(each) | {"types": list(each.phrase.kinds), "truth": [list(box) for box in each.phrase.boxes]}
-            for each in self.phrases
-        ]
-        return {"image": self.sentence.image, "sentence": self.sentence.text, "phrases": phrases}
-
-    def grounded(self) -> list[GroundedPhrase]:
-        """The phrases as they are scored."""
-        return [
-            GroundedPhrase(each.found.boxes, each.phrase.boxes, each.phrase.kinds, self.proposals, each.found.point)
-            for each in self.phrases
-            if each.phrase.boxes
-        ]
 
 
 class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
@@ -144,8 +81,8 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
         found = [record for record in records if any(phrase.boxes for phrase in record.phrases)]
         if not found:
             raise DataError(
-                "expected sentences with phrases that have boxes, got none: name flickr30k-entities, scenes-phrases, or "
-                'own lines like {"image": "a.jpg", "sentence": "a red cup", "phrases": [{"words": [0, 3], "boxes": '
+                "expected sentences with phrases that have boxes, got none: name flickr30k-entities, scenes-phrases, "
+                'or own lines like {"image": "a.jpg", "sentence": "a red cup", "phrases": [{"words": [0, 3], "boxes": '
                 "[[0.1, 0.2, 0.5, 0.9]]}]}"
             )
         return found
@@ -179,8 +116,8 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
             return []
         listed = f" ({', '.join(by_type)})" if by_type else ""
         return [
-            f"upper bound: {100 * shares['']:.1f} % of {found['phrases']:,} phrases have a region with an IoU of 0.5 or "
-            f"more{listed}; {100 * shares['_merged']:.1f} % by the box around all of a phrase's boxes"
+            f"upper bound: {100 * shares['']:.1f} % of {found['phrases']:,} phrases have a region with an IoU of 0.5 "
+            f"or more{listed}; {100 * shares['_merged']:.1f} % by the box around all of a phrase's boxes"
         ]
 
     def collate(self, records: Sequence[Caption], read: Reader, *, grouped: bool) -> PhraseBatch:
@@ -193,7 +130,7 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
         output: Groundings = model(batch.regions, batch.words, batch.phrases, attention=False)
         exist, config = batch.phrases.mask, self.config
         text = exist.nonzero()[:, 0]
-        boxes = batch.regions.per_text(_boxes_of(batch.regions))[text].float()
+        boxes = batch.regions.per_text(boxes_of(batch.regions))[text].float()
         overlaps, nearest = best_overlaps(boxes, batch.truth[exist], batch.meant[exist])
         loss_of = sigmoid_loss if config.loss == "sigmoid" else softmax_loss
         loss = loss_of(output.logits[exist].float(), overlaps, config.overlap)
@@ -237,7 +174,7 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
         output: Groundings = model(batch.regions, batch.words, batch.phrases, attention=False)
         found = self._find(output, batch, options)
         blind = self._blind(model, batch) if attention else {}
-        places = [_boxes_of(batch.regions.of_text(i))[0].double().cpu().numpy() for i in range(len(batch.sentences))]
+        places = [boxes_of(batch.regions.of_text(i))[0].double().cpu().numpy() for i in range(len(batch.sentences))]
         return [
             GroundingPrediction(
                 sentence,
@@ -301,7 +238,7 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
             raise RecipeError("expected a sentence for each image, got none: this run finds phrases of sentences")
         sentences = [Caption("", picture.name, text) for picture, text in zip(pictures, texts, strict=True)]
         asked = [replace(each, phrases=self._asked(each.text, options)) for each in sentences]
-        batch = self._batch(asked, regions.grouped(_grouping(regions, len(texts)))).to(regions.mask.device)
+        batch = self._batch(asked, regions.grouped(grouping_of(regions, len(texts)))).to(regions.mask.device)
         output: Groundings = model(batch.regions, batch.words, batch.phrases)
         found, lengths = self._find(output, batch, options), batch.words.mask.sum(1).tolist()
         seen = batch.regions.per_text(batch.regions.mask)
@@ -326,34 +263,18 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
     def _asked(self, text: str, options: GroundingOptions) -> tuple[Phrase, ...]:
         self.check_text(text)
         if options.phrase:
-            return tuple(Phrase(words, ()) for phrase in options.phrase for words in find_phrase(text, phrase))
+            return tuple(Phrase(words, ()) for phrase in options.phrase for words in occurrences(phrase, text))
         if not (found := self.notice(text)):
             raise DataError(f"no phrase was noticed in {text!r}: say which words to find, as in --phrase WORDS")
         return found
 
     def _batch(self, sentences: Sequence[Caption], regions: Regions) -> PhraseBatch:
-        words = self.vocabulary.encode([each.text for each in sentences], max_words=self.config.max_words)
-        most = max(1, *(len(each.phrases) for each in sentences))
-        meant = max((len(phrase.boxes) for each in sentences for phrase in each.phrases), default=0)
-        spans = torch.zeros(len(sentences), most, 2, dtype=torch.long)
-        exist = torch.zeros(len(sentences), most, dtype=torch.bool)
-        truth, there = torch.zeros(len(sentences), most, meant, 4), torch.zeros(len(sentences), most, meant).bool()
-        for i, sentence in enumerate(sentences):
-            places = self.vocabulary.places(sentence.text)
-            assert places is not None, "this tokeniser reads words one by one"
-            for j, phrase in enumerate(sentence.phrases):
-                spans[i, j] = torch.tensor(_span(places, phrase.words))
-                exist[i, j] = True
-                truth[i, j, : len(phrase.boxes)] = torch.tensor(phrase.boxes).reshape(-1, 4)
-                there[i, j, : len(phrase.boxes)] = True
-        return PhraseBatch(regions, words, Phrases(spans, exist), truth, there, tuple(sentences))
+        return make_batch(sentences, regions, self.vocabulary, self.config.max_words)
 
     def _find(self, output: Groundings, batch: PhraseBatch, options: GroundingOptions) -> list[list[Found]]:
         """Where each sentence's phrases are."""
         found = []
-        seen, boxes = (
-            batch.regions.per_text(of) for of in (batch.regions.mask, _boxes_of(batch.regions))
-        )
+        seen, boxes = (batch.regions.per_text(of) for of in (batch.regions.mask, boxes_of(batch.regions)))
         for i, sentence in enumerate(batch.sentences):
             count, here = len(sentence.phrases), seen[i]
             shifts = None if output.shifts is None else output.shifts[i, :count][:, here].float()
@@ -372,40 +293,13 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
             rest.append([*ids[:start], *ids[end:]] or [UNKNOWN_ID])
         words, device = pad_words(rest), batch.regions.mask.device
         spans = torch.tensor([[(0, len(each))] for each in rest])
-        rows = _grouping(batch.regions, len(batch.sentences)).image[[i for i, _ in pairs]]
+        rows = grouping_of(batch.regions, len(batch.sentences)).image[[i for i, _ in pairs]]
         regions = batch.regions.grouped(Grouping.of(rows))
         phrases = Phrases(spans, torch.ones(spans.shape[:2], dtype=torch.bool)).to(device)
         logits = model(regions, words.to(device), phrases, attention=False).logits[:, 0]
-        best = regions.per_text(_boxes_of(regions))[torch.arange(len(pairs)), logits.argmax(1)]
+        best = regions.per_text(boxes_of(regions))[torch.arange(len(pairs)), logits.argmax(1)]
         return {pair: (x1, y1, x2, y2) for pair, (x1, y1, x2, y2) in zip(pairs, best.tolist(), strict=True)}
-
-
-def _said(prediction: PhrasePrediction) -> dict[str, Any]:
-    found = prediction.found
-    return {
-        "phrase": prediction.text,
-        "words": list(prediction.phrase.words),
-        "boxes": [[round(edge, 4) for edge in box] for box in found.boxes],
-        "scores": [round(score, 6) for score in found.scores],
-        "point": [round(place, 4) for place in found.point],
-    }
-
-
-def _span(places: Sequence[int], words: tuple[int, int]) -> tuple[int, int]:
-    """The phrase among the words that the model reads; of one without any the word before it, or the first."""
-    start, end = places[words[0]], places[words[1]]
-    return (start, end) if start < end else (max(start - 1, 0), max(start, 1))
-
-
-def _grouping(regions: Regions, texts: int) -> Grouping:
-    return regions.grouping or Grouping.of(torch.arange(texts, device=regions.mask.device))
 
 
 def _masks(batch: PhraseBatch, seen: Tensor, text: int) -> dict[str, Tensor]:
     return {"regions": seen[text], "words": batch.words.mask[text], "phrases": batch.phrases.mask[text]}
-
-
-def _boxes_of(regions: Regions) -> Float[Tensor, "images regions 4"]:
-    if regions.boxes is None:
-        raise StoreError("the regions have no boxes, so that no phrase can be found in them: use features with boxes")
-    return regions.boxes

@@ -1,0 +1,79 @@
+"""Sentences with phrases as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from saccade.data.records import Caption
+from saccade.errors import StoreError
+from saccade.text import Vocabulary
+from saccade.types import Grouping, Phrases, Regions, Words
+
+
+@dataclass(frozen=True, eq=False)
+class PhraseBatch:
+    """Sentences with phrases ready for a model; several may share an image, as `regions` say.
+
+    ``truth`` are the boxes that each phrase means, ``meant`` which of them exist; ``sentences`` are the records, with
+    the phrases that are asked about, in the order of the rows.
+    """
+
+    regions: Regions
+    words: Words
+    phrases: Phrases
+    truth: Float[Tensor, "texts phrases meant 4"]
+    meant: Bool[Tensor, "texts phrases meant"]
+    sentences: tuple[Caption, ...]
+
+    def to(self, device: torch.device | str) -> PhraseBatch:
+        """The same batch on another device."""
+        return replace(
+            self,
+            regions=self.regions.to(device),
+            words=self.words.to(device),
+            phrases=self.phrases.to(device),
+            truth=self.truth.to(device),
+            meant=self.meant.to(device),
+        )
+
+
+def make_batch(sentences: Sequence[Caption], regions: Regions, vocabulary: Vocabulary, max_words: int) -> PhraseBatch:
+    """The sentences with all their phrases; of `regions` each sentence has the row of its place, or of its group."""
+    words = vocabulary.encode([each.text for each in sentences], max_words=max_words)
+    most = max(1, *(len(each.phrases) for each in sentences))
+    meant = max((len(phrase.boxes) for each in sentences for phrase in each.phrases), default=0)
+    spans = torch.zeros(len(sentences), most, 2, dtype=torch.long)
+    exist = torch.zeros(len(sentences), most, dtype=torch.bool)
+    truth, there = torch.zeros(len(sentences), most, meant, 4), torch.zeros(len(sentences), most, meant).bool()
+    for i, sentence in enumerate(sentences):
+        places = vocabulary.places(sentence.text)
+        assert places is not None, "this tokeniser reads words one by one"
+        for j, phrase in enumerate(sentence.phrases):
+            spans[i, j] = torch.tensor(_span(places, phrase.words))
+            exist[i, j] = True
+            truth[i, j, : len(phrase.boxes)] = torch.tensor(phrase.boxes).reshape(-1, 4)
+            there[i, j, : len(phrase.boxes)] = True
+    return PhraseBatch(regions, words, Phrases(spans, exist), truth, there, tuple(sentences))
+
+
+def grouping_of(regions: Regions, texts: int) -> Grouping:
+    """Which row of the regions each of so many texts is about."""
+    return regions.grouping or Grouping.of(torch.arange(texts, device=regions.mask.device))
+
+
+def boxes_of(regions: Regions) -> Float[Tensor, "images regions 4"]:
+    """Where the regions are; raises StoreError for regions that have no boxes."""
+    if regions.boxes is None:
+        raise StoreError("the regions have no boxes, so that no phrase can be found in them: use features with boxes")
+    return regions.boxes
+
+
+def _span(places: Sequence[int], words: tuple[int, int]) -> tuple[int, int]:
+    """The phrase among the words that the model reads; of one without any the word before it, or the first."""
+    start, end = places[words[0]], places[words[1]]
+    return (start, end) if start < end else (max(start - 1, 0), max(start, 1))
