@@ -16,6 +16,7 @@ from PIL import Image
 
 from saccade.check import Findings, check
 from saccade.check.expected import Expected, expected_seconds
+from saccade.check.page import facts, findings_page
 from saccade.check.texts import answer_counts, baselines
 from saccade.data.own import OwnData
 from saccade.data.records import Question
@@ -255,3 +256,19 @@ def test_a_time_that_cannot_be_told_says_why(scenes: Path, monkeypatch: pytest.M
     monkeypatch.setattr("saccade.check.expected_seconds", fail)
     findings, _ = check(scenes)
     assert str(findings.expected).startswith("cannot be told: no backbone named 'resnot'")
+
+
+def test_phrases_are_counted_and_drawn(tmp_path: Path) -> None:
+    box = [0.1, 0.2, 0.5, 0.9]
+    phrases = [{"phrase": "a cup", "boxes": [box, [0.5, 0, 1, 1]], "type": "thing"}, {"phrase": "a table", "boxes": []}]
+    lines = [{"image": f"{n}.png", "sentence": f"number {n}: a cup on a table", "phrases": phrases} for n in range(120)]
+    findings, data = check(write(tmp_path / "own", lines), quick=True)
+    assert findings.trainable
+    assert findings.counts["train"]["phrases_with_box_thing"] == findings.counts["train"]["captions"]
+    shown = facts(findings)["train"]
+    count = findings.counts["train"]["captions"]
+    assert f"{2 * count} phrases, {count} phrases with box, {count} phrases with box thing" in shown
+    assert f"{count} phrases without box, {count} phrases without box no box" in shown
+    page = findings_page(findings, data, "own")
+    assert page.count("Without a box: a table") == 5
+    assert page.count("; outlined: a cup, a cup") == 5

@@ -9,6 +9,7 @@ import re
 import shlex
 import sys
 import types
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from saccade import Predictor
 from saccade.cli import COMMANDS, main
 from saccade.commands.training import Train
 from saccade.data.own import KEYS, OwnData
+from saccade.data.own_phrases import KEYS as PHRASE_KEYS
+from saccade.data.records import SPLITS
 from saccade.explain import save
 from saccade.models import MODELS, Entry
 from saccade.recipe import Recipe
@@ -117,6 +120,20 @@ def test_the_lines_of_own_data_are_own_data(tmp_path: Path) -> None:
             assert OwnData(tmp_path).counts("train")["questions"] in (0, len(lines))
     assert len(lines) >= 2
     assert [key for key in KEYS if f"| `{key}` |" not in page.read_text(encoding="utf-8")] == []
+
+
+def test_the_lines_of_own_captions_and_phrases_are_own_data(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "own_data.md"
+    captions, phrases = (block.splitlines() for block in fenced(page, "json"))
+    (tmp_path / "train.jsonl").write_text("\n".join([*captions, *phrases]), encoding="utf-8")
+    for name in ("a.jpg", "b.jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    data = OwnData(tmp_path)
+    counts = Counter[str]()
+    for split in SPLITS:
+        counts.update(data.counts(split))
+    assert (counts["captions"], counts["phrases"], counts["phrases_with_box_several"]) == (5, 3, 1)
+    assert [key for key in PHRASE_KEYS if f"`{key}`" not in page.read_text(encoding="utf-8")] == []
 
 
 def test_the_rows_of_the_example_are_own_data(tmp_path: Path, saccade, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from itertools import permutations
 
 import pytest
 
-from saccade.data.records import Question
-from saccade.data.scenes import Scenes
+from saccade.data.records import Caption, Question
+from saccade.data.scenes import PhrasedScenes, Scenes
 from saccade.data.scenes_drawing import COLORS, SHAPES, Scene, Thing
 from saccade.data.scenes_questions import KINDS, WORDINGS
 
@@ -210,3 +211,54 @@ def test_phrases_name_what_their_boxes_hold():
         assert lies(a, " ".join(between), b), sentence
         groups += len(more)
     assert groups > len(IMAGES) / 3
+
+
+PHRASED = PhrasedScenes(train=250, val=20, test=20)
+
+
+def test_phrased_scenes_have_three_sentences_an_image():
+    for image in IMAGES:
+        captions = PHRASED.captions_of(image)
+        assert len({caption.text for caption in captions}) == 3
+        assert [caption.id for caption in captions] == [f"{image}#{n}" for n in range(3)]
+        assert (captions[0].text, captions[0].phrases) == (
+            SCENES.phrases(image).text,
+            SCENES.phrases(image).phrases,
+        )
+    assert len(PHRASED.records(Caption, "train")) == 750
+    assert PHRASED.questions_of(IMAGES[0]) == SCENES.questions_of(IMAGES[0])
+    assert PHRASED.open_image(IMAGES[0]).tobytes() == SCENES.open_image(IMAGES[0]).tobytes()
+
+
+def test_phrased_scenes_single_out_what_they_mean():
+    kinds = Counter()
+    for image in IMAGES:
+        scene = PHRASED.scene(image)
+        for caption in PHRASED.captions_of(image):
+            for phrase in caption.phrases:
+                first, *rest = phrase.of(caption.text).removesuffix(".").split()
+                things = named(scene, " ".join(rest))
+                assert phrase.boxes == tuple(thing.box for thing in things), caption
+                assert phrase.kinds == ("one" if len(things) == 1 else "several",)
+                assert len(things) == (1 if first == "the" else NUMBERS[first])
+                kinds[phrase.kinds] += 1
+    assert kinds["one",] == 2 * 3 * len(IMAGES)
+    assert kinds["several",] > len(IMAGES)
+
+
+def test_a_tenth_of_the_phrases_of_captions_fit_other_things_too():
+    phrases, ambiguous = 0, 0
+    for image in IMAGES:
+        scene = SCENES.scene(image)
+        for caption in SCENES.captions_of(image):
+            for phrase in caption.phrases:
+                _, *rest = phrase.of(caption.text).strip(",.").split()
+                phrases += 1
+                ambiguous += len(named(scene, " ".join(rest))) > len(phrase.boxes)
+    assert 0.05 < ambiguous / phrases < 0.15  # 9.8 % of the test split's
+
+
+def test_a_scene_without_three_sentences_is_not_waited_for_forever():
+    """Every scene has four sentences: two things, in either order, that are or lie."""
+    for image in IMAGES:
+        assert len(PHRASED.phrased(image, 4)) == 4

@@ -35,6 +35,20 @@ def test_captions_are_true_of_their_own_scene(told):
             assert is_true(" " + caption.replace(",", " ,").replace(".", " . "), scene)
 
 
+def test_sentences_with_phrases_are_true_of_their_own_scene():
+    for image in IMAGES:
+        scene = SCENES.scene(image)
+        for sentence in SCENES.phrased(image, 3):
+            assert is_true(sentence.text, scene), sentence
+            assert is_true(bare(sentence.text), scene)
+            assert not is_true(sentence.text.removesuffix(".") + " and", scene)
+            for before, after in {"left of": "right of", "below": "above"}.items():
+                turned = sentence.text.replace(before, after)
+                assert turned == sentence.text or not is_true(turned, scene), turned
+    true = [is_true(s.text, SCENES.scene(other)) for image, other in pairwise(IMAGES) for s in SCENES.phrased(image, 3)]
+    assert sum(true) < 0.05 * len(true)
+
+
 def test_captions_of_another_scene_are_mostly_false(told):
     true = [is_true(c, scene) for (scene, _), (_, others) in pairwise(told) for c in others]
     assert len(true) == 5 * 199

@@ -10,7 +10,7 @@ from unicodedata import category
 from saccade.data.own_lines import read_boxes, read_strings, read_text
 from saccade.data.records import Phrase
 from saccade.data.texts import composed
-from saccade.errors import DataError, look_up, show
+from saccade.errors import DataError, SaccadeError, look_up, show
 
 PHRASE = '{"words": [1, 3], "boxes": [[x1, y1, x2, y2]]}'
 KEYS = {key: key for key in ("words", "phrase", "boxes", "type", "types")}
@@ -30,7 +30,7 @@ def read_phrases(record: Mapping[str, Any], text: str) -> tuple[Phrase, ...]:
                 raise DataError(
                     f"expected every phrase once, got the words {list(phrase.words)} again; put all boxes into one list"
                 )
-        except DataError as error:
+        except SaccadeError as error:
             raise DataError(f"phrase {number}: {error}") from None
         phrases[phrase.words] = phrase
     return tuple(phrases.values())

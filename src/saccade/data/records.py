@@ -74,8 +74,8 @@ class Phrase:
 
     ``kinds`` are the types of what it speaks of ("people"), none where the corpus has none; ``entity`` is the same for
     all phrases about one image that mean the same ("" where unknown). ``boxes`` are several where several things are
-    meant, and may be none: ``absent`` says why ("scene", "no box", "not visual", "not annotated"), and is "" where there
-    are some.
+    meant, and may be none: ``absent`` says why ("scene", "no box", "not visual", "not annotated"), "" where there are
+    some.
     """
 
     words: tuple[int, int]

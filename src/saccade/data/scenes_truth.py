@@ -52,9 +52,10 @@ def is_true(caption: str, scene: Scene) -> bool:
     """Whether the caption is whole and all that it says holds in the scene.
 
     Words are the scenes' own, in lower case, with or without punctuation. A caption that the grammar does not know, or
-    that stops midway, is not true. "the" means the only one, "a" some: what is said must hold for some choice among the things that fit,
-    and where several are named, of different things. A list need not be complete, but no group may count a thing
-    again, and numbers must be exact. Places and relations mean what `scenes_language` means by them, margins included.
+    that stops midway, is not true. "the" means the only one, and "a" some: what is said must hold for some choice among
+    the things that fit, and where several are named, of different things. A list need not be complete, but no group may
+    count a thing again, and numbers must be exact. Places and relations mean what `scenes_language` means by them,
+    margins included.
     """
     text = " ".join(re.sub(r"[.,]", " ", caption).split())
     return any(check(text, scene) for check in (_listing, _overview, _relation, _groups, _places, _singles))
