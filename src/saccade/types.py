@@ -55,7 +55,7 @@ class Grouping(Shaped):
         starts = torch.cumsum(counts, 0) - counts
         slot = torch.empty_like(image)
         slot[order] = torch.arange(len(image), device=image.device) - starts[image[order]]
-        return cls(image, slot, int(counts.max()))
+        return cls(image, slot, int(counts.max()) if len(image) else 0)
 
     def to(self, device: torch.device | str) -> Grouping:
         """The same grouping on another device."""

@@ -183,7 +183,7 @@ def check_coarse(model: torch.nn.Module, dtype: torch.dtype) -> None:
     assert all(each.grad is None or each.grad.isfinite().all() for each in model.parameters())
 
 
-def learns_by_heart(model: torch.nn.Module, *, steps: int = 300) -> bool:
+def learns_by_heart(model: torch.nn.Module, *, rate: float = 0.01, steps: int = 300) -> bool:
     """Whether eight sentences, two about each image, are learnt by the sum of binary cross-entropies."""
     generator = torch.Generator().manual_seed(4)
     texts = [[3 + k, 11, 4 + k, 12, 13][: 3 + k % 3] for k in range(8)]
@@ -191,7 +191,7 @@ def learns_by_heart(model: torch.nn.Module, *, steps: int = 300) -> bool:
     shown = single(some_regions(4, seed=5)).grouped(Grouping.of(torch.arange(8) // 2))
     exist = phrases.mask.unsqueeze(2) & shown.per_text(shown.mask).unsqueeze(1)
     targets = (torch.rand(exist.shape, generator=generator) < 0.2)[exist]
-    optimizer = torch.optim.Adam(model.float().parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(model.float().parameters(), lr=rate)
     for step in range(steps):
         logits = model.train()(shown, words, phrases, attention=False).logits[exist]
         loss = binary_cross_entropy_with_logits(logits, targets.float(), reduction="sum") / 8

@@ -42,6 +42,7 @@ class Entry:
 
 MODELS: Mapping[str, Entry] = {
     "r-dan": Entry("dan", "RDAN"),
+    "r-dan-grounder": Entry("dan_grounder", "RDANGrounder"),
     "m-dan": Entry("dan", "MDAN"),
     "vse": Entry("dan", "MDAN", {"steps": 0}),
     "smem-1": Entry("smem", "SMem", {"hops": 1}),
@@ -51,6 +52,7 @@ MODELS: Mapping[str, Entry] = {
     "ban-unitary": Entry("ban", "BAN", {"attend": "unitary"}),
     "ban-grounder": Entry("ban_grounder", "BANGrounder"),
     "dfaf": Entry("dfaf", "DFAF"),
+    "dfaf-grounder": Entry("dfaf_grounder", "DFAFGrounder"),
     "ibowimg": Entry("ibowimg", "IBOWIMG"),
     "lstm-q-i": Entry("lstm_q_i", "LSTMQI"),
     "san": Entry("san", "SAN"),
@@ -113,7 +115,7 @@ def needs_locations(name: str) -> bool:
 
 
 def output_of(name: str) -> type:
-    """What the model's `forward` returns, by which a task knows its models: `Answers`, `Captions` or `Matches`."""
+    """What the model's `forward` returns, such as `Answers` or `Groundings`, by which a task knows its models."""
     output: type = typing.get_type_hints(look_up(MODELS, name, "model").model_class().forward)["return"]
     return output
 

@@ -40,7 +40,7 @@ from saccade.limits import COUNT, DEPTH, PART, WIDTH, check_limit
 from saccade.nn.attention import masked_softmax, pool
 from saccade.nn.bilinear import bilinear_logits
 from saccade.nn.counting import Counter
-from saccade.nn.text_encoders import FixedLengthGRU
+from saccade.nn.text_encoders import FixedLengthGRU, of_words
 from saccade.types import Answers, AttentionMap, Grouping, Regions, Words
 
 
@@ -257,11 +257,3 @@ def _pairs(
 ) -> Bool[Tensor, "texts 1 words regions"]:
     """Which pairs may be attended to."""
     return read[:, None, :, None] & seen[:, None, None, :]
-
-
-def of_words(weights: Float[Tensor, "texts length *regions"], words: Words) -> Tensor:
-    """Weights over the places of a question, as weights over the words of the batch: 0 on padding and what was cut."""
-    behind = weights.dim() - 2
-    missing = words.ids.shape[1] - weights.shape[1]  # negative when there are places to cut
-    padded = nn.functional.pad(weights, (*(0, 0) * behind, 0, missing))
-    return padded.masked_fill(~words.mask.reshape(*words.mask.shape, *(1,) * behind), 0)

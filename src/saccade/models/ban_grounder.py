@@ -31,11 +31,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from saccade.limits import COUNT, DEPTH, PART, WIDTH, check_limit
-from saccade.models.ban import BilinearAttention, of_words
+from saccade.models.ban import BilinearAttention
 from saccade.nn.attention import masked_softmax
 from saccade.nn.boxes import BOX_NUMBERS, placed_features
 from saccade.nn.phrases import existing, last_words, mean_words, only_existing
-from saccade.nn.text_encoders import FixedLengthGRU
+from saccade.nn.text_encoders import FixedLengthGRU, of_words
 from saccade.types import AttentionMap, Groundings, Phrases, Regions, Words
 
 SHIFTS = 4

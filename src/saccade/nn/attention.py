@@ -114,7 +114,7 @@ def _product(
     """Each text's rows times the matrix of its row: all texts of an image in one product when grouped."""
     texts, inner, outer = len(left), right.shape[1], right.shape[2]
     queries = left.shape[1:-1]
-    rows = left.reshape(texts, -1, inner)
+    rows = left.reshape(texts, math.prod(queries), inner)
     if grouping is None:
         return torch.bmm(rows, right).reshape(texts, *queries, outer)
     # Texts laid out as [images, width], zero where an image has fewer.

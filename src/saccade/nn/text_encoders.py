@@ -93,6 +93,14 @@ class FixedLengthGRU(nn.Module):
                 table[0] = 0
 
 
+def of_words(weights: Float[Tensor, "texts length *regions"], words: Words) -> Tensor:
+    """Weights over the places that were read, as weights over the words of the batch: 0 on padding and what was cut."""
+    behind = weights.dim() - 2
+    missing = words.ids.shape[1] - weights.shape[1]  # negative when there are places to cut
+    padded = nn.functional.pad(weights, (*(0, 0) * behind, 0, missing))
+    return padded.masked_fill(~words.mask.reshape(*words.mask.shape, *(1,) * behind), 0)
+
+
 class BagOfWords(nn.Module):
     """Binary word presence through a bias-free linear map: each distinct word counts once (iBOWIMG)."""
 
