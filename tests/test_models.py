@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typing
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,7 +15,7 @@ from saccade.errors import RecipeError, UnknownNameError
 from saccade.hypotheses import Search
 from saccade.models import MODELS, create_model, data_sizes, model_sizes, output_of
 from saccade.text import END_ID, pad_words
-from saccade.types import Answers, AttentionMap, Captions, Grouping, Matches, Regions, Words
+from saccade.types import Answers, AttentionMap, Captions, Groundings, Grouping, Matches, Phrases, Regions, Words
 
 WORDS, ANSWERS, IMAGES, REGIONS, SIZE = 23, 5, 3, 7, 11
 TEXTS = [[2, 3, 4, 5], [6], [7, 8, 9], [10, 11], [12, 13, 14, 15]]
@@ -26,6 +28,8 @@ SMALL = {
     "ban-unitary": {"rank": 2, "embedding_size": 7, "question_mask": True},
     "ban-co": {"rank": 2, "embedding_size": 7, "question_mask": True},
     "dfaf": {"hidden_size": 12, "heads": 3, "blocks": 2, "question_size": 13, "embedding_size": 7},
+    "ban-grounder": {"rank": 2, "embedding_size": 7},
+    "dfaf-grounder": {"hidden_size": 12, "heads": 3, "blocks": 2, "sentence_size": 13, "embedding_size": 7},
     "lstm-q-i": {"embedding_size": 7, "lstm_size": 5},
     "san": {"embedding_size": 7, "attention_size": 5},
     "mrn": {"embedding_size": 7, "gru_size": 17},
@@ -39,6 +43,7 @@ MAY_LACK_WEIGHT = ("hop 1 words",)
 # from the counter, which reads the logits themselves.
 UNSEEN_BY_A_SOFTMAX = {
     "r-dan": ("looks.0.logit.bias", "looks.1.logit.bias", "reads.0.logit.bias", "reads.1.logit.bias"),
+    "r-dan-grounder": ("looks.0.logit.bias", "looks.1.logit.bias", "reads.0.logit.bias", "reads.1.logit.bias"),
     "m-dan": ("looks.0.logit.bias", "looks.1.logit.bias", "reads.0.logit.bias", "reads.1.logit.bias"),
     "san": ("layers.0.logit.bias", "layers.1.logit.bias"),
     "sat-soft": ("attention.logit.bias",),
@@ -76,11 +81,28 @@ def pick(regions: Regions, rows: torch.Tensor | list[int]) -> Regions:
     return Regions(regions.features[rows], regions.mask[rows], regions.boxes[rows])
 
 
-Output = Answers | Captions | Matches
+Output = Answers | Captions | Matches | Groundings
+
+
+def phrases_of(words: Words) -> Phrases:
+    """Two phrases of a text: its first word, and all of it where it has more."""
+    ends = torch.stack([torch.ones(len(words.ids), dtype=torch.int64), words.mask.sum(1)], 1)
+    return Phrases(torch.stack([torch.zeros_like(ends), ends], 2), torch.stack([ends[:, 0] > 0, ends[:, 1] > 1], 1))
+
+
+def look(model: torch.nn.Module, regions: Regions, words: Words, **options: bool) -> Output:
+    """What the model makes of them; a grounder is asked for phrases of the text."""
+    asked = [phrases_of(words)] if typing.get_type_hints(model.forward)["return"] is Groundings else []
+    return model(regions, words, *asked, **options)
 
 
 def rows_of(output: Output) -> tuple[torch.Tensor, ...]:
-    """The tensors with a row for each text; of a matcher, those of the images beside those of the sentences."""
+    """The tensors with a row for each text; of a matcher, those of the images beside those of the sentences.
+
+    A grounder's have 0 for minus infinity.
+    """
+    if isinstance(output, Groundings):
+        return (output.logits.masked_fill(output.logits.isneginf(), 0),)
     return (output.images.z, output.sentences.z) if isinstance(output, Matches) else (output.logits,)
 
 
@@ -106,12 +128,13 @@ every_model = pytest.mark.parametrize("name", MODELS)
 # A matcher embeds images and sentences apart, so that it has no row for a text about an image; tests/models and
 # tests/tasks have what else there is to see of it.
 models_of_texts_about_images = pytest.mark.parametrize("name", [n for n in MODELS if output_of(n) is not Matches])
+answerers_and_captioners = pytest.mark.parametrize("name", [n for n in MODELS if output_of(n) in (Answers, Captions)])
 
 
 @every_model
 def test_every_parameter_gets_a_gradient_that_is_not_zero(name: str) -> None:
     model = tiny(name).train()
-    output = model(per_text(images()), pad_words(TEXTS))
+    output = look(model, per_text(images()), pad_words(TEXTS))
     penalty = getattr(output, "penalty", None)
     (squares(output) + (0 if penalty is None else penalty.sum())).backward()
     largest = {k: 0.0 if p.grad is None else p.grad.abs().max().item() for k, p in model.named_parameters()}
@@ -119,9 +142,12 @@ def test_every_parameter_gets_a_gradient_that_is_not_zero(name: str) -> None:
     assert tuple(key for key, value in largest.items() if value <= rounding) == UNSEEN_BY_A_SOFTMAX.get(name, ())
 
 
-@models_of_texts_about_images
+@answerers_and_captioners
 def test_eight_examples_are_learnt_by_heart(name: str) -> None:
-    """Answers need image and text: each image has two texts, each text two images. Each image has a caption."""
+    """Answers need image and text: each image has two texts, each text two images. Each image has a caption.
+
+    Grounders have tests of their own, in tests/models.
+    """
     captions = output_of(name) is Captions
     if captions:
         image, texts = torch.arange(8), [[3 + k, *[12, 13][: k % 3], END_ID] for k in range(8)]
@@ -164,8 +190,8 @@ def right(model: torch.nn.Module, regions: Regions, words: Words) -> list[bool]:
 @every_model
 def test_maps_are_named_distributions_over_what_the_masks_allow(name: str) -> None:
     regions, words = per_text(images()), pad_words(TEXTS)
-    maps = maps_of(tiny(name).eval()(regions, words))
-    masks = {"regions": regions.mask, "words": words.mask}
+    maps = maps_of(look(tiny(name).eval(), regions, words))
+    masks = {"regions": regions.mask, "words": words.mask, "phrases": phrases_of(words).mask}
     assert len({(m.name, m.axes) for m in maps}) == len(maps)
     for each in maps:
         allowed = torch.ones(len(TEXTS), dtype=torch.bool)
@@ -186,12 +212,12 @@ def test_maps_are_named_distributions_over_what_the_masks_allow(name: str) -> No
 @every_model
 def test_padding_changes_nothing(name: str) -> None:
     model, regions = tiny(name).eval(), per_text(images())
-    whole = model(regions, pad_words(TEXTS))
+    whole = look(model, regions, pad_words(TEXTS))
     for row, text in enumerate(TEXTS):
         kept = regions.mask[row]
         alone = Regions(*(each[row : row + 1, kept] for each in (regions.features, regions.mask, regions.boxes)))
-        for [found], rows in zip(rows_of(model(alone, pad_words([text]))), rows_of(whole), strict=True):
-            torch.testing.assert_close(found, rows[row, : len(found)])
+        for [found], rows in zip(rows_of(look(model, alone, pad_words([text]))), rows_of(whole), strict=True):
+            torch.testing.assert_close(found, rows[row][tuple(map(slice, found.shape))])
 
 
 @every_model
@@ -199,7 +225,9 @@ def test_what_lies_in_the_padding_changes_nothing(name: str) -> None:
     model, regions, words = tiny(name).eval(), per_text(images()), pad_words(TEXTS)
     features = regions.features.masked_fill(~regions.mask.unsqueeze(2), 1e3)
     ids = words.ids.masked_fill(~words.mask, 4)
-    same(model(Regions(features, regions.mask, regions.boxes), Words(ids, words.mask)), model(regions, words))
+    same(
+        look(model, Regions(features, regions.mask, regions.boxes), Words(ids, words.mask)), look(model, regions, words)
+    )
 
 
 @every_model
@@ -207,7 +235,7 @@ def test_an_image_without_regions_gets_an_answer_and_no_gradient(name: str) -> N
     model, regions = tiny(name).eval(), per_text(images())
     features = regions.features.clone().requires_grad_()
     nothing = Regions(features, torch.zeros_like(regions.mask), regions.boxes)
-    output = model(nothing, pad_words(TEXTS), attention=False)
+    output = look(model, nothing, pad_words(TEXTS), attention=False)
     squares(output).backward()
     assert all(rows.isfinite().all() for rows in rows_of(output))
     assert features.grad is None or not features.grad.any()
@@ -216,13 +244,17 @@ def test_an_image_without_regions_gets_an_answer_and_no_gradient(name: str) -> N
 @every_model
 def test_a_batch_in_another_order_gives_the_same_rows(name: str) -> None:
     model, regions, order = tiny(name).eval(), per_text(images()), [3, 1, 4, 0, 2]
-    same(model(pick(regions, order), pad_words([TEXTS[i] for i in order])), model(regions, pad_words(TEXTS)), order)
+    same(
+        look(model, pick(regions, order), pad_words([TEXTS[i] for i in order])),
+        look(model, regions, pad_words(TEXTS)),
+        order,
+    )
 
 
 @models_of_texts_about_images
 def test_questions_grouped_by_image_give_the_same_results_and_gradients(name: str) -> None:
     model, regions, words = tiny(name).eval(), images(), pad_words(TEXTS)
-    apart, grouped = model(per_text(regions), words), model(regions.grouped(Grouping.of(IMAGE_OF)), words)
+    apart, grouped = look(model, per_text(regions), words), look(model, regions.grouped(Grouping.of(IMAGE_OF)), words)
     same(grouped, apart)
     apart_gradients, grouped_gradients = (
         torch.autograd.grad(squares(output), list(model.parameters())) for output in (apart, grouped)
@@ -238,13 +270,15 @@ def test_saved_and_loaded_weights_give_the_same_rows(name: str, tmp_path) -> Non
     torch.manual_seed(99)
     other = tiny(name).eval()
     other.load_state_dict(load_file(tmp_path / "model.safetensors"))
-    assert all(map(torch.equal, rows_of(other(regions, words)), rows_of(model(regions, words))))
+    assert all(map(torch.equal, rows_of(look(other, regions, words)), rows_of(look(model, regions, words))))
 
 
 @every_model
 def test_attention_off_gives_the_same_rows(name: str) -> None:
     model, regions, words = tiny(name).eval(), per_text(images()), pad_words(TEXTS)
-    torch.testing.assert_close(rows_of(model(regions, words, attention=False)), rows_of(model(regions, words)))
+    torch.testing.assert_close(
+        rows_of(look(model, regions, words, attention=False)), rows_of(look(model, regions, words))
+    )
 
 
 @every_model
@@ -277,5 +311,5 @@ def test_a_size_that_only_the_data_can_tell_must_be_told(name: str) -> None:
 
 @every_model
 def test_a_models_output_is_what_its_forward_says(name: str) -> None:
-    output = tiny(name)(per_text(images()), pad_words(TEXTS))
+    output = look(tiny(name), per_text(images()), pad_words(TEXTS))
     assert type(output) is output_of(name)
