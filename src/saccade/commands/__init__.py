@@ -7,9 +7,10 @@ from saccade.commands.completion import Completion
 from saccade.commands.making import Extract, ImportFeatures, WriteScenes
 from saccade.commands.plotting import PlotCurves
 from saccade.commands.predicting import Predict
+from saccade.commands.scoring import Score
 from saccade.commands.searching import MakeIndex, Search
 from saccade.commands.training import Compare, Train
-from saccade.commands.using import Ask, Caption, Demo, Evaluate, List, Score
+from saccade.commands.using import Ask, Caption, Demo, Evaluate, List
 
 COMMANDS = {
     "demo": Demo,

@@ -1,4 +1,4 @@
-"""Commands that use what is trained: demo, list, evaluate, ask, caption, score."""
+"""Commands that use what is trained: demo, list, evaluate, ask, caption."""
 
 from __future__ import annotations
 
@@ -244,49 +244,3 @@ class Caption:
                 print(f"{reply.name}: {text}  (log-probability {score:.2f})")
         if self.explain is not None:
             print(f"Attention drawn in {self.explain}")
-
-
-@dataclass(frozen=True)
-class Score:
-    """Score a result file against its references, as the official evaluation does."""
-
-    task: Annotated[Literal["vqa", "captions", "retrieval"], tyro.conf.arg(metavar="TASK"), tyro.conf.Positional]
-    """vqa: answers to the questions of VQA v1 or v2; captions: of images; retrieval: images and sentences by each
-    other."""
-    results: Annotated[Path, tyro.conf.arg(metavar="RESULTS"), tyro.conf.Positional]
-    """Result file in the official format; captions may also be plain text, one a line. retrieval: .npy, similarities
-    [images, sentences], or the images' embeddings."""
-    references: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="REFERENCES"), tyro.conf.Positional] = ()
-    """vqa: the question file and the annotation file. captions: a COCO annotation file, or plain text files of as many
-    lines as the results, line i of each about image i. retrieval: none, or the sentences' embeddings, .npy."""
-    captions_per_image: int = 5
-    """retrieval: how many sentences each image has; they stand in the order of their images."""
-    folds: int = 1
-    """retrieval: score the images in so many equal parts, each by itself, and give the means; 5 is COCO's 1K."""
-    java: bool = False
-    """captions: METEOR and SPICE as well, which need Java and saccade-attention[java]."""
-    json: bool = False
-    """Print the metrics as one JSON object and nothing else."""
-
-    def run(self) -> None:
-        """Score and print the metrics."""
-        from saccade.errors import RecipeError
-        from saccade.score import score_captions, score_retrieval, score_vqa
-
-        if self.task == "retrieval":
-            files = (self.results, *self.references)
-            metrics = dict(score_retrieval(files, self.captions_per_image, folds=self.folds))
-        elif self.task == "captions":
-            if not self.references:
-                raise RecipeError("score captions: expected RESULTS REFERENCES..., got one file")
-            metrics = score_captions(self.results, self.references, java=self.java)
-        elif len(self.references) != 2:
-            raise RecipeError(
-                f"score vqa: expected RESULTS QUESTIONS ANNOTATIONS, got {1 + len(self.references)} files"
-            )
-        else:
-            metrics = score_vqa(self.results, *self.references)
-        if self.json:
-            print(json.dumps(metrics))
-        else:
-            print_metrics(metrics)

@@ -10,8 +10,9 @@ around all of them.
 `Flickr30kEntitiesRecallEvaluator` of ashkamath/mdetr (datasets/flickr_eval.py) gives the same recalls, all and by type,
 for the same numbers, any box by itself and merged with its `merge_boxes`; its recall at -1 over all boxes that could
 have been chosen is the upper bound. It takes the four numbers of Flickr30k Entities' files as they are. They count
-pixels from 1 and include a box's last ones: this package subtracts 1 from left and top, so that its boxes are a pixel
-wider and higher.
+pixels from 1 and include a box's last ones: this package subtracts 1 from left and top alone, so that its boxes are a
+pixel wider and higher. On 225 validation photographs (2,961 phrases) that is another verdict on 20 phrases, where one
+of 390 windows is drawn for each that overlaps its box with an IoU of at least 0.3, and on none, where one of all is.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ Array = np.ndarray
 Boxes = Sequence[Sequence[float]] | Float[Array, "boxes 4"]
 Point = Sequence[float] | Float[Array, " 2"]
 
-OVERLAP = 0.5
+# Of whole pixels an IoU is a half, or off by more than this on photographs of less than half a million pixels; fractions
+# of them round, in single precision too.
+OVERLAP = 0.5 - 1e-6
 TOP = (1, 5, 10)
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 # How the part of a metric's name may begin that is no type; with "type" among them no two types get the same key.
