@@ -212,7 +212,8 @@ def model_of_sizes(
 def _needs_a_grid(recipe: Recipe) -> RecipeError:
     return RecipeError(
         f"{recipe.model} learns something for each place in the image, so it needs a grid of regions over all of it, "
-        "not boxes: set --features.resize squash"
+        "not boxes: set "
+        + ("--features.resize squash" if recipe.features.regions == "grid" else "--features.regions grid")
     )
 
 

@@ -16,7 +16,7 @@ from saccade.data import GENERATED, create_dataset
 from saccade.data.records import ChecksImages, Corpus, KeepsFiles, images_of
 from saccade.errors import DataError, RecipeError, StoreError, first
 from saccade.features.extract import extract
-from saccade.features.spec import IMPORTED, NO_FILES, NOT_STORED, POSITION_SIZE
+from saccade.features.spec import FILES, IMPORTED, NO_FILES, POSITION_SIZE, deciding
 from saccade.features.store import MANIFEST, FeatureStore
 from saccade.progress import Forecast, Report
 from saccade.recipe import DataConfig, Recipe
@@ -163,11 +163,14 @@ def store_path(recipe: Recipe) -> Path:
     if recipe.data.store:
         return Path(recipe.data.store)
     features = recipe.features
-    weights = features.weights if features.weights in NO_FILES else os.path.realpath(features.weights)
+    spec = deciding(to_dict(features))
+    for name in FILES:
+        if spec.get(name) and spec[name] not in NO_FILES:
+            spec[name] = os.path.realpath(spec[name])
     return _named(
         recipe,
         [
-            to_dict(features) | dict.fromkeys(NOT_STORED) | {"weights": weights},
+            spec,
             real_root(recipe.data),
             *_image_column(recipe),
         ],
@@ -188,7 +191,8 @@ def _named(recipe: Recipe, facts: Sequence[Any]) -> Path:
 def _renamed(recipe: Recipe) -> Path:
     """`store_path`, to which a finished store is moved from the name that earlier versions gave it."""
     path = store_path(recipe)
-    spec = to_dict(recipe.features) | {"positions": None}
+    fields = to_dict(recipe.features)
+    spec = {name: value for name, value in fields.items() if name in deciding(fields)} | {"positions": None}
     old = _named(recipe, [spec, recipe.data.root, recipe.data.limit])
     if not recipe.data.store and not path.exists() and (old / MANIFEST).exists():
         with suppress(OSError):  # another process was quicker

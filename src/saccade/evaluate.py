@@ -25,8 +25,9 @@ from saccade.data.records import Corpus, KeepsFiles, images_of
 from saccade.devices import autocast, launch, make_fabric
 from saccade.errors import DataError, RecipeError, StoreError, first
 from saccade.features.devices import find_device
-from saccade.features.extract import Extractor, unreadable
+from saccade.features.extract import Extractor, Loaded, unreadable
 from saccade.features.files import ImageFiles
+from saccade.features.proposals import box_digests
 from saccade.features.spec import IMPORTED
 from saccade.features.store import FeatureStore, read_manifest
 from saccade.features.writer import differences
@@ -183,7 +184,8 @@ def _reader(
             autocast=partial(autocast, recipe.train.precision, device),
         )
         require_images(recipe, data, (split,), report)
-        return partial(extractor.read, open_image=data.open_image), unreadable(images, data.open_image)
+        look = data.open_image if extractor.proposals is None else partial(_load, extractor, data)
+        return partial(extractor.read, open_image=data.open_image), unreadable(images, look)
     if store is not None:
         named = named_store(store, loaded.facts, data, images)
         return named.read, named.failed
@@ -198,6 +200,11 @@ def _reader(
             f"{built.path}: made with other backbone weights than the run was trained on; delete it to extract anew"
         )
     return built.read, built.failed
+
+
+def _load(extractor: Extractor, data: Corpus, image: str) -> Loaded:
+    """An image with its proposals, of which there may be none."""
+    return extractor.load(data.open_image(image), image)
 
 
 def named_store(path: Path, facts: FeatureFacts, data: Corpus, images: Sequence[str]) -> FeatureStore:
@@ -220,7 +227,7 @@ def named_store(path: Path, facts: FeatureFacts, data: Corpus, images: Sequence[
             "them, or none, to extract them"
         )
     if isinstance(data, KeepsFiles):
-        files, hashes = ImageFiles(data.image_file, path), store.file_hashes()
+        files, hashes = ImageFiles(data.image_file, path, box_digests(facts.spec)), store.file_hashes()
         if other := [image for image in images if files.changed(image, hashes[image], failed=False)]:
             raise StoreError(
                 f"{path} was made from other files of {len(other):,} of the {len(images):,} images ({first(other)}), "

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 
@@ -18,7 +18,7 @@ from saccade.data.batches import prefetch
 from saccade.devices import autocast
 from saccade.errors import ImageError, RecipeError, RunError, SaccadeWarning
 from saccade.features.devices import find_device
-from saccade.features.extract import Extractor
+from saccade.features.extract import Extractor, Loaded
 from saccade.features.making import DECODERS
 from saccade.features.spec import IMPORTED
 from saccade.hub import run_folder
@@ -108,7 +108,7 @@ class Predictor:
         generator = torch.Generator(self.device).manual_seed(self.recipe.train.seed)
         replies: list[Any] = []
         batches = [pairs[start : start + AT_ONCE] for start in range(0, len(pairs), AT_ONCE)]
-        for some, opened in zip(batches, prefetch(partial(_opened, sources), batches), strict=True):
+        for some, opened in zip(batches, prefetch(partial(_opened, self.extractor, sources), batches), strict=True):
             failed = {image: each for image, each in opened.items() if isinstance(each, ImageError)}
             if failed and on_error == "raise":
                 raise next(iter(failed.values()))
@@ -141,20 +141,21 @@ class Predictor:
 
     def _reply(
         self,
-        opened: Mapping[int, OpenedImage | ImageError],
+        opened: Mapping[int, _Opened | ImageError],
         pairs: Sequence[tuple[int, int]],
         asked: Sequence[str] | None,
         options: Any,
         generator: torch.Generator,
     ) -> list[Any]:
         """The replies of one batch; an image that comes several times is looked at once."""
-        pictures: list[Any] = [opened[image] for image, _ in pairs]
+        shown: list[Any] = [opened[image] for image, _ in pairs]
         rows: dict[int, int] = {}
-        image_of = [rows.setdefault(id(picture), len(rows)) for picture in pictures]
-        distinct = [pictures[image_of.index(row)] for row in range(len(rows))]
+        image_of = [rows.setdefault(id(each), len(rows)) for each in shown]
+        distinct = [shown[image_of.index(row)].loaded for row in range(len(rows))]
+        pictures = [each.picture for each in shown]
         texts = None if asked is None else [asked[text] for _, text in pairs]
         with torch.inference_mode():
-            regions = self.extractor([picture.image for picture in distinct]).to(self.device)
+            regions = self.extractor.regions_of(distinct).to(self.device)
             if len(rows) < len(pictures):
                 places = torch.tensor(image_of, device=self.device)
                 regions = regions.take(places) if texts is None else regions.grouped(Grouping.of(places))
@@ -162,16 +163,26 @@ class Predictor:
                 return self.task.reply(self.model, regions, pictures, texts, options, generator)
 
 
-def _opened(sources: Sequence[Any], pairs: Sequence[tuple[int, int]]) -> dict[int, OpenedImage | ImageError]:
+class _Opened(NamedTuple):
+    """An image of a batch, and what the backbone takes of it."""
+
+    picture: OpenedImage
+    loaded: Loaded
+
+
+def _opened(
+    extractor: Extractor, sources: Sequence[Any], pairs: Sequence[tuple[int, int]]
+) -> dict[int, _Opened | ImageError]:
     """The images of a batch by their places, those that are the same opened once; errors name the place or the file."""
     first: dict[Any, int] = {}
     places = {image: first.setdefault(_key(sources[image]), image) for image, _ in pairs}
 
-    def opened(place: int) -> OpenedImage | ImageError:
+    def opened(place: int) -> _Opened | ImageError:
         source = sources[place]
         name = str(source) if isinstance(source, str | Path) else ""
         try:
-            return OpenedImage(read_image(source, name=name or f"image {place}"), name)
+            image = read_image(source, name=name or f"image {place}")
+            return _Opened(OpenedImage(image, name), extractor.load(image, name or f"image {place}"))
         except ImageError as error:
             return error
 

@@ -183,7 +183,7 @@ def _batches(asked: Iterable[Asked], size: int, done: int) -> Iterator[tuple[int
 
 def _load(predictor: Predictor, asked: Unlabelled, image: str) -> Loaded | ImageError:
     try:
-        return predictor.extractor.load(asked.open_image(image))
+        return predictor.extractor.load(asked.open_image(image), image)
     except ImageError as error:
         return error
 

@@ -256,7 +256,9 @@ class Recipe:
                 weights="random",
                 image_size=96,
                 layer=-1,
-                regions="grid",
+                regions="grid" if features.regions == "boxes" else features.regions,
+                detector_weights="random",
+                detector_threshold=0.0,
                 width=None,
                 backbone_args=(),
             )

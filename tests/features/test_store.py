@@ -97,7 +97,7 @@ def test_a_store_travels_to_worker_processes(tmp_path, ragged):
     write(tmp_path / "s", ragged=ragged)
     store = FeatureStore.open(tmp_path / "s", reading=PLACED)
     data = pickle.dumps(store)
-    assert len(data) < 500
+    assert len(data) < 700
     assert torch.equal(pickle.loads(data).read(IDS[:3]).features, store.read(IDS[:3]).features)
 
 

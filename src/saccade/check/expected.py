@@ -51,7 +51,9 @@ def expected_seconds(recipe: Recipe, data: Corpus) -> Expected:
     device = find_device()
     skip = {image for split in data.splits for image in left_out(recipe, data, split)}
     images, opened = images_at_hand(data, recipe.data.limit, without=skip), _readable(data, skip)
-    spec = dataclasses.replace(recipe.features, weights="random", dtype="float32")
+    spec = dataclasses.replace(
+        recipe.features, weights="random", dtype="float32", detector_weights="random", detector_threshold=0.0
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SaccadeWarning)  # of the random weights
         extractor = Extractor(spec, device=device)

@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from importlib import resources
@@ -170,9 +170,12 @@ def _load_state(model: nn.Module, state: Mapping[str, Tensor], spec: FeatureSpec
         raise RecipeError(f"the weights do not fit {spec.backbone}: {' '.join(str(error).split())[:300]}") from None
 
 
-def load_weights(model: nn.Module, path: Path, name: str) -> None:
-    """Load a file of weights; raises RecipeError unless it holds the model's tensors and nothing but a head besides."""
-    state = _read_weights(path)
+def load_weights(model: nn.Module, path: Path, name: str, state: Mapping[str, Tensor] | None = None) -> None:
+    """Load a file of weights; raises RecipeError unless it holds the model's tensors and nothing but a head besides.
+
+    `state` is what the file holds, where it was read before.
+    """
+    state = read_weights(path) if state is None else state
     wanted = model.state_dict()
     missing = [n for n in wanted if n not in state and not n.endswith("num_batches_tracked")]
     unknown = [n for n in state if n not in wanted and not n.startswith(HEADS)]
@@ -231,12 +234,20 @@ def _create_timm(spec: FeatureSpec) -> Any:
     return model
 
 
-def _seeded(create: Any, name: str, arguments: dict[str, Any]) -> Any:
+def seeded(create: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     """The network, its weights drawn from a seed of their own without touching the caller's random state."""
     before = torch.get_rng_state()
     try:
         torch.default_generator.manual_seed(0)
         return create(**arguments)
+    finally:
+        torch.set_rng_state(before)
+
+
+def _seeded(create: Any, name: str, arguments: dict[str, Any]) -> Any:
+    """The same of a backbone, whose errors are explained."""
+    try:
+        return seeded(create, arguments)
     except TypeError as error:
         raise RecipeError(f"backbone_args do not fit {name}: {error}") from None
     except Exception as error:  # the hub's client raises what its HTTP library raises
@@ -244,13 +255,12 @@ def _seeded(create: Any, name: str, arguments: dict[str, Any]) -> Any:
             raise RecipeError(f"{name} cannot be made with these backbone_args: {error}") from None
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise RecipeError(f"no weights of {name} could be had from the hub ({reason}); {LOCAL}") from error
-    finally:
-        torch.set_rng_state(before)
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path, field: str = "weights") -> dict[str, Tensor]:
+    """The tensors by name in a file that a field of the spec names; raises RecipeError where it is none of those."""
     if not path.is_file():
-        raise RecipeError(f"weights: expected 'pretrained', 'random' or a file, but there is no file {str(path)!r}")
+        raise RecipeError(f"{field}: expected 'pretrained', 'random' or a file, but there is no file {str(path)!r}")
     try:
         state = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, SafetensorError) as error:

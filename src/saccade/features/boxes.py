@@ -1,17 +1,20 @@
-"""Where the cells of a feature map lie in the image, and a code of that place to append to features."""
+"""Where regions lie in the image and on a feature map, the map's mean over them, and a code of the place."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import pi
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torchvision.ops import roi_align
 
 from saccade.types import Regions
 
 FREQUENCIES = (1, 2, 4)
+POINTS = 6  # along each side of a box
 
 Box = tuple[float, float, float, float]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
@@ -43,6 +46,28 @@ def grid_boxes(grid: tuple[int, int], inside: Box = WHOLE) -> Float[Tensor, "reg
 def not_empty(boxes: Float[Tensor, "*boxes 4"]) -> Bool[Tensor, "*boxes"]:
     """Which boxes have an area."""
     return ((boxes[..., 2:] - boxes[..., :2]) > 1e-6).all(-1)
+
+
+def seen_through(boxes: Float[Tensor, "regions 4"], inside: Box) -> Float[Tensor, "regions 4"]:
+    """Boxes in fractions of the image as fractions of a window of it, cut off at the window's edges."""
+    corner = boxes.new_tensor(inside[:2] * 2)
+    sides = boxes.new_tensor((inside[2] - inside[0], inside[3] - inside[1]) * 2)
+    return ((boxes - corner) / sides).clamp(0, 1)
+
+
+def pool(
+    maps: Float[Tensor, "images channels rows columns"], boxes: Sequence[Float[Tensor, "_ 4"]]
+) -> list[Float[Tensor, "_ channels"]]:
+    """The mean of each image's map over each of its boxes, which are fractions of the map, by RoIAlign.
+
+    It is taken of 6 x 6 points spread evenly over the box, at each of which the map is interpolated between the centres
+    of its cells: the mean of RoIAlign's 3 x 3 cells with 2 x 2 points each (He et al. 2017, section 3).
+    """
+    rows, columns = maps.shape[2:]
+    scale = maps.new_tensor((columns, rows) * 2)
+    placed = [each.to(maps) * scale for each in boxes]
+    means: Tensor = roi_align(maps, placed, output_size=1, sampling_ratio=POINTS, aligned=True)
+    return list(torch.split(means.flatten(1), [len(each) for each in boxes]))
 
 
 def position_code(boxes: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*boxes 16"]:

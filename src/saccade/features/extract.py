@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +19,10 @@ from torch import Tensor, nn
 
 from saccade.errors import ImageError, RecipeError
 from saccade.features.backbones import OWN_BACKBONES, Colour, create_backbone
-from saccade.features.boxes import as_read, grid_boxes, not_empty, pad_regions, window
+from saccade.features.boxes import as_read, grid_boxes, not_empty, pad_regions, pool, seen_through, window
 from saccade.features.files import ImageFiles
 from saccade.features.making import DECODERS, ShardMaker, Tally, ahead
+from saccade.features.proposals import box_digests, create_proposals
 from saccade.features.shards import Layout, ShardPlan
 from saccade.features.spec import POSITION_SIZE, FeatureSpec
 from saccade.features.store import FeatureStore
@@ -29,14 +31,21 @@ from saccade.images import ImageSource, read_image
 from saccade.sharing import Workers
 from saccade.types import Regions
 
-# The pixels that a backbone takes [3, size, size], and the width and height of the image they came from.
-Loaded = tuple[Tensor, tuple[int, int]]
+
+class Loaded(NamedTuple):
+    """An image as the backbone takes it, its width and height, and where its regions lie unless they are a grid's."""
+
+    pixels: Float[Tensor, "3 size size"]
+    size: tuple[int, int]
+    boxes: Float[Tensor, "regions 4"] | None = None
 
 
 class Extractor:
     """Images to regions as a spec says; the same for one photograph at prediction as for a store's thousands.
 
-    ``grid`` is the backbone's (rows, columns), ``region_size`` the numbers per region with the position code.
+    ``grid`` is the backbone's (rows, columns), ``region_size`` the numbers per region with the position code,
+    ``weights_hash`` that of all weights and fixed boxes that regions depend on, ``proposals`` what says where those
+    lie that are no cells of the grid.
 
     Features are rounded as in a store, unless the backbone is `trained` along with a model: a gradient does not survive
     rounding, so no such model has seen any. `state` are the weights of such a backbone, in place of the spec's.
@@ -59,17 +68,24 @@ class Extractor:
         self.grid = self.backbone.grid
         self.size = self.backbone.channels
         self.region_size = self.size + POSITION_SIZE * spec.positions
+        self.proposals = create_proposals(spec, self.device)
         self.weights_hash = self.backbone.weights_hash
+        if self.proposals is not None and self.proposals.hash:
+            hashes = f"{self.weights_hash} {self.proposals.hash}"
+            self.weights_hash = hashlib.sha256(hashes.encode()).hexdigest()
         self._trained = trained or state is not None
         self.autocast = autocast if autocast is not None and self._trained else nullcontext
 
-    def __call__(self, images: Sequence[ImageSource], backbone: nn.Module | None = None) -> Regions:
+    def __call__(
+        self, images: Sequence[ImageSource], backbone: nn.Module | None = None, *, names: Sequence[str] | None = None
+    ) -> Regions:
         """The regions of images, on the extractor's device, in float32; through its backbone, or one in its place.
 
         Those of a frozen backbone equal the stored ones but for what the size of the batch changes in its last bits.
+        `names` are the images' ids, by which a file of boxes knows them.
         """
         with torch.no_grad():  # said here, for batches are read in threads, which do not know the caller's mode
-            return self.differentiable(images, backbone)
+            return self.differentiable(images, backbone, names=names)
 
     def read(
         self,
@@ -79,17 +95,24 @@ class Extractor:
     ) -> Regions:
         """The regions of images by their ids, as a store's `read` gives them; `open_image` is called in threads."""
         with ThreadPoolExecutor(DECODERS) as pool:
-            loaded = list(pool.map(lambda image: self.load(open_image(image)), images))
+            loaded = list(pool.map(lambda image: self.load(open_image(image), image), images))
         return self.regions_of(loaded, backbone)
 
-    def differentiable(self, images: Sequence[ImageSource], backbone: nn.Module | None = None) -> Regions:
+    def differentiable(
+        self, images: Sequence[ImageSource], backbone: nn.Module | None = None, *, names: Sequence[str] | None = None
+    ) -> Regions:
         """The regions of images, through which gradients reach a backbone that learns."""
-        return self._regions([self.load(image) for image in images], backbone)
+        return self._regions(list(map(self.load, images, names or [""] * len(images))), backbone)
 
-    def load(self, image: ImageSource) -> Loaded:
-        """An image as the backbone takes it, and its width and height; for threads that read ahead."""
-        upright = read_image(image)
-        return self.preprocess(upright), upright.size
+    def load(self, image: ImageSource, name: str = "") -> Loaded:
+        """An image as the backbone takes it, and what is to be known of it; for threads that read ahead.
+
+        Raises ImageError for one that cannot be read, and for one left without a region.
+        """
+        name = name or (str(image) if isinstance(image, str | Path) else "")
+        upright = read_image(image, name=name)
+        boxes = None if self.proposals is None else self._seen(self.proposals(upright, name), upright.size, name)
+        return Loaded(self.preprocess(upright), upright.size, boxes)
 
     def regions_of(self, loaded: Sequence[Loaded], backbone: nn.Module | None = None) -> Regions:
         """The regions of loaded images."""
@@ -100,22 +123,49 @@ class Extractor:
         """An upright RGB image as the backbone takes it."""
         return preprocess(image, self.spec, self.backbone.mean, self.backbone.std)
 
-    def features(
-        self, images: Float[Tensor, "images 3 size size"], backbone: nn.Module | None = None
-    ) -> Float[Tensor, "images cells channels"]:
-        """The features of all cells for preprocessed images: rounded to the spec's numbers, in float32 if trained."""
-        run = backbone or self.backbone
+    def rows(
+        self, loaded: Sequence[Loaded], backbone: nn.Module | None = None
+    ) -> list[tuple[Float[Tensor, "regions channels"], Float[Tensor, "regions 4"]]]:
+        """The features of the regions of each loaded image, as they are stored, and their boxes."""
+        if not loaded:
+            return []
+        features = self._cells(loaded, backbone)
+        if self.proposals is None:
+            return list(map(self._of_grid, self._rounded(features), [each.size for each in loaded]))
+        maps = features.transpose(1, 2).reshape(len(features), -1, *self.grid)
+        boxes = [each.boxes.to(self.device) for each in loaded if each.boxes is not None]
+        windows = [window(each.size, self.spec.resize) for each in loaded]
+        pooled = pool(maps, list(map(seen_through, boxes, windows)))
+        return list(zip(map(self._rounded, pooled), boxes, strict=True))
+
+    def _cells(self, loaded: Sequence[Loaded], backbone: nn.Module | None) -> Float[Tensor, "images cells channels"]:
+        """The features of all cells of the grid, as they come."""
+        run, pixels = backbone or self.backbone, torch.stack([each.pixels for each in loaded])
+        with self.autocast():
+            features: Tensor = run(pixels.to(self.device))
+        return features.float()
+
+    def _rounded(self, features: Tensor) -> Tensor:
+        """Features rounded to the spec's numbers, but for those through which a backbone learns."""
         if self._trained:
-            with self.autocast():
-                unrounded: Tensor = run(images.to(self.device))
-            return unrounded.float()
-        features: Tensor = run(images.to(self.device)).to(getattr(torch, self.spec.dtype))
-        if not features.isfinite().all():
+            return features
+        rounded = features.to(getattr(torch, self.spec.dtype))
+        if not rounded.isfinite().all():
             hint = "; set --features.dtype float32" if self.spec.dtype == "float16" else ""
             raise RecipeError(f"{self.spec.backbone} gives features beyond what {self.spec.dtype} can hold{hint}")
-        return features
+        return rounded
 
-    def regions(
+    def _seen(self, boxes: Float[Tensor, "regions 4"], size: tuple[int, int], name: str) -> Float[Tensor, "regions 4"]:
+        """The boxes of which the backbone sees a part, of an image of (width, height)."""
+        kept = boxes[not_empty(seen_through(boxes, window(size, self.spec.resize)))]
+        if not len(kept):
+            raise ImageError(
+                f"{name or 'an image'}: an image left without a proposal: its {len(boxes)} boxes lie outside of what "
+                f"resize {self.spec.resize} keeps of it; set --features.resize squash"
+            )
+        return kept
+
+    def _of_grid(
         self, features: Float[Tensor, "cells channels"], size: tuple[int, int]
     ) -> tuple[Float[Tensor, "regions channels"], Float[Tensor, "regions 4"]]:
         """Features and boxes of those cells that see some of an image of (width, height)."""
@@ -125,8 +175,10 @@ class Extractor:
 
     def _regions(self, loaded: Sequence[Loaded], backbone: nn.Module | None) -> Regions:
         """The regions of loaded images."""
-        features = self.features(torch.stack([pixels for pixels, _ in loaded]), backbone)
-        return self.placed(features, [size for _, size in loaded])
+        if self.proposals is None:
+            return self.placed(self._rounded(self._cells(loaded, backbone)), [each.size for each in loaded])
+        features, boxes = zip(*self.rows(loaded, backbone), strict=True)
+        return self._as_read(pad_regions(list(features), list(boxes)), None)
 
     def placed(
         self,
@@ -148,17 +200,21 @@ class Extractor:
             kept = [each[some.to(self.device)] for each, some in zip(features, seen, strict=True)]
             places = [each[some].to(self.device) for each, some in zip(boxes, seen, strict=True)]
             found = pad_regions(kept, places)
+        return self._as_read(found, cells if covers_image(self.spec) else None)
+
+    def _as_read(self, found: Regions, grid: tuple[int, int] | None) -> Regions:
+        """Regions as the model is given them."""
         assert found.boxes is not None
         spec = self.spec
         features = as_read(
             found.features, found.boxes, found.mask, standardize=spec.standardize, positions=spec.positions
         )
-        return replace(found, features=features.float(), grid=cells if covers_image(spec) else None)
+        return replace(found, features=features.float(), grid=grid)
 
 
 def covers_image(spec: FeatureSpec) -> bool:
-    """Whether the cells of the map are a grid over the whole image."""
-    return spec.resize == "squash"
+    """Whether the regions are a grid over the whole image."""
+    return spec.resize == "squash" and spec.regions == "grid"
 
 
 def preprocess(image: Image.Image, spec: FeatureSpec, mean: Colour, std: Colour) -> Float[Tensor, "3 size size"]:
@@ -205,9 +261,11 @@ def extract(
         if wanted is not None and wanted < 1:
             raise RecipeError(f"{name}: expected at least 1 image, got {wanted}")
     # Weights from the hub do not change under their name; others may, so that their hash must be asked for.
-    hub = spec.weights == "pretrained" and spec.backbone not in OWN_BACKBONES
+    hub = spec.weights == "pretrained" and spec.backbone not in OWN_BACKBONES and spec.regions in ("grid", "windows")
     extractor = None if hub else Extractor(spec, device=device)
-    files = None if image_file is None else ImageFiles(image_file, out)
+    files, digests = None, box_digests(spec)
+    if image_file is not None or digests is not None:
+        files = ImageFiles(image_file or _no_file, out, digests)
 
     def finished() -> FeatureStore | None:
         check_ids(images)
@@ -263,7 +321,11 @@ def _have_made(
     tally.end()
 
 
-def unreadable(images: Sequence[str], open_image: Callable[[str], Image.Image]) -> dict[str, str]:
+def _no_file(_image: str) -> None:
+    """Of images that are no files."""
+
+
+def unreadable(images: Sequence[str], open_image: Callable[[str], object]) -> dict[str, str]:
     """Those of the images for which `open_image` raises ImageError, with the reason; it is called in threads."""
 
     def reason(image: str) -> str | None:

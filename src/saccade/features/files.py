@@ -7,6 +7,7 @@ the files of one machine and no part of the features: copied or deleted, it cost
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -20,10 +21,15 @@ HASH_LENGTH = 32  # of the SHA-256's digits: half as much to read with every sto
 
 
 class ImageFiles:
-    """The files of a corpus's images, by `find`, beside the store in a folder; may be asked from several threads."""
+    """The files of a corpus's images, by `find`, beside the store in a folder; may be asked from several threads.
 
-    def __init__(self, find: Callable[[str], Path | None], store: Path) -> None:
-        self._find, self._store, self._news = find, store, False
+    `beside` gives the hash of what else the regions of an image are made of, which then is a part of the file's.
+    """
+
+    def __init__(
+        self, find: Callable[[str], Path | None], store: Path, beside: Callable[[str], str] | None = None
+    ) -> None:
+        self._find, self._store, self._beside, self._news = find, store, beside, False
         self._known: dict[str, str] = {}
         with suppress(OSError, ValueError):  # not there, or cut short: the files are read
             known = json.loads((store / FILES).read_text(encoding="utf-8"))
@@ -31,10 +37,17 @@ class ImageFiles:
 
     def hash(self, image: str) -> str | None:
         """The hash of the image's file as it is now; None where there is none to read."""
+        digest = self._hash(image)
+        if self._beside is None or digest is None:
+            return digest or None
+        return hashlib.sha256(f"{digest} {self._beside(image)}".encode()).hexdigest()[:HASH_LENGTH]
+
+    def _hash(self, image: str) -> str | None:
+        """The same of the file alone; "" for an image that never had one."""
         try:
             file = self._find(image)
             if file is None:
-                return None
+                return ""
             status = file.stat()  # before it is read: a file that is replaced meanwhile has another time
             known, _, digest = str(self._known.get(image)).rpartition(" ")
             if known == f"{status.st_size} {status.st_mtime_ns}":

@@ -123,21 +123,18 @@ class ShardMaker:
         loaded: Iterator[tuple[str, tuple[str | None, Loaded | ImageError]]],
         size: int,
     ) -> None:
-        import torch  # noqa: PLC0415  (the extractor has loaded it)
-
         if self.tally is not None:
             self.tally.begin(plan)
         while left := len(plan.images) - len(shard):
             if self.tally is not None:
                 self.tally.tell()
             batch = list(islice(loaded, min(size, left)))
-            tensors = [result[0] for _, (_, result) in batch if not isinstance(result, ImageError)]
-            features = iter(extractor.features(torch.stack(tensors)).cpu() if tensors else ())
+            found = iter(extractor.rows([each for _, (_, each) in batch if not isinstance(each, ImageError)]))
             for image, (file, result) in batch:
                 if isinstance(result, ImageError):
                     shard.fail(image, str(result), file)
                     continue
-                rows, boxes = extractor.regions(next(features), result[1])
+                rows, boxes = (each.cpu() for each in next(found))
                 shard.add(image, rows, None if self.layout.grid else boxes, file)
             if self.tally is not None:
                 self.tally.add(len(batch))
@@ -146,7 +143,7 @@ class ShardMaker:
         """The hash of the image's file, asked for before it is read, and the image or why there is none."""
         file = None if self.files is None else self.files.hash(image)
         try:
-            return file, extractor.load(self.open_image(image))
+            return file, extractor.load(self.open_image(image), image)
         except ImageError as error:
             return file, error
 

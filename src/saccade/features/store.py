@@ -132,6 +132,19 @@ class FeatureStore:
                 list(pool.map(copy, [range(i, len(rows), threads) for i in range(threads)]))
         return self._regions(features, boxes, counts, dtype)
 
+    def boxes(self, ids: Sequence[str]) -> list[npt.NDArray[np.float32]]:
+        """Where the regions of images lie [regions, 4], x1, y1, x2, y2 in fractions, without reading their features.
+
+        Raises StoreError for images that the store lacks.
+        """
+        rows = self._rows(ids)
+        if self.grid:
+            from saccade.features.boxes import grid_boxes  # noqa: PLC0415  (loads torch)
+
+            return [grid_boxes(self.grid).numpy() for _ in rows]
+        places = [(self._boxes[self._shard[row]], self._start[row], self._counts[row]) for row in rows]
+        return [np.array(boxes[start : start + count]) for boxes, start, count in places]
+
     def file_hashes(self) -> dict[str, str | None]:
         """The hash of the file that each image was read from, failed ones included; None where none was kept."""
         found: dict[str, str | None] = {}

@@ -76,6 +76,11 @@ class Tuning:
     ) -> None:
         if spec.backbone == IMPORTED:
             raise RecipeError("train.finetune_from: features from files have no backbone to train")
+        if augment != "none" and spec.regions != "grid":
+            raise RecipeError(
+                f"train.augment: regions that are {spec.regions} lie where they lie in the whole image, so that it is "
+                f"taken as it is: expected none, got {augment}"
+            )
         self._extractor = Extractor(spec, device=device, state=state, trained=True, autocast=autocast)
         self._open, self._augment, self._autocast = open_image, augment, autocast
         self.backbone: Backbone = self._extractor.backbone
@@ -133,6 +138,7 @@ class Tuning:
         except RecipeError as error:
             raise RecipeError(f"train.finetune_size: {error}") from None
         extractor.backbone = self.backbone  # the one that learns, not a copy of its weights
+        extractor.proposals = self._extractor.proposals
         return extractor
 
     def unfreeze(self) -> None:
@@ -146,7 +152,7 @@ class Tuning:
             return self._from_kept(self._store, images, self.backbone, cut=self._augment == "maps")
         with ThreadPoolExecutor(DECODERS) as pool:
             opened = list(pool.map(self._open, images))
-        return self._augmenting.differentiable([self._augmented(image) for image in opened])
+        return self._augmenting.differentiable([self._augmented(image) for image in opened], names=images)
 
     def read_plain(self, images: Sequence[str], backbone: nn.Module | None = None) -> Regions:
         """The regions of the images as they are, through the backbone or one that has its place."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from saccade.errors import StoreError
 from saccade.features.files import ImageFiles
 from saccade.features.shards import Layout, ShardPlan, ShardWriter
-from saccade.features.spec import IMPORTED, NOT_STORED, FeatureSpec
+from saccade.features.spec import IMPORTED, FeatureSpec, deciding
 from saccade.features.store import FORMAT, MANIFEST, PLAN, FeatureStore, read_manifest
 from saccade.serial import hash_file, locked, read_json, remove_left_overs, to_dict, write_json
 
@@ -265,10 +265,12 @@ def lacking(
 def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """What differs between how the features of a store were made and the wanted ones, each in words."""
     # What is done or checked when features are read does not make another store.
-    specs = [{**plan.get("spec", {}), **dict.fromkeys(NOT_STORED)} for plan in (there, wanted)]
-    # The file of the weights may have moved: what is in it has a hash.
+    specs = [deciding(plan.get("spec", {})) for plan in (there, wanted)]
+    # Files may have moved: the boxes of each image have a hash beside it, and so have the weights.
+    moved = ["regions_file"]
     if there.get("weights_hash") == wanted.get("weights_hash", ""):
-        specs = [{**spec, "weights": None} for spec in specs]
+        moved += ["weights", "detector_weights"]
+    specs = [{**spec, **dict.fromkeys(moved)} for spec in specs]
     return [
         f"{name} is {before.get(name)!r} there and {now.get(name)!r} here"
         for before, now in (specs, (there, wanted))

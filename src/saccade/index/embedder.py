@@ -76,7 +76,7 @@ class Embedder:
 
     def look(self, picture: OpenedImage, query: Vectors) -> MatchReply:
         """Where the run looks in an image, and how well it fits an embedding [1, size] of anything."""
-        regions = self.predictor.extractor([picture.image]).to(self.device)
+        regions = self.predictor.extractor([picture.image], names=[picture.name]).to(self.device)
         with self._computing():
             [reply] = self.task.look(self._model, regions, [picture], query)
         return reply

@@ -117,7 +117,7 @@ def _read(extractor: Extractor, pictures: Pictures, name: str) -> _Read:
     entry = Entry(name)
     try:
         entry = Entry(name, source_file(pictures, name))
-        return _Read(entry, extractor.load(pictures.open(name)))
+        return _Read(entry, extractor.load(pictures.open(name), name))
     except ImageError as error:
         return _Read(replace(entry, reason=str(error).partition(f"{name}: ")[2] or str(error)), error)
 

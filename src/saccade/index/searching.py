@@ -13,7 +13,7 @@ import numpy as np
 from saccade.data.pictures import Pictures
 from saccade.errors import DataError, ImageError, RecipeError, SaccadeWarning
 from saccade.explain.figure import Figure
-from saccade.images import ImageSource, read_image
+from saccade.images import ImageSource
 from saccade.index.background import Background
 from saccade.index.building import refuse_other_run
 from saccade.index.embedder import Embedder
@@ -132,7 +132,7 @@ class Searcher:
         if query.text.strip():
             parts.append(query.text_weight * self.embedder.sentences([self._known(query.text)]))
         if query.image is not None:
-            loaded = self.embedder.predictor.extractor.load(read_image(query.image))
+            loaded = self.embedder.predictor.extractor.load(query.image)
             parts.append(query.image_weight * self.embedder.images([loaded]))
         whole = query.text_weight + query.image_weight if len(parts) == 2 else 1.0
         summed: Vectors = (sum(parts) / max(whole, 1e-9)).astype(np.float32)  # type: ignore[union-attr]
