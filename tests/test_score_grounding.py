@@ -21,8 +21,6 @@ from tests.metrics.official_grounding import (
     size_of,
 )
 
-from saccade.cli import main
-from saccade.errors import DataError, RecipeError, SaccadeError, SaccadeWarning, UnknownNameError
 from saccade.metrics.names import metric_keys
 from saccade.score import score_grounding
 

@@ -98,6 +98,8 @@ def build(
     if len(at_hand) < len(train):
         train, task = at_hand, _task(recipe, at_hand, val)
         further = _further(recipe, task, train, report)
+    for remark in task.remarks_on_regions(val or train, store.boxes):
+        report.say(remark)
     facts = FeatureFacts(store.spec, store.weights_hash, store.region_size, store.grid)
     if tuning is not None:
         facts = FeatureFacts(recipe.features, store.weights_hash, tuning.region_size, tuning.grid)

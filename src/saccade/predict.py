@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from saccade.tasks.answering.reply import AnswerReply
     from saccade.tasks.base import Reader
     from saccade.tasks.captioning.reply import CaptionReply
+    from saccade.tasks.grounding.reply import GroundReply
 
 AT_ONCE = 32  # texts, or images where the task reads none
 
@@ -130,6 +131,19 @@ class Predictor:
         """A caption of each image; options are those of `saccade caption`: beam, length_penalty, top, look and more."""
         self._run.require("captioning")
         return self(images, **options)
+
+    def ground(
+        self, image: ImageSource, sentence: str, phrases: Sequence[str] = (), *, nms: float | None = None
+    ) -> GroundReply:
+        """Find phrases of a sentence in an image: those given, words of the sentence, or those that are noticed in it.
+
+        With `nms` boxes that overlap a better one with more than that IoU are left out. Raises DataError for a phrase
+        that the sentence does not have, naming the nearest.
+        """
+        self._run.require("grounding")
+        [reply] = self(image, sentence, phrase=tuple(phrases) or None, nms=nms)
+        grounded: GroundReply = reply
+        return grounded
 
     def predictions(self, examples: Sequence[Any], read: Reader, options: Any, *, seed: int) -> list[Any]:
         """The task's prediction of each example, without attention; `read` gives the regions of their images."""

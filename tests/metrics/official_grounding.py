@@ -15,7 +15,7 @@ Numbers = tuple[int, int, int, int]
 ALL = -1
 
 
-def as_they_are(numbers: Numbers, size: tuple[int, int]) -> Numbers:  # noqa: ARG001 - some need it
+def as_they_are(numbers: Numbers, size: tuple[int, int]) -> Numbers:
     """The evaluator's: the numbers of the file."""
     return numbers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from saccade.commands.checking import Check
 from saccade.commands.completion import Completion
+from saccade.commands.grounding import Ground
 from saccade.commands.making import Extract, ImportFeatures, WriteScenes
 from saccade.commands.plotting import PlotCurves
 from saccade.commands.predicting import Predict
@@ -22,6 +23,7 @@ COMMANDS = {
     "plot": PlotCurves,
     "ask": Ask,
     "caption": Caption,
+    "ground": Ground,
     "index": MakeIndex,
     "search": Search,
     "predict": Predict,

@@ -74,8 +74,8 @@ class Phrase:
 
     ``kinds`` are the types of what it speaks of ("people"), none where the corpus has none; ``entity`` is the same for
     all phrases about one image that mean the same ("" where unknown). ``boxes`` are several where several things are
-    meant, and may be none: ``absent`` says why ("scene", "no box", "not visual", "not annotated"), "" where there are
-    some.
+    meant, and may be none: ``absent`` then says why ("scene", "no box", "not visual", "not annotated"), or is "" where
+    nobody has looked for them.
     """
 
     words: tuple[int, int]

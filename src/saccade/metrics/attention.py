@@ -97,7 +97,8 @@ def spread(
     high = _overlap(corners[:, 1::2], np.linspace(0, 1, rows + 1))
     areas = (corners[:, 2:] - corners[:, :2]).prod(1)
     density = weights * np.divide(1.0, areas, out=np.zeros_like(areas), where=areas > 0)
-    return np.einsum("en,nr,nc->erc", density, high, wide, optimize=True)
+    maps: Array = np.einsum("en,nr,nc->erc", density, high, wide, optimize=True)
+    return maps
 
 
 def strongest_point(cells: Float[Array, "examples rows columns"]) -> Float[Array, "examples 2"]:

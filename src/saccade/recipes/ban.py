@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
-from saccade.recipes.shared import BOTTOM_UP, NOT_MEASURED, on_daquar, on_scenes
+from saccade.recipes.shared import (
+    BOTTOM_UP,
+    NOT_MEASURED,
+    on_daquar,
+    on_scenes,
+    phrases_of_photographs,
+    phrases_of_scenes,
+)
 from saccade.tasks import AnsweringConfig
 
 ATTENDS = {"ban": "BAN", "ban-unitary": "BAN's unitary attention", "ban-co": "BAN's co-attention"}
@@ -50,6 +57,8 @@ MEASURED_SCENES = {
 MEASURED_DAQUAR = {"ban": "24.9 ± 0.4 %", "ban-unitary": "25.1 ± 1.3 %", "ban-co": "25.4 ± 0.3 %"}
 LITTLE_DROPOUT = {"attention_dropout": 0.0, "dropout": 0.0, "classifier_dropout": 0.2}
 
+GROUNDER = {"phrase": "mean", "spatial": True}
+
 RECIPES = (
     _on_vqa("ban", {}),
     _on_vqa("ban-unitary", ABLATION),
@@ -71,5 +80,17 @@ RECIPES = (
             measured=f"{MEASURED_DAQUAR[model]} on held-out training images, three seeds; see docs/results.md",
         )
         for model, what in ATTENDS.items()
+    ),
+    phrases_of_scenes(
+        "ban-grounder",
+        "BAN finds the phrases of sentences about the generated scenes",
+        sizes={**GROUNDER, "hidden_size": 128, "attention_dropout": 0.0, "dropout": 0.0},
+        measured="to be measured",
+    ),
+    phrases_of_photographs(
+        "ban-grounder",
+        "BAN finds phrases in Flickr30k's photographs, among windows of EfficientNet-Lite2's map",
+        sizes={**GROUNDER, "hidden_size": 512, "rank": 2, "attention_dropout": 0.3},
+        measured="to be measured",
     ),
 )

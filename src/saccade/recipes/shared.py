@@ -7,13 +7,16 @@ from typing import Any
 
 from saccade.features.spec import FeatureSpec
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
-from saccade.tasks import AnsweringConfig, CaptioningConfig
+from saccade.tasks import AnsweringConfig, CaptioningConfig, GroundingConfig
 
 SCENES = FeatureSpec(backbone="scenes-cnn", image_size=96, positions=True)
 # Photographs: quick on a CPU, and timm has its weights. The 1,280 numbers behind layer 4 are made of its 352 alone.
 PHOTOGRAPHS = FeatureSpec(backbone="tf_efficientnet_lite2", image_size=256, layer=4)
 # Anderson et al.'s 10 to 100 boxes an image, or 36: see docs/import_features.md.
 BOTTOM_UP = FeatureSpec(backbone="imported", regions="boxes", width=2048)
+
+# Boxes of many scales and ratios over a map whose cells are about as small as the smallest of them.
+WINDOWS = dataclasses.replace(PHOTOGRAPHS, image_size=320, regions="windows", standardize=True)
 
 NOT_MEASURED = "not measured here: the corpus is not at hand"
 NO_EXPERIMENT = "none: not an experiment of the paper"
@@ -126,4 +129,34 @@ def on_daquar(
         train=TrainConfig(epochs=epochs, batch_size=128, group_by_image=True),
         sizes=sizes,
         card=Card(about, published, measured),
+    )
+
+
+def phrases_of_scenes(model: str, about: str, *, measured: str, sizes: dict[str, Any]) -> Recipe:
+    """The grounder on sentences about generated scenes, whose phrases single out what they mean: alike for all."""
+    return Recipe(
+        name=f"{model}-scenes",
+        model=model,
+        data=DataConfig("scenes-phrases"),
+        features=dataclasses.replace(SCENES, regions="windows", max_regions=400),
+        task=GroundingConfig(loss="softmax"),
+        optim=OptimConfig(name="adam", lr=2e-3, schedule="cosine", warmup_epochs=0.5, clip=1.0),
+        train=TrainConfig(epochs=12, batch_size=128, group_by_image=True, metric="recall_1"),
+        sizes=sizes,
+        card=Card(about, NO_EXPERIMENT, measured),
+    )
+
+
+def phrases_of_photographs(model: str, about: str, *, measured: str, sizes: dict[str, Any]) -> Recipe:
+    """The grounder on Flickr30k Entities, with windows of a small network's map for regions: alike for all."""
+    return Recipe(
+        name=f"{model}-flickr30k-entities",
+        model=model,
+        data=DataConfig("flickr30k-entities"),
+        features=WINDOWS,
+        task=GroundingConfig(loss="softmax", min_word_count=2),
+        optim=OptimConfig(name="adamw", lr=1e-3, weight_decay=1e-4, schedule="cosine", warmup_epochs=0.5, clip=1.0),
+        train=TrainConfig(epochs=8, batch_size=80, group_by_image=True, metric="recall_1"),
+        sizes=sizes,
+        card=Card(about, NO_EXPERIMENT, measured),
     )

@@ -18,6 +18,8 @@ from saccade.errors import RecipeError
 from saccade.limits import COUNT, check_limits
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
     from torch import Tensor, nn
 
@@ -34,6 +36,8 @@ AnyPrediction = TypeVar("AnyPrediction", bound="Predicted")
 
 # From the ids of images to their regions.
 Reader = Callable[[Sequence[str]], "Regions"]
+# From the ids of images to where their regions lie, [regions, 4] of each.
+BoxReader = Callable[[Sequence[str]], "list[npt.NDArray[np.float32]]"]
 # From the rows of this process to those of all processes, in which gradients flow back to each.
 Gather = Callable[["Tensor"], "Tensor"]
 # The metadata of an option that is of use only where predictions are scored.
@@ -166,6 +170,10 @@ class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):
 
     def remarks(self, records: Sequence[AnyRecord]) -> list[str]:  # noqa: ARG002
         """What is worth saying about the training records when training starts."""
+        return []
+
+    def remarks_on_regions(self, records: Sequence[AnyRecord], boxes: BoxReader) -> list[str]:  # noqa: ARG002
+        """What is worth saying, before training, about where the regions of some records' images lie."""
         return []
 
     def further(self, recipe: Recipe, records: Sequence[AnyRecord], report: Report) -> Sequence[AnyRecord]:  # noqa: ARG002

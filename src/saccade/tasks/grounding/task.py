@@ -20,8 +20,9 @@ from saccade.data.captioned import count_phrases
 from saccade.data.own_phrases import occurrences
 from saccade.data.records import Box, Caption, Corpus, Phrase, images_of
 from saccade.errors import DataError, RecipeError, RunError
-from saccade.metrics.grounding import GroundedPhrase, grounding_metrics
-from saccade.tasks.base import Gather, Reader
+from saccade.metrics.grounding import GroundedPhrase, grounding_metrics, type_keys
+from saccade.metrics.units import percentage
+from saccade.tasks.base import BoxReader, Gather, Reader
 from saccade.tasks.grounding.batch import PhraseBatch, boxes_of, grouping_of, make_batch
 from saccade.tasks.grounding.config import SPECIAL, GroundingConfig, GroundingOptions, check_options
 from saccade.tasks.grounding.finding import Found, find_regions, phrase_text
@@ -97,27 +98,27 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
         """Whether there are phrases with boxes."""
         return any(phrase.boxes for record in records for phrase in record.phrases)
 
-    def bounds(self, records: Sequence[Caption], boxes: Mapping[str, np.ndarray]) -> list[str]:
+    def remarks_on_regions(self, records: Sequence[Caption], boxes: BoxReader) -> list[str]:
         """The share of phrases that have a region that fits, by type: no model does better with these regions."""
-        grounded = [
-            GroundedPhrase((), phrase.boxes, phrase.kinds, boxes[record.image])
-            for record in records
+        boxed = [record for record in records if any(phrase.boxes for phrase in record.phrases)]
+        images = images_of(boxed)
+        places = dict(zip(images, boxes(images), strict=True))
+        phrases = [
+            GroundedPhrase((), phrase.boxes, phrase.kinds, places[record.image])
+            for record in boxed
             for phrase in record.phrases
             if phrase.boxes
         ]
-        found = grounding_metrics(grounded)
-        shares = {name.removeprefix("upper_bound"): share for name, share in found.items() if name.startswith("upper_")}
-        by_type = [
-            f"{kind.removeprefix('_').replace('_', ' ')} {100 * share:.1f}"
-            for kind, share in shares.items()
-            if kind not in ("", "_merged") and not kind.startswith("_merged_")
-        ]
-        if not shares:
+        if not phrases:
             return []
-        listed = f" ({', '.join(by_type)})" if by_type else ""
+        found = grounding_metrics(phrases)
+        bound, merged = found["upper_bound"], found["upper_bound_merged"]
+        kinds = type_keys(kind for phrase in phrases for kind in phrase.kinds)
+        by_type = ", ".join(f"{kind} {percentage(found[f'upper_bound_{key}'])}" for kind, key in kinds.items())
         return [
-            f"upper bound: {100 * shares['']:.1f} % of {found['phrases']:,} phrases have a region with an IoU of 0.5 "
-            f"or more{listed}; {100 * shares['_merged']:.1f} % by the box around all of a phrase's boxes"
+            f"upper bound: {percentage(bound)} of {len(phrases):,} phrases have a region that overlaps one of their "
+            f"boxes with an IoU of 0.5 or more, {percentage(merged)} one that so overlaps the box around all of them",
+            *([f"upper bound by type: {by_type}"] if by_type else []),
         ]
 
     def collate(self, records: Sequence[Caption], read: Reader, *, grouped: bool) -> PhraseBatch:
@@ -133,11 +134,12 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
         boxes = batch.regions.per_text(boxes_of(batch.regions))[text].float()
         overlaps, nearest = best_overlaps(boxes, batch.truth[exist], batch.meant[exist])
         loss_of = sigmoid_loss if config.loss == "sigmoid" else softmax_loss
-        loss = loss_of(output.logits[exist].float(), overlaps, config.overlap)
+        loss: Tensor = loss_of(output.logits[exist].float(), overlaps, config.overlap)
         if output.shifts is None:
             return loss
         moves = shift_loss(output.shifts[exist].float(), boxes, nearest, overlaps, config.overlap)
-        return loss + config.shift_weight * moves
+        both: Tensor = loss + config.shift_weight * moves
+        return both
 
     def examples(self, records: Sequence[Caption]) -> list[Caption]:
         """What is predicted and scored: every sentence, for those without a box are counted."""
