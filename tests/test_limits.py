@@ -151,7 +151,7 @@ BAD_SIZES = (0, -1, NAN, INF, 10**9, "x", True, None, 1.5)
 KINDS_OF_SIZES = {bool: ("yes", 1, None), str: ("nope", 3, None), float: (-0.5, 2.0, 1.0, NAN, INF, "x", True, None)}
 # What may be 1 and more: not a part of something.
 WEIGHTS = {"penalty", "reward_weight", "entropy_weight"}
-NONE_WILL_DO = {("m-dan", "steps")}  # which may be 0
+NONE_WILL_DO = {("m-dan", "steps"), ("r-dan-grounder", "steps")}  # which may be 0
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -145,6 +145,15 @@ def check_nothing_there(model: torch.nn.Module) -> None:
     assert not gradients[0][2:].any()
 
 
+def check_no_phrases(model: torch.nn.Module) -> None:
+    """A batch in which no text has a phrase is answered, with nothing."""
+    regions, words, _ = batch()
+    none = Phrases(torch.zeros(4, 0, 2, dtype=torch.int64), torch.zeros(4, 0, dtype=torch.bool))
+    for shown in (regions, some_regions().grouped(Grouping.of(IMAGE_OF))):
+        assert model(shown, words, none).logits.shape == (4, 0, REGIONS)
+        assert model(shown, words, none, attention=False).logits.shape == (4, 0, REGIONS)
+
+
 def check_grouped(model: torch.nn.Module) -> None:
     """Texts that share a row of regions get what each gets with a row of its own, and so do the parameters."""
     regions, words, phrases = batch()

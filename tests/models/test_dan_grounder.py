@@ -15,7 +15,6 @@ from tests.models.reference import softmax
 from saccade.errors import RecipeError
 from saccade.models.dan_grounder import RDANGrounder
 from saccade.text import pad_words
-from saccade.types import Phrases
 
 VARIANTS = [{}, {"spatial": True}, {"steps": 0}, {"steps": 3}]
 of_variants = pytest.mark.parametrize("options", VARIANTS, ids=str)
@@ -151,11 +150,7 @@ def test_each_image_is_looked_at_once_for_all_phrases_of_its_sentences() -> None
 
 
 def test_sentences_without_phrases_have_no_logits() -> None:
-    regions, words, _ = batch()
-    none = Phrases(torch.zeros(4, 0, 2, dtype=torch.int64), torch.zeros(4, 0, dtype=torch.bool))
-    for shown in (regions, shared.some_regions().grouped(shared.Grouping.of(shared.IMAGE_OF))):
-        assert tiny()(shown, words, none).logits.shape == (4, 0, 13)
-        assert tiny()(shown, words, none, attention=False).logits.shape == (4, 0, 13)
+    shared.check_no_phrases(tiny())
 
 
 def test_a_spatial_model_refuses_regions_without_boxes() -> None:

@@ -97,6 +97,10 @@ def test_nothing_to_look_at_and_nothing_to_look_for_leave_no_trace(options: dict
     shared.check_nothing_there(tiny(**options))
 
 
+def test_sentences_without_phrases_have_no_logits() -> None:
+    shared.check_no_phrases(tiny())
+
+
 @of_variants
 def test_sentences_grouped_by_image_give_the_same_results_and_gradients(options: dict) -> None:
     shared.check_grouped(tiny(**options))
