@@ -82,8 +82,8 @@ def recalls(
     hits: dict[tuple[int, str], list[bool]] = {}
     for image in images:
         truth = boxes_by_entity(root, image, coordinates)
-        for number, phrases in enumerate(phrases_by_sentence(root, image)):
-            phrases = [(entity, types) for entity, types in phrases if entity in truth]
+        for number, heads in enumerate(phrases_by_sentence(root, image)):
+            phrases = [(entity, types) for entity, types in heads if entity in truth]
             for (entity, types), boxes in zip(phrases, said[image, number] if phrases else [], strict=True):
                 meant = truth[entity]
                 if merge_boxes:

@@ -31,8 +31,8 @@ Array = np.ndarray
 Boxes = Sequence[Sequence[float]] | Float[Array, "boxes 4"]
 Point = Sequence[float] | Float[Array, " 2"]
 
-# Of whole pixels an IoU is a half, or off by more than this on photographs of less than half a million pixels; fractions
-# of them round, in single precision too.
+# Fractions round, and a half is a half: on photographs of less than half a million pixels no other IoU of whole pixels
+# is as near to it.
 OVERLAP = 0.5 - 1e-6
 TOP = (1, 5, 10)
 WHOLE = (0.0, 0.0, 1.0, 1.0)
