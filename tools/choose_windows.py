@@ -1,14 +1,16 @@
-"""Choose the windows, fixed boxes of many scales and ratios, on the training annotations of Flickr30k Entities alone.
+"""Choose windows, fixed boxes of many scales and ratios, on the training annotations of a corpus alone.
 
-    python tools/choose_windows.py FLICKR30K_ENTITIES
+    python tools/choose_windows.py photographs flickr30k-entities FLICKR30K_ENTITIES
+    python tools/choose_windows.py scenes scenes-phrases
 
 Candidates are boxes of many widths and heights on a lattice of places, and what was annotated, rounded. The whole image
 is taken first, then again and again the candidate that covers most of the phrases that none covers so far: one is
 covered where any of its boxes overlaps with the candidate by an IoU of at least 0.5. So the first so many windows are
 the best so many, as greedily chosen ones go. On ties the candidate that comes first in the list is taken, and nothing
-is drawn: the same annotations give the same windows. They are written to src/saccade/features/windows.json.
+is drawn: the same annotations give the same windows. They are written to src/saccade/features/windows_NAME.json.
 
-What they cover of the official validation split, of which nothing is read until they are written, is printed.
+What they cover of the test split, of which nothing is read until they are written, is printed. Of Flickr30k Entities
+"train" here is all of train.txt but 500 images, and "test" the official validation split where test.txt is missing.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from saccade.data.entities import read_sentences
+from saccade.data import create_dataset
+from saccade.data.records import Caption, Corpus
 
 WINDOWS = 400
-OUT = Path(__file__).parents[1] / "src" / "saccade" / "features" / "windows.json"
+OUT = Path(__file__).parents[1] / "src" / "saccade" / "features"
 SIDES = (0.06, 0.09, 0.13, 0.18, 0.25, 0.34, 0.45, 0.58, 0.72, 0.86, 1.0)
 STEP = 1 / 6  # of a window's side from one place to the next
 CELLS = 25  # what was annotated is rounded to this part of the image's sides
@@ -35,13 +38,10 @@ Boxes = npt.NDArray[np.float32]
 Annotated = tuple[tuple[float, float, float, float], ...]
 
 
-def phrases(root: Path, split: str) -> Counter[Annotated]:
+def phrases(corpus: Corpus, split: str) -> Counter[Annotated]:
     """How many phrases of a split have which boxes."""
-    found: Counter[Annotated] = Counter()
-    for number in (root / f"{split}.txt").read_text(encoding="utf-8").split():
-        for sentence in read_sentences(root, number):
-            found.update(phrase.boxes for phrase in sentence.phrases if phrase.boxes)
-    return found
+    records = corpus.records(Caption, split)
+    return Counter(phrase.boxes for record in records for phrase in record.phrases if phrase.boxes)
 
 
 def candidates(annotated: Boxes) -> Boxes:
@@ -117,11 +117,13 @@ def share_covered(windows: list[list[float]], known: Counter[Annotated]) -> floa
 
 def main() -> None:
     """Choose, write, and say what was gained."""
-    root = Path(sys.argv[1])
-    training = phrases(root, "train")
+    name, dataset, *root = sys.argv[1:]
+    corpus = create_dataset(dataset, *root)
+    training = phrases(corpus, "train")
     windows = choose(training)
-    OUT.write_text("[\n" + ",\n".join(json.dumps(window) for window in windows) + "\n]\n", encoding="utf-8")
-    for split, known in (("training", training), ("validation", phrases(root, "val"))):
+    out = OUT / f"windows_{name}.json"
+    out.write_text("[\n" + ",\n".join(json.dumps(window) for window in windows) + "\n]\n", encoding="utf-8")
+    for split, known in (("train", training), ("test", phrases(corpus, "test"))):
         for count in (50, 100, 200, WINDOWS):
             share = share_covered(windows[:count], known)
             print(f"{split}, {known.total():,} phrases: {100 * share:.2f} % by {count} windows")

@@ -8,8 +8,8 @@
 
 A photograph may have been resized since: boxes are kept as fractions of the size that the annotation names. The files
 count pixels from 1, and a box holds its last ones: 1 is subtracted from xmin and ymin, nothing from xmax and ymax, so
-that a box of the whole photograph is (0, 0, 1, 1). The authors' own code, and MDETR's with it, subtracts 1 from all
-four, which makes every box one pixel narrower and lower; at IoU 0.5 that matters for the smallest boxes alone.
+that a box of the whole photograph is (0, 0, 1, 1). The corpus's own reader subtracts 1 from all four, which makes every
+box one pixel narrower and lower, and MDETR's evaluator from none; at IoU 0.5 that matters for the smallest boxes alone.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def create_proposals(spec: FeatureSpec, device: torch.device) -> Proposals | Non
     if spec.regions == "grid":
         return None
     if spec.regions == "windows":
-        return Windows(spec.max_regions)
+        return Windows(spec.windows, spec.max_regions)
     if spec.regions == "detector":
         return Detector(spec, device)
     if spec.regions == "file":
@@ -64,13 +64,13 @@ def create_proposals(spec: FeatureSpec, device: torch.device) -> Proposals | Non
 
 
 class Windows:
-    """The same boxes for every image, of many scales and ratios: the first so many of those in windows.json.
+    """The same boxes for every image, of many scales and ratios: the first so many of a list.
 
     `tools/choose_windows.py` chose them.
     """
 
-    def __init__(self, count: int) -> None:
-        self._boxes = torch.from_numpy(read_windows()[:count])
+    def __init__(self, name: str, count: int) -> None:
+        self._boxes = torch.from_numpy(read_windows(name)[:count])
         self.hash = hashlib.sha256(self._boxes.numpy().tobytes()).hexdigest()
 
     def __call__(self, image: Image.Image, name: str) -> Float[Tensor, "regions 4"]:  # noqa: ARG002
@@ -78,9 +78,9 @@ class Windows:
         return self._boxes
 
 
-def read_windows() -> Boxes:
-    """All windows [windows, 4], the most useful first."""
-    text = (resources.files("saccade.features") / "windows.json").read_text(encoding="utf-8")
+def read_windows(name: str = "photographs") -> Boxes:
+    """All windows [windows, 4] of the list of that name, the most useful first."""
+    text = (resources.files("saccade.features") / f"windows_{name}.json").read_text(encoding="utf-8")
     return np.array(json.loads(text), np.float32)
 
 

@@ -15,10 +15,11 @@ IMPORTED = "imported"  # the backbone of features that came from files
 AT_READING = ("positions", "standardize")  # what is done when features are read
 NOT_STORED = (*AT_READING, "width")
 POOLED = ("windows", "detector", "file")  # regions over which a map is averaged
-WINDOWS = 400  # in windows.json
+WINDOWS = 400  # in each list of them
 # The fields that say something of such regions alone, and of which.
 OF_REGIONS = {
     "max_regions": POOLED,
+    "windows": ("windows",),
     "regions_file": ("file",),
     "detector": ("detector",),
     "detector_weights": ("detector",),
@@ -63,6 +64,9 @@ class FeatureSpec:
 
     max_regions: int = 200
     """Of windows and boxes, at most so many an image, the first or best ones; there are 400 windows."""
+
+    windows: Literal["photographs", "scenes"] = "photographs"
+    """The windows that cover most of what phrases name: in Flickr30k's photographs, or in generated scenes."""
 
     regions_file: str = ""
     """The file of boxes: JSON Lines with an "image" and its "boxes" each, in fractions of width and height."""
