@@ -1,9 +1,7 @@
 """The phrases that results are held against: those with a box, by image and sentence.
 
-a folder of Flickr30k Entities      Sentences/ and Annotations/, sentences counted from 0 in the image's file
-a JSON Lines file                   {"image": "a.jpg", "sentence": "A child in pink .",
-                                     "phrases": [{"words": [0, 2], "boxes": [[0, 0.1, 0.5, 1]]}, ...]}
-                                    the sentences of an image counted from 0 in the file's order
+Of a folder of Flickr30k Entities, where the sentences of an image are counted from 0 in its file, or of a JSON Lines
+file of own sentences, as `saccade.data.own` has them, where they are counted from 0 in the file's order.
 """
 
 from __future__ import annotations
@@ -12,19 +10,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 from saccade.data.entities import number_of, read_sentences
 from saccade.data.lines import read_lines
-from saccade.data.own_lines import read_boxes, read_object, read_text
+from saccade.data.own_lines import SENTENCE_LINE, kind_of_line, read_record, read_sentence, read_text
+from saccade.data.own_phrases import read_phrases
 from saccade.data.records import Caption, Phrase
-from saccade.errors import DataError, UnknownNameError, show
+from saccade.errors import DataError, SaccadeError, UnknownNameError
 
 Sentence = tuple[str, int]
-LINE = (
-    '{"image": "a.jpg", "sentence": "A child in pink .", "phrases": [{"words": [0, 2], "boxes": [[0, 0.1, 0.5, 1]]}]}'
-)
 
 
 @dataclass(frozen=True)
@@ -88,30 +83,10 @@ def _size(path: Path) -> tuple[int, int]:
 def _captions(path: Path) -> Iterator[Caption]:
     for number, line in read_lines(path):
         try:
-            record = read_object(line, LINE)
-            if missing := [key for key in ("image", "sentence", "phrases") if key not in record]:
-                raise DataError(f"expected the key {missing[0]!r}, got {', '.join(map(repr, record))}; as in {LINE}")
-            yield Caption(str(number), read_text(record, "image"), read_text(record, "sentence"), _phrases(record))
-        except DataError as error:
+            record = read_record(line)
+            if (kind := kind_of_line(record)) != "sentences":
+                raise DataError(f"expected a sentence with phrases, got {kind}; as in {SENTENCE_LINE}")
+            text = read_sentence(record)
+            yield Caption(str(number), read_text(record, "image"), text, read_phrases(record, text))
+        except SaccadeError as error:
             raise DataError(str(error), path, number) from None
-
-
-def _phrases(record: Mapping[str, Any]) -> tuple[Phrase, ...]:
-    phrases = record["phrases"]
-    if not isinstance(phrases, list) or not all(isinstance(phrase, dict) for phrase in phrases):
-        raise DataError(f'expected "phrases" to be a list of objects, got {show(phrases)}; as in {LINE}')
-    return tuple(_phrase(phrase, len(record["sentence"].split())) for phrase in phrases)
-
-
-def _phrase(phrase: Mapping[str, Any], count: int) -> Phrase:
-    words = phrase.get("words")
-    whole = words if isinstance(words, list) and all(type(place) is int for place in words) else []
-    if len(whole) != 2 or not 0 <= whole[0] < whole[1] <= count:
-        raise DataError(
-            f'expected "words" to be [first, behind the last] of the {count} words of the sentence, counted from 0, '
-            f"got {show(words)}"
-        )
-    kinds = phrase.get("types", [])
-    if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
-        raise DataError(f'expected "types" to be a list of strings, got {show(kinds)}')
-    return Phrase((whole[0], whole[1]), read_boxes(phrase.get("boxes", [])), tuple(kinds))
