@@ -124,7 +124,7 @@ def test_a_kind_that_a_corpus_lacks_is_answered_with_what_it_has(name: str, tmp_
 
 def test_what_one_corpus_alone_knows_is_found_by_its_protocol(tmp_path: Path) -> None:
     judges = {name for name in GENERATED if isinstance(create_dataset(name, limit=3), JudgesCaptions)}
-    assert judges == {"scenes"}
+    assert judges == {"scenes", "scenes-phrases"}
     scenes = create_dataset("scenes", limit=3)
     assert isinstance(scenes, JudgesCaptions)
     caption = scenes.records(Caption, "val")[0]
