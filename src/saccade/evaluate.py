@@ -25,8 +25,9 @@ from saccade.data.records import Corpus, KeepsFiles, images_of
 from saccade.devices import autocast, launch, make_fabric
 from saccade.errors import DataError, RecipeError, StoreError, first
 from saccade.features.devices import find_device
-from saccade.features.extract import Extractor, Loaded, unreadable
+from saccade.features.extract import Extractor, Loaded
 from saccade.features.files import ImageFiles
+from saccade.features.making import unreadable
 from saccade.features.proposals import box_digests
 from saccade.features.spec import IMPORTED
 from saccade.features.store import FeatureStore, read_manifest

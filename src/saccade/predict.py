@@ -20,7 +20,7 @@ from saccade.errors import ImageError, RecipeError, RunError, SaccadeWarning
 from saccade.features.devices import find_device
 from saccade.features.extract import Extractor, Loaded
 from saccade.features.making import DECODERS
-from saccade.features.spec import IMPORTED
+from saccade.features.spec import IMPORTED, NO_FILES, FeatureSpec
 from saccade.hub import run_folder
 from saccade.images import ImageSource, read_image
 from saccade.tasks.reply import OpenedImage
@@ -48,37 +48,45 @@ class Predictor:
         self.model: Any = run.model.to(device)
 
     @classmethod
-    def from_pretrained(cls, run: str | Path, *, weights: str | None = None, device: str | None = None) -> Predictor:
+    def from_pretrained(
+        cls,
+        run: str | Path,
+        *,
+        weights: str | None = None,
+        device: str | None = None,
+        detector_weights: str | None = None,
+        regions_file: str | None = None,
+    ) -> Predictor:
         """Load a run directory, or a repository of the Hugging Face hub that is named as hub:OWNER/NAME.
 
         `weights` is the backbone's weights file where it has moved since training; `device` is by default the first
-        GPU, else the CPU. Raises RunError when the run is incomplete or altered, or when the backbone's weights are not
-        the ones it was trained with.
+        GPU, else the CPU. Where a detector finds the regions `detector_weights` is its weights file likewise, and
+        `regions_file` is the file of boxes where they come from one: that of other images than it was trained on.
+        Raises RunError when the run is incomplete or altered, or when the weights are not the ones it was trained with.
         """
-        return cls.of(checkpoint.load(run_folder(run)), weights=weights, device=device)
+        files = {"weights": weights, "detector_weights": detector_weights, "regions_file": regions_file}
+        return cls.of(checkpoint.load(run_folder(run)), device=device, **files)
 
     @classmethod
-    def of(cls, loaded: LoadedRun, *, weights: str | None = None, device: str | None = None) -> Predictor:
-        """The same of a run that is loaded already."""
+    def of(cls, loaded: LoadedRun, *, device: str | None = None, **files: str | None) -> Predictor:
+        """The same of a run that is loaded already; `files` are those that `from_pretrained` names."""
         run, chosen = loaded.path, find_device(device)
-        spec = loaded.facts.spec
+        moved: dict[str, Any] = {name: file for name, file in files.items() if file is not None}
+        spec = dataclasses.replace(loaded.facts.spec, **moved)
         if spec.backbone == IMPORTED:
             raise RunError(
                 f"{run} was trained on features from files, whose extractor Saccade does not have, so it cannot look "
                 "at another image: saccade evaluate works; a run on one of saccade list backbones can be asked"
             )
+        _require_files(run, spec, trained=loaded.backbone is not None)
         if loaded.backbone is not None:
             arithmetic = partial(autocast, loaded.recipe.train.precision, chosen)
             return cls(loaded, Extractor(spec, device=chosen, state=loaded.backbone, autocast=arithmetic), chosen)
-        if weights is None and spec.weights not in ("pretrained", "random") and not Path(spec.weights).is_file():
-            raise RunError(
-                f"{run} was trained with backbone weights from {spec.weights}, which is not here; say with --weights "
-                "where the file is"
-            )
-        extractor = Extractor(spec if weights is None else dataclasses.replace(spec, weights=weights), device=chosen)
+        extractor = Extractor(spec, device=chosen)
         if extractor.weights_hash != loaded.facts.weights_hash:
+            other = f", or those of {spec.detector} ({spec.detector_weights})," if spec.regions == "detector" else ""
             raise RunError(
-                f"the weights of backbone {spec.backbone} ({weights or spec.weights}) are not those that {run} was "
+                f"the weights of backbone {spec.backbone} ({spec.weights}){other} are not those that {run} was "
                 "trained with; give the right file with --weights"
             )
         return cls(loaded, extractor, chosen)
@@ -175,6 +183,19 @@ class Predictor:
                 regions = regions.take(places) if texts is None else regions.grouped(Grouping.of(places))
             with autocast(self.recipe.train.precision, self.device):
                 return self.task.reply(self.model, regions, pictures, texts, options, generator)
+
+
+def _require_files(run: Path, spec: FeatureSpec, *, trained: bool) -> None:
+    """Raise RunError for a file that regions are made with and that is not here."""
+    held = {"weights": "backbone weights", "detector_weights": "weights of a detector", "regions_file": "boxes"}
+    for name, what in held.items():
+        file = getattr(spec, name)
+        if not file or file in NO_FILES or Path(file).is_file() or (trained and name == "weights"):
+            continue
+        how = "--weights" if name == "weights" else f"Predictor.from_pretrained(run, {name}=...)"
+        raise RunError(
+            f"{run} was trained with {what} from {file}, which is not here; say with {how} where the file is"
+        )
 
 
 class _Opened(NamedTuple):

@@ -22,7 +22,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from saccade.errors import ImageError, RecipeError, StoreError
 from saccade.features.boxes import grid_boxes, position_code, window
-from saccade.features.extract import Extractor, extract, preprocess, unreadable
+from saccade.features.extract import Extractor, extract
+from saccade.features.making import unreadable
+from saccade.features.pixels import preprocess
 from saccade.features.spec import FeatureSpec
 from saccade.features.store import FeatureStore
 from saccade.images import open_image

@@ -19,7 +19,8 @@ from saccade.data import create_dataset
 from saccade.errors import DataError, ImageError, RecipeError, StoreError, UnknownNameError
 from saccade.features import detector as detecting
 from saccade.features.boxes import grid_boxes, pool, seen_through, window
-from saccade.features.extract import Extractor, extract, unreadable
+from saccade.features.extract import Extractor, extract
+from saccade.features.making import unreadable
 from saccade.features.proposals import FileBoxes, read_boxes, read_windows, write_boxes
 from saccade.features.spec import WINDOWS, FeatureSpec
 from saccade.features.store import MANIFEST, FeatureStore

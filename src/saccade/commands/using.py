@@ -214,8 +214,7 @@ class Caption:
         """Write the captions and print them."""
         from saccade.errors import ImageError, RecipeError
         from saccade.explain import captions_figure, check_suffix, save
-        from saccade.features.extract import unreadable
-        from saccade.images import open_image
+        from saccade.features.making import unreadable
         from saccade.predict import Predictor
 
         if not self.images:
@@ -223,7 +222,7 @@ class Caption:
         if self.explain is not None:
             check_suffix(self.explain)
         predictor = Predictor.from_pretrained(self.run_directory, weights=self.weights)
-        failed = unreadable([str(image) for image in self.images], open_image)
+        failed = unreadable([str(image) for image in self.images], predictor.extractor.load)
         for reason in failed.values():
             print(f"left out {reason}", file=sys.stderr)
         images = [image for image in self.images if str(image) not in failed]

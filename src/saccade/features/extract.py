@@ -11,18 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
 
-from saccade.errors import ImageError, RecipeError
-from saccade.features.backbones import OWN_BACKBONES, Colour, create_backbone
+from saccade.errors import RecipeError
+from saccade.features.backbones import OWN_BACKBONES, create_backbone
 from saccade.features.boxes import as_read, grid_boxes, not_empty, pad_regions, pool, seen_through, window
 from saccade.features.files import ImageFiles
-from saccade.features.making import DECODERS, ShardMaker, Tally, ahead
-from saccade.features.proposals import box_digests, create_proposals
+from saccade.features.making import DECODERS, ShardMaker, Tally
+from saccade.features.pixels import preprocess
+from saccade.features.proposals import box_digests, create_proposals, seen
 from saccade.features.shards import Layout, ShardPlan
 from saccade.features.spec import POSITION_SIZE, FeatureSpec
 from saccade.features.store import FeatureStore
@@ -111,7 +111,7 @@ class Extractor:
         """
         name = name or (str(image) if isinstance(image, str | Path) else "")
         upright = read_image(image, name=name)
-        boxes = None if self.proposals is None else self._seen(self.proposals(upright, name), upright.size, name)
+        boxes = None if self.proposals is None else seen(self.proposals(upright, name), upright.size, self.spec, name)
         return Loaded(self.preprocess(upright), upright.size, boxes)
 
     def regions_of(self, loaded: Sequence[Loaded], backbone: nn.Module | None = None) -> Regions:
@@ -154,16 +154,6 @@ class Extractor:
             hint = "; set --features.dtype float32" if self.spec.dtype == "float16" else ""
             raise RecipeError(f"{self.spec.backbone} gives features beyond what {self.spec.dtype} can hold{hint}")
         return rounded
-
-    def _seen(self, boxes: Float[Tensor, "regions 4"], size: tuple[int, int], name: str) -> Float[Tensor, "regions 4"]:
-        """The boxes of which the backbone sees a part, of an image of (width, height)."""
-        kept = boxes[not_empty(seen_through(boxes, window(size, self.spec.resize)))]
-        if not len(kept):
-            raise ImageError(
-                f"{name or 'an image'}: an image left without a proposal: its {len(boxes)} boxes lie outside of what "
-                f"resize {self.spec.resize} keeps of it; set --features.resize squash"
-            )
-        return kept
 
     def _of_grid(
         self, features: Float[Tensor, "cells channels"], size: tuple[int, int]
@@ -215,20 +205,6 @@ class Extractor:
 def covers_image(spec: FeatureSpec) -> bool:
     """Whether the regions are a grid over the whole image."""
     return spec.resize == "squash" and spec.regions == "grid"
-
-
-def preprocess(image: Image.Image, spec: FeatureSpec, mean: Colour, std: Colour) -> Float[Tensor, "3 size size"]:
-    """An RGB image resized as the spec says (bicubic, antialiased) and normalised."""
-    square, bicubic = (spec.image_size, spec.image_size), Image.Resampling.BICUBIC
-    if spec.resize == "crop":
-        image = ImageOps.fit(image, square, bicubic)
-    elif spec.resize == "pad":
-        colour = (round(255 * mean[0]), round(255 * mean[1]), round(255 * mean[2]))
-        image = ImageOps.pad(image, square, bicubic, color=colour)
-    elif image.size != square:
-        image = image.resize(square, bicubic)
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div(255)
-    return (pixels - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
 
 
 def extract(
@@ -323,17 +299,3 @@ def _have_made(
 
 def _no_file(_image: str) -> None:
     """Of images that are no files."""
-
-
-def unreadable(images: Sequence[str], open_image: Callable[[str], object]) -> dict[str, str]:
-    """Those of the images for which `open_image` raises ImageError, with the reason; it is called in threads."""
-
-    def reason(image: str) -> str | None:
-        try:
-            open_image(image)
-        except ImageError as error:
-            return str(error)
-        return None
-
-    found = ahead(reason, dict.fromkeys(images), 2 * DECODERS)
-    return {image: why for image, why in found if why is not None}

@@ -162,3 +162,17 @@ def ahead(work: Callable[[str], T], items: Iterable[str], most: int) -> Generato
                 yield item, future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def unreadable(images: Sequence[str], open_image: Callable[[str], object]) -> dict[str, str]:
+    """Those of the images for which `open_image` raises ImageError, with the reason; it is called in threads."""
+
+    def reason(image: str) -> str | None:
+        try:
+            open_image(image)
+        except ImageError as error:
+            return str(error)
+        return None
+
+    found = ahead(reason, dict.fromkeys(images), 2 * DECODERS)
+    return {image: why for image, why in found if why is not None}

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from saccade.errors import DataError, ImageError, RecipeError, show
-from saccade.features.boxes import not_empty
+from saccade.features.boxes import not_empty, seen_through, window
 from saccade.features.detector import Detector
 from saccade.features.spec import FeatureSpec
 from saccade.features.store import FeatureStore
@@ -61,6 +61,19 @@ def create_proposals(spec: FeatureSpec, device: torch.device) -> Proposals | Non
         "regions: boxes come with features that were imported; expected grid, windows, detector or file of a backbone, "
         "where file takes boxes that are yours"
     )
+
+
+def seen(
+    boxes: Float[Tensor, "regions 4"], size: tuple[int, int], spec: FeatureSpec, name: str
+) -> Float[Tensor, "left 4"]:
+    """The boxes of an image of (width, height) of which the backbone sees a part; raises ImageError where none is."""
+    kept = boxes[not_empty(seen_through(boxes, window(size, spec.resize)))]
+    if not len(kept):
+        raise ImageError(
+            f"{name or 'an image'}: an image left without a proposal: its {len(boxes)} boxes lie outside of what "
+            f"resize {spec.resize} keeps of it; set --features.resize squash"
+        )
+    return kept
 
 
 class Windows:
