@@ -98,7 +98,8 @@ def build(
     if len(at_hand) < len(train):
         train, task = at_hand, _task(recipe, at_hand, val)
         further = _further(recipe, task, train, report)
-    for remark in task.remarks_on_regions(val or train, store.boxes):
+    places = store.boxes if tuning is None or recipe.train.finetune_from else tuning.boxes
+    for remark in task.remarks_on_regions(val or train, places):
         report.say(remark)
     facts = FeatureFacts(store.spec, store.weights_hash, store.region_size, store.grid)
     if tuning is not None:

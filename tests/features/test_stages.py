@@ -55,12 +55,14 @@ def opened(pictures):
     return lambda name: Image.open(pictures / name).convert("RGB")
 
 
-@pytest.fixture
-def stored(spec, opened, tmp_path):
+@pytest.fixture(params=["grid", "windows"])
+def stored(spec, opened, tmp_path, request):
     """The same backbone to be trained, from images and from the store of what its first stages give."""
-    spec = replace(spec, positions=True, standardize=True)
+    spec = replace(spec, positions=True, standardize=True, regions=request.param, max_regions=7)
     whole, kept = (Tuning(spec, opened, CPU, "none", stages=1) for _ in range(2))
-    assert kept.kept == replace(spec, layer=1, dtype="float32", positions=False, standardize=False)
+    assert kept.kept == replace(
+        spec, layer=1, dtype="float32", positions=False, standardize=False, regions="grid", regions_file=""
+    )
     kept.from_store(extract(NAMES, opened, tmp_path / "store", kept.kept))
     return whole, kept
 

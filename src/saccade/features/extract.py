@@ -132,11 +132,16 @@ class Extractor:
         features = self._cells(loaded, backbone)
         if self.proposals is None:
             return list(map(self._of_grid, self._rounded(features), [each.size for each in loaded]))
-        maps = features.transpose(1, 2).reshape(len(features), -1, *self.grid)
         boxes = [each.boxes.to(self.device) for each in loaded if each.boxes is not None]
         windows = [window(each.size, self.spec.resize) for each in loaded]
-        pooled = pool(maps, list(map(seen_through, boxes, windows)))
+        pooled = self._pooled(features, list(map(seen_through, boxes, windows)))
         return list(zip(map(self._rounded, pooled), boxes, strict=True))
+
+    def _pooled(
+        self, features: Float[Tensor, "images cells channels"], boxes: Sequence[Float[Tensor, "regions 4"]]
+    ) -> list[Float[Tensor, "regions channels"]]:
+        """The means over each image's boxes, in fractions of what the backbone saw."""
+        return pool(features.transpose(1, 2).reshape(len(features), -1, *self.grid), boxes)
 
     def _cells(self, loaded: Sequence[Loaded], backbone: nn.Module | None) -> Float[Tensor, "images cells channels"]:
         """The features of all cells of the grid, as they come."""
@@ -192,6 +197,20 @@ class Extractor:
             found = pad_regions(kept, places)
         return self._as_read(found, cells if covers_image(self.spec) else None)
 
+    def averaged(self, features: Float[Tensor, "images cells channels"], names: Sequence[str]) -> Regions:
+        """The regions of whole images of those ids, whose maps are given, for boxes that are known without the image.
+
+        Raises ImageError for an image that has none.
+        """
+        boxes = [each.to(self.device) for each in self.known_boxes(names)]
+        return self._as_read(pad_regions(self._pooled(features, boxes), boxes), None)
+
+    def known_boxes(self, names: Sequence[str]) -> list[Float[Tensor, "regions 4"]]:
+        """Where the regions of the images of those ids lie, of proposals that need not see them; raises ImageError."""
+        assert self.proposals is not None
+        unseen = Image.new("RGB", (1, 1))
+        return [self.proposals(unseen, name) for name in names]
+
     def _as_read(self, found: Regions, grid: tuple[int, int] | None) -> Regions:
         """Regions as the model is given them."""
         assert found.boxes is not None
@@ -205,6 +224,11 @@ class Extractor:
 def covers_image(spec: FeatureSpec) -> bool:
     """Whether the regions are a grid over the whole image."""
     return spec.resize == "squash" and spec.regions == "grid"
+
+
+def known_before(spec: FeatureSpec) -> bool:
+    """Whether the regions lie in a whole image where they lie, whatever it shows."""
+    return spec.resize == "squash" and spec.regions in ("grid", "windows", "file")
 
 
 def extract(

@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from PIL import Image
@@ -16,7 +18,8 @@ from torch import Tensor, nn
 
 from saccade.errors import RecipeError
 from saccade.features.backbones import Backbone, hash_weights
-from saccade.features.extract import Extractor, covers_image
+from saccade.features.boxes import grid_boxes
+from saccade.features.extract import Extractor, covers_image, known_before
 from saccade.features.making import DECODERS
 from saccade.features.spec import IMPORTED, FeatureSpec
 from saccade.features.stages import LastStages
@@ -86,7 +89,7 @@ class Tuning:
         self.backbone: Backbone = self._extractor.backbone
         self.learning = self.backbone.last_stages(stages)
         self._augmenting = self._extractor if size is None else self._of_size(size)
-        still = augment in ("none", "maps") and size is None and stages is not None and covers_image(spec)
+        still = augment in ("none", "maps") and size is None and stages is not None and known_before(spec)
         self._behind = LastStages.of(self.backbone, spec, stages) if still and stages is not None else None
         self._store: FeatureStore | None = None
         self._rest = self._hash_of_the_rest()
@@ -101,6 +104,8 @@ class Tuning:
             self._extractor.spec,
             layer=self._behind.layer,
             dtype="float32",
+            regions="grid",
+            regions_file="",
             positions=False,
             standardize=False,
             width=None,
@@ -115,6 +120,15 @@ class Tuning:
     def grid(self) -> tuple[int, int] | None:
         """Rows and columns of the regions, where they are a grid over the whole image."""
         return self._extractor.grid if covers_image(self._extractor.spec) else None
+
+    def boxes(self, images: Sequence[str]) -> list[npt.NDArray[np.float32]]:
+        """Where the regions of images lie, as a store's `boxes` gives it, while no store of them is there."""
+        if self._extractor.proposals is None:
+            return [grid_boxes(self._extractor.grid).numpy() for _ in images]
+        if known_before(self._extractor.spec):
+            return [each.numpy() for each in self._extractor.known_boxes(images)]
+        found = [self.read_plain([image]).boxes for image in images]
+        return [boxes[0].cpu().numpy() for boxes in found if boxes is not None]
 
     def check_kept(self) -> None:
         """Go back to reading images where what does not learn has other weights now: those of another run."""
@@ -171,6 +185,8 @@ class Tuning:
             maps, part = _cut(maps, behind.grid)
         with self._extractor.autocast():
             features = behind(backbone, maps.to(self._extractor.device), part).float()
+        if self._extractor.proposals is not None:
+            return self._extractor.averaged(features, images)
         # The spec's images are square, and so are their maps.
         side = math.isqrt(features.shape[1])
         return self._extractor.placed(features, [(1, 1)] * len(images), (side, side))
