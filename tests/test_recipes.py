@@ -55,6 +55,12 @@ def write_own_captions(folder: Path) -> None:
     (folder / "train.jsonl").write_text("\n".join(lines))
 
 
+def write_own_phrases(folder: Path) -> None:
+    write_scenes(folder, images=20)
+    for split in ("train", "val", "test"):
+        (folder / f"phrases_{split}.jsonl").replace(folder / f"{split}.jsonl")
+
+
 def write_flickr30k_entities(folder: Path) -> None:
     numbers = [str(number) for number in range(1, 3 * IMAGES + 1)]
     write_entities(folder, {split: numbers[part::3] for part, split in enumerate(("train", "val", "test"))})
@@ -66,6 +72,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "daquar": write_daquar,
     "own": lambda folder: write_scenes(folder, images=20),
     "own captions": write_own_captions,
+    "own phrases": write_own_phrases,
     "flickr8k": lambda folder: write_flickr8k(folder),
     "flickr8k-karpathy": lambda folder: write_karpathy(folder, "flickr8k", entries(karpathy_entry)),
     "flickr30k": lambda folder: write_karpathy(folder, "flickr30k", entries(karpathy_entry)),
@@ -93,10 +100,11 @@ def corpora(tmp_path_factory) -> Callable[[str], Path]:
 def test_smoke_trains_and_evaluates(name: str, corpora, tmp_path) -> None:
     recipe = get_recipe(name).smoke()
     kind = recipe.task.kind
-    root = corpora("own captions" if kind != "answering" and recipe.data.name == "own" else recipe.data.name)
+    own = {"captioning": "own captions", "matching": "own captions", "grounding": "own phrases"}
+    root = corpora(own.get(kind, "own") if recipe.data.name == "own" else recipe.data.name)
     widths = WIDTHS & model_sizes(recipe.model).keys()
     features = recipe.features
-    store = root.with_name(f"{root.name}-{features.backbone}-{features.resize}-{features.positions}")
+    store = root.with_name(f"{root.name}-{features.backbone}-{features.resize}-{features.positions}-{features.regions}")
     recipe = dataclasses.replace(
         recipe,
         data=dataclasses.replace(recipe.data, root=str(root), store=str(store), limit=IMAGES),
@@ -106,13 +114,16 @@ def test_smoke_trains_and_evaluates(name: str, corpora, tmp_path) -> None:
     validated = train(recipe, tmp_path / "run")
     assert 0 <= validated[recipe.train.metric] <= MOST.get(recipe.train.metric, 1)
     metrics = evaluate(tmp_path / "run", accelerator="cpu")
-    predictions = metrics["questions" if kind == "answering" else "images"]
+    predictions = metrics[{"answering": "questions", "grounding": "sentences"}.get(kind, "images")]
     assert predictions > 0
     assert (tmp_path / "run" / "test" / "predictions.jsonl").read_text().count("\n") == predictions
     if kind == "matching":
         assert 0 <= metrics["rsum"] <= MOST["rsum"]
         assert metrics["sentences"] > predictions
         assert not (tmp_path / "run" / "test" / "results.json").exists()
+    elif kind == "grounding":
+        assert 0 <= metrics["recall_1"] <= metrics["recall_10"] <= metrics["upper_bound"] <= 1
+        assert metrics["phrases"] > 0
     elif kind == "captioning":
         results = json.loads((tmp_path / "run" / "test" / "results.json").read_text())
         assert {entry.keys() == {"image_id", "caption"} for entry in results} == {True}

@@ -10,7 +10,7 @@ import pytest
 from saccade.models import MODELS, create_model, data_sizes, model_sizes, output_of
 from saccade.recipes import RECIPES
 from saccade.tables import task_of
-from saccade.types import Answers, Captions, Matches
+from saccade.types import Answers, Captions, Groundings, Matches
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -44,7 +44,7 @@ def test_every_argument_of_a_constructor_has_a_text(name: str) -> None:
 
 
 def test_the_task_of_a_model_is_that_of_what_it_returns() -> None:
-    outputs = {"answering": Answers, "captioning": Captions, "matching": Matches}
+    outputs = {"answering": Answers, "captioning": Captions, "matching": Matches, "grounding": Groundings}
     assert [name for name in MODELS if outputs[task_of(name)] is not output_of(name)] == []
     assert {recipe.model for recipe in RECIPES.values()} == set(MODELS)
 

@@ -31,7 +31,7 @@ def of_model(recipe: Recipe, model: str) -> Recipe:
     look_up(MODELS, model, "model")
     if model == recipe.model:
         return recipe
-    name = f"{model}-{recipe.name.removeprefix(f'{recipe.model}-')}"
+    name = f"{model}-{recipe.data.name}"
     fitting = RECIPES[name if name in RECIPES else f"{model}-own"].sizes if name in RECIPES or recipe.sizes else {}
     if own.is_own(recipe):
         recipe = dataclasses.replace(recipe, optim=dataclasses.replace(recipe.optim, lr=RECIPES[name].optim.lr))

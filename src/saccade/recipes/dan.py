@@ -6,7 +6,16 @@ import dataclasses
 
 from saccade.features.spec import FeatureSpec
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
-from saccade.recipes.shared import NO_EXPERIMENT, NOT_MEASURED, PHOTOGRAPHS, SCENES, on_daquar, on_scenes
+from saccade.recipes.shared import (
+    NO_EXPERIMENT,
+    NOT_MEASURED,
+    PHOTOGRAPHS,
+    SCENES,
+    on_daquar,
+    on_scenes,
+    phrases_of_photographs,
+    phrases_of_scenes,
+)
 from saccade.tasks import MatchingConfig
 
 # Section 4.1, the same for both models; the authors' word to JunweiLiang/DualAttentionNetwork is that they clip values.
@@ -132,5 +141,17 @@ RECIPES = (
         "vse",
         measured="not measured whole; with width 128, five epochs and the backbone as it is 16.5 / 12.3 % R@1, three "
         "seeds, where m-DAN has 18.0 / 13.9 %; see docs/results.md",
+    ),
+    phrases_of_scenes(
+        "r-dan-grounder",
+        "r-DAN finds the phrases of sentences about the generated scenes",
+        sizes={"hidden_size": 128, "dropout": 0.0, "spatial": True},
+        measured="to be measured",
+    ),
+    phrases_of_photographs(
+        "r-dan-grounder",
+        "r-DAN finds phrases in Flickr30k's photographs, among windows of EfficientNet-Lite2's map",
+        sizes={"hidden_size": 512, "dropout": 0.3, "spatial": True},
+        measured="to be measured",
     ),
 )

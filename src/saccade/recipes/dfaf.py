@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
-from saccade.recipes.shared import BOTTOM_UP, NOT_MEASURED, on_daquar, on_scenes
+from saccade.recipes.shared import (
+    BOTTOM_UP,
+    NOT_MEASURED,
+    on_daquar,
+    on_scenes,
+    phrases_of_photographs,
+    phrases_of_scenes,
+)
 from saccade.tasks import AnsweringConfig
 
 SMALL = {
@@ -13,6 +20,15 @@ SMALL = {
     "classifier_size": 256,
     "blocks": 1,
     "heads": 4,
+}
+
+GROUNDER = {
+    "hidden_size": 128,
+    "sentence_size": 128,
+    "embedding_size": 128,
+    "blocks": 1,
+    "heads": 4,
+    "spatial": True,
 }
 
 RECIPES = (
@@ -49,5 +65,17 @@ RECIPES = (
         "DFAF on DAQUAR's photographs, all 894 classes",
         sizes=SMALL,
         measured="20.9 ± 1.8 % on held-out training images, three seeds of 5 minutes; see docs/results.md",
+    ),
+    phrases_of_scenes(
+        "dfaf-grounder",
+        "DFAF finds the phrases of sentences about the generated scenes",
+        sizes={**GROUNDER, "dropout": 0.0},
+        measured="to be measured",
+    ),
+    phrases_of_photographs(
+        "dfaf-grounder",
+        "DFAF finds phrases in Flickr30k's photographs, among windows of EfficientNet-Lite2's map",
+        sizes=GROUNDER,
+        measured="to be measured",
     ),
 )

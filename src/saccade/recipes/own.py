@@ -13,13 +13,13 @@ from typing import Any
 from saccade.features.spec import FeatureSpec
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
 from saccade.recipes import ban, baselines, captioning_baselines, dan, dfaf, sat, smem
-from saccade.recipes.shared import SCENES
-from saccade.tasks import AnsweringConfig, CaptioningConfig, MatchingConfig, TaskConfig
+from saccade.recipes.shared import SCENES, WINDOWS
+from saccade.tasks import AnsweringConfig, CaptioningConfig, GroundingConfig, MatchingConfig, TaskConfig
 
 # Quick on a CPU, and better than larger ones of its age. Layer 4 ends its stages; the layer behind says no more.
 FEATURES = FeatureSpec(backbone="tf_efficientnet_lite2", image_size=256, layer=3, positions=True, standardize=True)
 # Corpora on which each model has been given sizes that are learnt from a few thousand images on a CPU.
-SIZED = ("scenes", "flickr8k")
+SIZED = ("scenes", "scenes-phrases", "flickr8k")
 
 # Sizes that own data wants otherwise. SMem as its authors start it hardly reads the question, and a narrow one is slow
 # to compare it with what is seen.
@@ -33,6 +33,7 @@ RATE, RATES = 2e-3, {"smem-1": 1e-3, "smem-2": 1e-3}
 OWN_TASKS: Mapping[str, tuple[TaskConfig, str]] = {
     "answering": (AnsweringConfig(scoring="exact"), "accuracy"),
     "matching": (MatchingConfig(min_word_count=2, loss="softmax"), "rsum"),
+    "grounding": (GroundingConfig(loss="softmax"), "recall_1"),
     "captioning": (CaptioningConfig(min_word_count=2, batches="padded", label_smoothing=0.1, beam=3), "cider"),
 }
 
@@ -44,7 +45,7 @@ def _own(like: Recipe) -> Recipe:
         name=f"{like.model}-own",
         model=like.model,
         data=DataConfig("own"),
-        features=FEATURES,
+        features=WINDOWS if task.kind == "grounding" else FEATURES,
         task=task,
         optim=OptimConfig(
             name="adamw",
@@ -93,6 +94,9 @@ DROPPED_MORE: Mapping[str, Mapping[str, float]] = {
     "mrn": {"dropout": 0.5, "word_dropout": 0.25},
     "lstm-q-i": {"dropout": 0.5},
     "question-only": {"dropout": 0.5},
+    "ban-grounder": {"attention_dropout": 0.3, "dropout": 0.2},
+    "dfaf-grounder": {"dropout": 0.1},
+    "r-dan-grounder": {"dropout": 0.3},
 }
 
 
@@ -126,7 +130,7 @@ def fitted(recipe: Recipe, texts: int, side: float | None = None, *, keep: Colle
         train = replace(train, finetune_from=math.ceil(UNTUNED * train.epochs))
     if side is not None and "features.image_size" not in keep:
         enlarged = CELL * math.ceil(ENLARGED * side / CELL)
-        features = replace(features, image_size=min(max(enlarged, SMALLEST), FEATURES.image_size))
+        features = replace(features, image_size=min(max(enlarged, SMALLEST), features.image_size))
     return replace(recipe, train=train, features=features, sizes={**recipe.sizes, **sizes})
 
 

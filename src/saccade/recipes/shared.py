@@ -135,7 +135,7 @@ def on_daquar(
 def phrases_of_scenes(model: str, about: str, *, measured: str, sizes: dict[str, Any]) -> Recipe:
     """The grounder on sentences about generated scenes, whose phrases single out what they mean: alike for all."""
     return Recipe(
-        name=f"{model}-scenes",
+        name=f"{model}-scenes-phrases",
         model=model,
         data=DataConfig("scenes-phrases"),
         features=dataclasses.replace(SCENES, regions="windows", windows="scenes", max_regions=400),
