@@ -21,6 +21,7 @@ from tests.runs import small
 
 import saccade
 from saccade.checkpoint import ALWAYS, MODEL
+from saccade.corpus import images_at_hand, open_data
 from saccade.errors import DataError, ImageError, RecipeError, RunError, SaccadeWarning
 from saccade.predict import Predictor
 from saccade.tasks.answering.reply import AnswerReply
@@ -418,3 +419,29 @@ def test_what_is_no_hub_name_is_a_folder_that_is_missing(hub, name) -> None:
     with pytest.raises(RunError, match="no such run directory; `saccade train"):
         Predictor.from_pretrained(name)
     assert hub.asked == []
+
+
+def test_boxes_of_a_file_are_those_of_the_photograph_that_is_asked_about(tmp_path, scene) -> None:
+    recipe = small(str(tmp_path / "store"))
+    boxes, known = tmp_path / "boxes.jsonl", images_at_hand(open_data(recipe), 24)
+    lines = [{"image": image, "boxes": [[0, 0, 1, 1], [0.25, 0.125, 0.5, 1]]} for image in known]
+    boxes.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    features = dataclasses.replace(recipe.features, regions="file", regions_file=str(boxes))
+    train(dataclasses.replace(recipe, features=features), tmp_path / "run")
+    boxes.rename(tmp_path / "moved.jsonl")
+    with pytest.raises(
+        RunError, match=r"boxes from .*boxes.jsonl, which is not here; .*regions_file=\.\.\."
+    ):
+        Predictor.from_pretrained(tmp_path / "run", device="cpu")
+    boxes.write_text(json.dumps({"image": scene.name, "boxes": [[0.5, 0, 1, 0.5]] * 3}))
+    predictor = Predictor.from_pretrained(tmp_path / "run", device="cpu", regions_file=str(boxes))
+    reply = predictor.ask(scene, QUESTION)
+    assert reply.regions.boxes.tolist() == [[[0.5, 0, 1, 0.5]] * 3]
+    with Image.open(scene) as image:
+        image.load()
+    other = tmp_path / "other.png"
+    image.save(other)
+    with pytest.warns(SaccadeWarning, match=r"other.png: an image left without a proposal: .* has no line about it"):
+        replies = predictor([scene, other], QUESTION, on_error="skip")
+    same(replies[0], reply)
+    assert replies[1] is None
