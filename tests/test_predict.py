@@ -429,9 +429,7 @@ def test_boxes_of_a_file_are_those_of_the_photograph_that_is_asked_about(tmp_pat
     features = dataclasses.replace(recipe.features, regions="file", regions_file=str(boxes))
     train(dataclasses.replace(recipe, features=features), tmp_path / "run")
     boxes.rename(tmp_path / "moved.jsonl")
-    with pytest.raises(
-        RunError, match=r"boxes from .*boxes.jsonl, which is not here; .*regions_file=\.\.\."
-    ):
+    with pytest.raises(RunError, match=r"boxes from .*boxes.jsonl, which is not here; .*regions_file=\.\.\."):
         Predictor.from_pretrained(tmp_path / "run", device="cpu")
     boxes.write_text(json.dumps({"image": scene.name, "boxes": [[0.5, 0, 1, 0.5]] * 3}))
     predictor = Predictor.from_pretrained(tmp_path / "run", device="cpu", regions_file=str(boxes))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.runs import log, small, weights
-from tests.test_models import SMALL, rows_of
+from tests.test_models import SMALL, look, rows_of
 
 from saccade import checkpoint
 from saccade.build import FeatureFacts, build_model
@@ -26,10 +26,11 @@ from saccade.recipe import DataConfig, OptimConfig, Recipe
 from saccade.recipes import get_recipe
 from saccade.recipes.starting import fitted_to
 from saccade.starting import STARTED, take
-from saccade.tasks import AnsweringConfig, CaptioningConfig, MatchingConfig, TaskConfig
+from saccade.tasks import AnsweringConfig, CaptioningConfig, GroundingConfig, MatchingConfig, TaskConfig
+from saccade.tasks.grounding.task import GroundingTask
 from saccade.tasks.matching.task import MatchingTask
 from saccade.train import train
-from saccade.types import Answers, Captions, Matches, Regions
+from saccade.types import Answers, Captions, Groundings, Matches, Regions
 
 SPEC = FeatureSpec(backbone="scenes-cnn", image_size=96)
 FACTS = FeatureFacts(SPEC, "abc", 11, (2, 3))
@@ -44,6 +45,7 @@ CONFIGS: dict[type, TaskConfig] = {
     Answers: AnsweringConfig(),
     Captions: CaptioningConfig(min_word_count=1),
     Matches: MatchingConfig(min_word_count=1),
+    Groundings: GroundingConfig(),
 }
 SPOKEN = ["a red box", "a blue cat is here", "a dog is red"]
 
@@ -97,7 +99,7 @@ def computed(model, task, text: str) -> tuple[torch.Tensor, ...]:
     boxes = torch.rand(1, 6, 2, generator=generator) / 2
     features = torch.randn(1, 6, 11, generator=generator)
     regions = Regions(features, torch.ones(1, 6, dtype=torch.bool), torch.cat([boxes, boxes + 0.4], -1))
-    return tuple(rows.detach()[0] for rows in rows_of(model(regions, task.vocabulary.encode([text]))))
+    return tuple(rows.detach()[0] for rows in rows_of(look(model, regions, task.vocabulary.encode([text]))))
 
 
 def logits(model, task, text: str) -> torch.Tensor:
@@ -106,10 +108,12 @@ def logits(model, task, text: str) -> torch.Tensor:
 
 
 def by_label(model, task, text: str) -> dict[str, torch.Tensor]:
-    """The logits of each word or answer; of a matcher the two embeddings."""
+    """The logits of each word or answer; of a matcher the two embeddings, of a grounder the logits of all phrases."""
     if isinstance(task, MatchingTask):
         return dict(zip(("image", "sentence"), computed(model, task, text), strict=True))
     found = logits(model, task, text)
+    if isinstance(task, GroundingTask):
+        return {"phrases": found}
     return dict(zip(list(task.entries().values())[-1], found.reshape(-1, found.shape[-1]).T, strict=True))
 
 
@@ -138,7 +142,7 @@ def test_words_and_answers_are_taken_by_their_text(name) -> None:
     ours, theirs = by_label(model, other, text), by_label(run.model, task, text)
     for label, value in theirs.items():
         torch.testing.assert_close(ours[label], value, atol=1e-5, rtol=1e-5)
-    assert bool(set(ours) - set(theirs)) == (output_of(name) is not Matches)  # whose words are no labels
+    assert bool(set(ours) - set(theirs)) == (output_of(name) in (Answers, Captions))  # else words are no labels
     assert all(not torch.equal(ours[label], fresh[label]) for label in ours)  # the question is read as it was there
     words = (len(task.vocabulary.known_words()), len(other.vocabulary.known_words()))
     assert taken.content["words"] == words
