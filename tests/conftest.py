@@ -68,6 +68,24 @@ def matching_run(scenes_store, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def grounding_run(tmp_path_factory) -> Path:
+    """A narrow BAN grounder after one epoch on sentences about 24 scenes; copy it before changing it."""
+    from saccade.recipes import get_recipe
+    from saccade.train import train
+
+    recipe = get_recipe("ban-grounder-scenes-phrases").smoke()
+    folder = tmp_path_factory.mktemp("runs")
+    recipe = dataclasses.replace(
+        recipe,
+        data=dataclasses.replace(recipe.data, store=str(folder / "store")),
+        train=dataclasses.replace(recipe.train, accelerator="cpu", epochs=1),
+        sizes=recipe.sizes | {"hidden_size": 16},
+    )
+    train(recipe, folder / "grounder")
+    return folder / "grounder"
+
+
+@pytest.fixture(scope="session")
 def scene(tmp_path_factory) -> Path:
     """A held-out scene as a PNG file."""
     from saccade.data.scenes import Scenes

@@ -226,6 +226,7 @@ def predict(task: GroundingTask, model: torch.nn.Module, options: GroundingOptio
 def test_what_is_scored_is_phrases_with_boxes_and_those_without_are_counted() -> None:
     task = build()
     found = task.metrics(predict(task, Fixed(0), attention=True))
+    assert (found["phrases_without_box"], found["phrases_without_box_scene"]) == (1, 1)
     assert (found["phrases"], found["phrases_animals"], found["phrases_clothing"]) == (5, 4, 1)
     assert found["recall_1"] == 3 / 5
     assert found["recall_1_animals"] == 3 / 4

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from saccade.data.records import Caption
+from saccade.data.records import Caption, Phrase
 from saccade.errors import StoreError
 from saccade.text import Vocabulary
 from saccade.types import Grouping, Phrases, Regions, Words
@@ -19,8 +19,8 @@ from saccade.types import Grouping, Phrases, Regions, Words
 class PhraseBatch:
     """Sentences with phrases ready for a model; several may share an image, as `regions` say.
 
-    ``truth`` are the boxes that each phrase means, ``meant`` which of them exist; ``sentences`` are the records, with
-    the phrases that are asked about, in the order of the rows.
+    ``truth`` are the boxes that each phrase means, ``meant`` which of them exist; ``sentences`` are the records in the
+    order of the rows, and ``asked`` the phrases of each that the batch has.
     """
 
     regions: Regions
@@ -29,6 +29,7 @@ class PhraseBatch:
     truth: Float[Tensor, "texts phrases meant 4"]
     meant: Bool[Tensor, "texts phrases meant"]
     sentences: tuple[Caption, ...]
+    asked: tuple[tuple[Phrase, ...], ...]
 
     def to(self, device: torch.device | str) -> PhraseBatch:
         """The same batch on another device."""
@@ -42,23 +43,28 @@ class PhraseBatch:
         )
 
 
-def make_batch(sentences: Sequence[Caption], regions: Regions, vocabulary: Vocabulary, max_words: int) -> PhraseBatch:
-    """The sentences with all their phrases; of `regions` each sentence has the row of its place, or of its group."""
+def make_batch(
+    sentences: Sequence[Caption],
+    asked: Sequence[tuple[Phrase, ...]],
+    regions: Regions,
+    vocabulary: Vocabulary,
+    max_words: int,
+) -> PhraseBatch:
+    """The sentences with some phrases of each; of `regions` a sentence has the row of its place, or of its group."""
     words = vocabulary.encode([each.text for each in sentences], max_words=max_words)
-    most = max(1, *(len(each.phrases) for each in sentences))
-    meant = max((len(phrase.boxes) for each in sentences for phrase in each.phrases), default=0)
-    spans = torch.zeros(len(sentences), most, 2, dtype=torch.long)
-    exist = torch.zeros(len(sentences), most, dtype=torch.bool)
-    truth, there = torch.zeros(len(sentences), most, meant, 4), torch.zeros(len(sentences), most, meant).bool()
-    for i, sentence in enumerate(sentences):
+    shape = (len(sentences), max(1, *map(len, asked)))
+    most = max((len(phrase.boxes) for phrases in asked for phrase in phrases), default=0)
+    spans, exist = torch.zeros(*shape, 2, dtype=torch.long), torch.zeros(shape, dtype=torch.bool)
+    truth, meant = torch.zeros(*shape, most, 4), torch.zeros(*shape, most, dtype=torch.bool)
+    for i, (sentence, phrases) in enumerate(zip(sentences, asked, strict=True)):
         places = vocabulary.places(sentence.text)
         assert places is not None, "this tokeniser reads words one by one"
-        for j, phrase in enumerate(sentence.phrases):
+        for j, phrase in enumerate(phrases):
             spans[i, j] = torch.tensor(_span(places, phrase.words))
             exist[i, j] = True
             truth[i, j, : len(phrase.boxes)] = torch.tensor(phrase.boxes).reshape(-1, 4)
-            there[i, j, : len(phrase.boxes)] = True
-    return PhraseBatch(regions, words, Phrases(spans, exist), truth, there, tuple(sentences))
+            meant[i, j, : len(phrase.boxes)] = True
+    return PhraseBatch(regions, words, Phrases(spans, exist), truth, meant, tuple(sentences), tuple(asked))
 
 
 def grouping_of(regions: Regions, texts: int) -> Grouping:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,8 +122,8 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
 
     def collate(self, records: Sequence[Caption], read: Reader, *, grouped: bool) -> PhraseBatch:
         """The sentences and their phrases with boxes as a batch, their images' regions once an image when grouped."""
-        boxed = [replace(each, phrases=tuple(p for p in each.phrases if p.boxes)) for each in records]
-        return self._batch(boxed, read_regions(records, read, grouped=grouped))
+        boxed = [tuple(phrase for phrase in each.phrases if phrase.boxes) for each in records]
+        return self._batch(records, boxed, read_regions(records, read, grouped=grouped))
 
     def loss(self, model: Any, batch: PhraseBatch, gather: Gather) -> Float[Tensor, ""]:  # noqa: ARG002
         """The summed loss of the batch's phrases."""
@@ -159,9 +158,8 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
 
     def stack(self, examples: Sequence[Caption], read: Reader) -> PhraseBatch:
         """The sentences as a batch to predict, with all phrases that there may be a box for."""
-        asked = [replace(each, phrases=tuple(p for p in each.phrases if not p.absent)) for each in examples]
-        regions = read_regions(examples, read, grouped=True)
-        return self._batch(asked, regions)
+        asked = [tuple(phrase for phrase in each.phrases if not phrase.absent) for each in examples]
+        return self._batch(examples, asked, read_regions(examples, read, grouped=True))
 
     def predict(
         self,
@@ -182,7 +180,7 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
                 sentence,
                 tuple(
                     PhrasePrediction(phrase, phrase_text(sentence.text, phrase.words), found[i][j], blind.get((i, j)))
-                    for j, phrase in enumerate(sentence.phrases)
+                    for j, phrase in enumerate(batch.asked[i])
                 ),
                 places[i],
             )
@@ -194,12 +192,17 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
         predictions: Sequence[GroundingPrediction],
         data: Corpus | None = None,  # noqa: ARG002
     ) -> dict[str, float]:
-        """Recalls, bounds, overlap and pointing, over all phrases and by type, and the lines to beat beside them."""
+        """Recalls, bounds, overlap and pointing, over all phrases and by type, and the lines to beat beside them.
+
+        Phrases without a box are counted by why they have none.
+        """
         grounded = [each for prediction in predictions for each in prediction.grounded()]
         if not grounded:
             raise DataError("there is nothing to score: no phrases with boxes")
         blind = [each.blind for prediction in predictions for each in prediction.phrases if each.phrase.boxes]
-        return {**grounding_metrics(grounded), **self.lines.metrics(grounded, blind)}
+        counts = count_phrases(prediction.sentence for prediction in predictions)
+        without = {name: count for name, count in counts.items() if name.startswith("phrases_without_box")}
+        return {**without, **grounding_metrics(grounded), **self.lines.metrics(grounded, blind)}
 
     def metric_names(self, records: Sequence[Caption], data: Corpus) -> list[str]:
         """Those of predictions of nothing."""
@@ -239,8 +242,9 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
         if texts is None:
             raise RecipeError("expected a sentence for each image, got none: this run finds phrases of sentences")
         sentences = [Caption("", picture.name, text) for picture, text in zip(pictures, texts, strict=True)]
-        asked = [replace(each, phrases=self._asked(each.text, options)) for each in sentences]
-        batch = self._batch(asked, regions.grouped(grouping_of(regions, len(texts)))).to(regions.mask.device)
+        asked = [self._asked(text, options) for text in texts]
+        grouped = regions.grouped(grouping_of(regions, len(texts)))
+        batch = self._batch(sentences, asked, grouped).to(regions.mask.device)
         output: Groundings = model(batch.regions, batch.words, batch.phrases)
         found, lengths = self._find(output, batch, options), batch.words.mask.sum(1).tolist()
         seen = batch.regions.per_text(batch.regions.mask)
@@ -251,9 +255,9 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
                 picture.image,
                 tuple(
                     PhraseReply(phrase_text(sentence.text, phrase.words), phrase.words, found[i][j])
-                    for j, phrase in enumerate(sentence.phrases)
+                    for j, phrase in enumerate(batch.asked[i])
                 ),
-                output.logits[i, : len(sentence.phrases)][:, seen[i]].float().softmax(1).cpu(),
+                output.logits[i, : len(batch.asked[i])][:, seen[i]].float().softmax(1).cpu(),
                 tuple(self.vocabulary.words(sentence.text)[: lengths[i]]),
                 tuple(self.vocabulary.unknown(sentence.text)),
                 tuple(each.of(i, _masks(batch, seen, i)) for each in output.attention),
@@ -270,15 +274,17 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
             raise DataError(f"no phrase was noticed in {text!r}: say which words to find, as in --phrase WORDS")
         return found
 
-    def _batch(self, sentences: Sequence[Caption], regions: Regions) -> PhraseBatch:
-        return make_batch(sentences, regions, self.vocabulary, self.config.max_words)
+    def _batch(
+        self, sentences: Sequence[Caption], asked: Sequence[tuple[Phrase, ...]], regions: Regions
+    ) -> PhraseBatch:
+        return make_batch(sentences, asked, regions, self.vocabulary, self.config.max_words)
 
     def _find(self, output: Groundings, batch: PhraseBatch, options: GroundingOptions) -> list[list[Found]]:
         """Where each sentence's phrases are."""
         found = []
         seen, boxes = (batch.regions.per_text(of) for of in (batch.regions.mask, boxes_of(batch.regions)))
-        for i, sentence in enumerate(batch.sentences):
-            count, here = len(sentence.phrases), seen[i]
+        for i, phrases in enumerate(batch.asked):
+            count, here = len(phrases), seen[i]
             shifts = None if output.shifts is None else output.shifts[i, :count][:, here].float()
             logits = output.logits[i, :count][:, here].float()
             found.append(find_regions(logits, boxes[i][here].float(), shifts, nms=options.nms))
@@ -286,7 +292,7 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
 
     def _blind(self, model: Any, batch: PhraseBatch) -> dict[tuple[int, int], Box]:
         """The best box of each phrase by the rest of its sentence, as if that were the phrase."""
-        pairs = [(i, j) for i, each in enumerate(batch.sentences) for j in range(len(each.phrases))]
+        pairs = [(i, j) for i, phrases in enumerate(batch.asked) for j in range(len(phrases))]
         if not pairs:
             return {}
         rest = []
