@@ -204,13 +204,19 @@ def test_the_page_holds_everything(scenes: Path, saccade, tmp_path: Path, monkey
 def test_every_kind_of_data_has_a_recipe(scenes: Path, tmp_path: Path) -> None:
     from saccade.check import RECIPES as OF_KINDS
 
-    assert set(OF_KINDS) == {"questions", "captions"}
+    assert set(OF_KINDS) == {"questions", "captions", "phrases"}
     assert set(OF_KINDS.values()) <= set(RECIPES)
     findings, _ = check(write(tmp_path / "rare", captioned(120, lambda n: f"bus{n}")), quick=True)
     assert "words that the training texts have at least 2 times" in findings.errors[0]
     findings, _ = check(write(tmp_path / "own", captioned(120, lambda n: f"a thing {n % 9}")), quick=True)
     assert findings.recipe == "sat-soft-own"
     assert findings.answers == findings.kinds == findings.blind == {}
+    boxed = [
+        {"image": line["image"], "sentence": "a thing", "phrases": [{"words": [0, 2], "boxes": [[0, 0, 1, 1]]}]}
+        for line in captioned(120, lambda n: "a thing")
+    ]
+    findings, _ = check(write(tmp_path / "boxed", boxed), quick=True)
+    assert findings.recipe == "ban-grounder-own"
 
 
 def test_answers_are_counted_by_class_and_baselines_by_training() -> None:

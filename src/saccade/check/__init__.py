@@ -22,7 +22,7 @@ from saccade.progress import SILENT, Report
 from saccade.recipe import DataConfig, Recipe
 from saccade.recipes import get_recipe
 
-RECIPES = {"questions": "dfaf-own", "captions": "sat-soft-own"}
+RECIPES = {"questions": "dfaf-own", "captions": "sat-soft-own", "phrases": "ban-grounder-own"}
 SHOWN = 20  # wrong lines
 EXAMPLES = 5
 
@@ -86,7 +86,10 @@ def check(
     errors = [str(error) for error in refused[:SHOWN]]
     errors += [f"{split}: {error}" for split in ("train", "val") if (error := _empty(data, split)) and not errors]
     remarks = [str(each.message) for each in caught]
-    recipe = _recipe(data.holds, DataConfig("own", str(root), columns=tuple(columns), missing=missing))
+    boxed = any(phrase.boxes for each in splits["train"] if isinstance(each, Caption) for phrase in each.phrases)
+    recipe = _recipe(
+        "phrases" if boxed else data.holds, DataConfig("own", str(root), columns=tuple(columns), missing=missing)
+    )
     questions = {split: [each for each in found if isinstance(each, Question)] for split, found in splits.items()}
     if not errors and (refusal := _refusal(recipe, splits["train"])):
         errors.append(f"train: {refusal}")

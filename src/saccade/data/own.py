@@ -58,7 +58,7 @@ __all__ = ["KEYS", "OwnData"]
 
 FITTING = {
     "questions": "a recipe that answers, such as dfaf-own",
-    "captions": "a recipe that captions, such as sat-soft-own",
+    "captions": "a recipe that captions, such as sat-soft-own, or where phrases have boxes ban-grounder-own",
 }
 
 
