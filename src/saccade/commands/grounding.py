@@ -34,6 +34,10 @@ class Ground:
     """Leave out boxes that overlap a better one with more than this IoU."""
     weights: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """The backbone's weights file, where it has moved since training."""
+    regions_file: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """The boxes of the image, of a run whose regions come from a file."""
+    detector_weights: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """The detector's weights file, of a run whose regions a detector finds, where it has moved since training."""
     json: bool = False
     """Print one JSON object, attention included, and nothing else."""
 
@@ -47,7 +51,12 @@ class Ground:
             raise RecipeError(f"top: expected at least 1 box, got {self.top}")
         if self.explain is not None:
             check_suffix(self.explain)
-        predictor = Predictor.from_pretrained(self.run_directory, weights=self.weights)
+        predictor = Predictor.from_pretrained(
+            self.run_directory,
+            weights=self.weights,
+            detector_weights=self.detector_weights,
+            regions_file=self.regions_file,
+        )
         reply = predictor.ground(self.image, self.sentence, self.phrase, nms=self.nms)
         if self.explain is not None:
             save(reply.figure(), self.explain)
