@@ -15,8 +15,8 @@ LAYERS = {
     "nn": 1, "metrics": 1, "data": 1, "features": 1, "explain": 1,
     "text": 2, "models": 2, "tasks": 2, "decoding": 2, "hypotheses": 2,
     "recipe": 3, "recipes": 3, "choice": 3, "corpus": 3, "fitting": 3, "build": 3,
-    "checkpoint": 4, "state": 4, "provenance": 4, "evaluate": 4, "train": 4, "validation": 4, "loggers": 4, "optim": 4,
-    "predict": 4, "predictions": 4, "hub": 4, "starting": 4, "index": 4,
+    "checkpoint": 4, "state": 4, "provenance": 4, "evaluate": 4, "boxes": 4, "train": 4, "validation": 4, "loggers": 4,
+    "optim": 4, "predict": 4, "predictions": 4, "hub": 4, "starting": 4, "index": 4,
     "demo": 5, "compare": 5, "check": 5, "plot": 5, "score": 5, "tables": 5, "console": 5,
     "cli": 6, "commands": 6, "__main__": 7,
 }  # fmt: skip
@@ -42,6 +42,7 @@ ORDER_INSIDE = [
     "provenance",
     "starting",
     "evaluate",
+    "boxes",
     "validation",
     "loggers",
     "optim",

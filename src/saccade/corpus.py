@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from saccade.data import GENERATED, create_dataset
-from saccade.data.records import ChecksImages, Corpus, KeepsFiles, images_of
+from saccade.data.records import ChecksImages, Corpus, KeepsFiles, Record, images_of
 from saccade.errors import DataError, RecipeError, StoreError, first
 from saccade.features.extract import extract
 from saccade.features.spec import FILES, IMPORTED, NO_FILES, POSITION_SIZE, deciding
@@ -31,9 +31,9 @@ def open_data(recipe: Recipe, root: str | None = None) -> Corpus:
     return create_dataset(config.name, folder, limit=config.limit, columns=config.columns, missing=config.missing)
 
 
-def limited(data: Corpus, split: str, recipe: Recipe) -> Sequence[Any]:
-    """The task's records of a split, or those about its first so many images."""
-    records, limit = data.records(recipe.task.task().Record, split), recipe.data.limit
+def limited(data: Corpus, split: str, recipe: Recipe, kind: type[Record] | None = None) -> Sequence[Any]:
+    """The task's records of a split, or those of another kind; or those about its first so many images."""
+    records, limit = data.records(kind or recipe.task.task().Record, split), recipe.data.limit
     if skip := set(left_out(recipe, data, split)):
         records = [record for record in records if record.image not in skip]
         if not records:

@@ -38,7 +38,7 @@ from saccade.recipe import Recipe
 from saccade.serial import read_json, to_dict, write_json, write_text
 from saccade.sharing import Workers, processes_of
 from saccade.tasks import Task
-from saccade.tasks.base import Reader
+from saccade.tasks.base import Predicts, Reader
 
 PREDICTIONS = "predictions.jsonl"
 
@@ -133,7 +133,7 @@ def _evaluate(
         recipe = replace(recipe, data=replace(recipe.data, root=place.corpus.root, store=""))
     arithmetic = partial(autocast, recipe.train.precision, fabric.device)
     workers = cluster or processes_of(fabric)
-    read, failed = _reader(loaded, recipe, data, split, images_of(records), store, report, fabric.device, workers)
+    read, failed = region_reader(loaded, recipe, data, split, images_of(records), store, report, fabric.device, workers)
     records = readable(records, failed, report, task.noun)
     examples = task.examples(records)
     if cluster is not None:
@@ -160,7 +160,7 @@ def _evaluate(
     fabric.barrier()
 
 
-def _reader(
+def region_reader(
     loaded: LoadedRun,
     recipe: Recipe,
     data: Corpus,
@@ -265,7 +265,7 @@ def _score(
 def predict_all(
     fabric: Fabric,
     model: torch.nn.Module,
-    task: Task[Any, Any, Any],
+    task: Predicts,
     examples: Sequence[Any],
     read: Reader,
     batch_size: int,

@@ -7,15 +7,17 @@ a split of it holds. A corpus is the same one where either is: it may have moved
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from saccade.checkpoint import METRICS, RECIPE, read_recipe
 from saccade.corpus import limited, real_root
-from saccade.data.records import Corpus, KeepsFiles, images_of
+from saccade.data.records import Caption, Corpus, KeepsFiles, images_of
 from saccade.errors import RunError, SaccadeError
-from saccade.recipe import Recipe
+from saccade.recipe import DataConfig, Recipe
 from saccade.serial import from_dict, read_json, to_dict, write_json
 
 CORPUS = "corpus.json"
@@ -71,13 +73,35 @@ def choose_place(
     """
     corpus = _facts(recipe, data, split, recipe.data.root if root is None else root)
     own = root is None or _is_own(run, recipe, data, corpus)
+    return _place(_folders(run, split, corpus.root)[0 if own else 1 :], corpus, out, own=own)
+
+
+def choose_place_of_boxes(
+    run: Path, config: DataConfig, data: Corpus, split: str, sentences: Sequence[Caption], *, out: Path | None = None
+) -> Place:
+    """Where go the metrics of a run against the boxes of sentences' phrases: `out`, or RUN/boxes-SPLIT-of-NAME.
+
+    Raises RunError where `out` has the numbers of another corpus.
+    """
+    corpus = _facts_of(config, data, split, config.root, sentences)
+    return _place(_folders_of_boxes(run, split, corpus.root), corpus, out, own=False)
+
+
+def place_of_boxes(run: Path, split: str, config: DataConfig) -> Path:
+    """The folder in the run with its metrics against the boxes of a corpus."""
+    first, second = _folders_of_boxes(run, split, real := real_root(config))
+    known = _read(first)
+    return first if known is not None and known.root == real else second
+
+
+def _place(folders: Sequence[Path], corpus: CorpusFacts, out: Path | None, *, own: bool) -> Place:
+    """`out`, which must not have the numbers of another corpus, or the first folder that has none."""
     if out is not None:
         if _is_taken(out, corpus, own):
             known = _read(out)
             whose = f"the corpus in {known.root}" if known else "a corpus that it does not name"
             raise RunError(f"{out} has the metrics of {whose}, these are of {corpus.root}: name another folder")
         return Place(out, corpus, own)
-    folders = _folders(run, split, corpus.root)[0 if own else 1 :]
     free = (folder for folder in folders if not _is_taken(folder, corpus, own))
     return Place(next(free, folders[-1]), corpus, own)
 
@@ -100,6 +124,10 @@ def _folders(run: Path, split: str, root: str) -> list[Path]:
     return [run / split, run / name, run / f"{name}-{digest}"]
 
 
+def _folders_of_boxes(run: Path, split: str, root: str) -> list[Path]:
+    return _folders(run, f"boxes-{split}", root)[1:]
+
+
 def _is_taken(folder: Path, corpus: CorpusFacts, own: bool) -> bool:
     """Whether the folder has the numbers of another corpus; those of no known one are taken for the run's own."""
     known = _read(folder)
@@ -118,15 +146,18 @@ def _is_own(run: Path, recipe: Recipe, data: Corpus, corpus: CorpusFacts) -> boo
 
 
 def _facts(recipe: Recipe, data: Corpus, split: str, root: str) -> CorpusFacts:
+    return _facts_of(recipe.data, data, split, root, limited(data, split, recipe))
+
+
+def _facts_of(config: DataConfig, data: Corpus, split: str, root: str, records: Sequence[Any]) -> CorpusFacts:
     digest = hashlib.sha256()
-    records = limited(data, split, recipe)
     for each in records:
         digest.update(ascii(each).encode())
     if isinstance(data, KeepsFiles):
         for image in images_of(records):
             file = data.image_file(image)
             digest.update(str(None if file is None else file.stat().st_size).encode())
-    return CorpusFacts(recipe.data.name, real_root(recipe.data, root), split, digest.hexdigest())
+    return CorpusFacts(config.name, real_root(config, root), split, digest.hexdigest())
 
 
 def _read(folder: Path) -> CorpusFacts | None:

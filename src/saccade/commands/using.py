@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -76,14 +76,20 @@ def _print_rows(rows: Mapping[str, tuple[str, ...]]) -> None:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Evaluate a run on a split: metrics.json and predictions.jsonl."""
+    """Evaluate a run on a split, or hold where it looks against boxes: metrics.json and predictions.jsonl."""
 
     run_directory: Annotated[Path, tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
     """Run directory."""
     split: Literal["train", "val", "test", "test-dev"] = "test"
     """Which split; test-dev is VQA's."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder for the files; by default RUN/SPLIT, or RUN/SPLIT-of-NAME for another corpus than the run's own."""
+    """Folder for the files; by default RUN/SPLIT, or RUN/SPLIT-of-NAME for another corpus than the run's own, and
+    RUN/boxes-SPLIT-of-NAME with --boxes."""
+    boxes: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    """Hold the run's maps, of whatever task, against the boxes of the phrases in this folder, Flickr30k Entities' or
+    own sentences with phrases."""
+    limit: int | None = None
+    """With --boxes: look at the split's first so many images only."""
     root: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder of the corpus, where it has moved since training or is another one."""
     store: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -116,10 +122,24 @@ class Evaluate:
 
     def run(self) -> None:
         """Evaluate and print the metrics."""
+        metrics, folder = self._evaluated() if self.boxes is None else self._held_against_boxes(self.boxes)
+        if not is_first_process():
+            return
+        if self.json:
+            print(json.dumps(metrics))
+            return
+        print_metrics(metrics)
+        print(f"Written to {folder}")
+
+    def _evaluated(self) -> tuple[dict[str, Any], Path]:
+        """The metrics, and the folder that has them."""
         from saccade.console import ConsoleReport
+        from saccade.errors import RecipeError
         from saccade.evaluate import evaluate
         from saccade.provenance import place_of
 
+        if self.limit is not None:
+            raise RecipeError("--limit: a run is evaluated on a whole split; only with --boxes on a part of it")
         with ConsoleReport() as report:
             metrics = evaluate(
                 self.run_directory,
@@ -136,13 +156,34 @@ class Evaluate:
                 ray=self.ray,
                 report=report,
             )
-        if not is_first_process():
-            return
-        if self.json:
-            print(json.dumps(metrics))
-            return
-        print_metrics(metrics)
-        print(f"Written to {self.out or place_of(self.run_directory, self.split, root=self.root)}")
+        return metrics, self.out or place_of(self.run_directory, self.split, root=self.root)
+
+    def _held_against_boxes(self, boxes: str) -> tuple[dict[str, Any], Path]:
+        """The metrics of the maps, and the folder that has them."""
+        from saccade.boxes import data_of_boxes, evaluate_boxes
+        from saccade.console import ConsoleReport
+        from saccade.errors import RecipeError
+        from saccade.provenance import place_of_boxes
+
+        said = {"root": self.root, "ray": self.ray, **task_options(self, Evaluate)}
+        if foreign := [name for name, value in said.items() if value is not None]:
+            raise RecipeError(f"--{foreign[0].replace('_', '-')}: means nothing with --boxes, leave one of them out")
+        with ConsoleReport() as report:
+            metrics = evaluate_boxes(
+                self.run_directory,
+                boxes,
+                split=self.split,
+                limit=self.limit,
+                out=self.out,
+                store=self.store,
+                weights=self.weights,
+                batch_size=self.batch_size,
+                accelerator=self.accelerator,
+                devices=self.devices,
+                strategy=self.strategy,
+                report=report,
+            )
+        return metrics, self.out or place_of_boxes(self.run_directory, self.split, data_of_boxes(boxes))
 
 
 @dataclass(frozen=True)

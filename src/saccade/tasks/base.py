@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from saccade.data.batches import Indices
-    from saccade.data.records import Corpus
+    from saccade.data.records import Caption, Corpus
     from saccade.progress import Report
     from saccade.recipe import Recipe, TrainConfig
+    from saccade.tasks.attending import Attended
     from saccade.tasks.reply import OpenedImage
     from saccade.types import Regions
 
@@ -64,6 +65,18 @@ class Predicted(PlainValues, Protocol):
 
     def said(self) -> dict[str, Any]:
         """What the model said alone, as plain values."""
+
+
+class Predicts(Protocol):
+    """What batches examples and predicts them: a task, or what asks its model for something else."""
+
+    def stack(self, examples: Sequence[Any], read: Reader) -> Batch:
+        """The examples as a batch to predict."""
+
+    def predict(
+        self, model: Any, batch: Any, options: Any, *, attention: bool, generator: torch.Generator
+    ) -> Sequence[Any]:
+        """A prediction for each example of a batch."""
 
 
 class Batch(Protocol):
@@ -249,6 +262,14 @@ class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):
 
         What is drawn is drawn with the generator.
         """
+
+    def attend(self, model: Any, regions: Regions, sentences: Sequence[Caption]) -> list[Attended]:  # noqa: ARG002
+        """Where the model looked for the phrases with boxes of each sentence, by the map that `attending` names.
+
+        `regions.grouping` says which row of the regions each sentence is about. Raises RecipeError for a model that has
+        no such map.
+        """
+        raise RecipeError(f"a run about {self.noun} says of no phrase where it looked: its task has no `attend`")
 
     @abstractmethod
     def metrics(self, predictions: Sequence[AnyPrediction], data: Corpus) -> dict[str, float]:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from saccade.data.records import Corpus, ExportsAnswers, Question, images_of
+from saccade.data.records import Caption, Corpus, ExportsAnswers, Question, images_of
 from saccade.data.split import count_questions
 from saccade.data.visual_genome import genome_questions
 from saccade.errors import DataError, RecipeError, first
@@ -26,6 +26,7 @@ from saccade.tasks.answering.glove import check_glove, start_from_glove
 from saccade.tasks.answering.reply import AnswerReply
 from saccade.tasks.answering.scoring import SCORING, merged_answers
 from saccade.tasks.answering.targets import Targets
+from saccade.tasks.attending import Attended, attend_by_text
 from saccade.tasks.base import Gather, Reader, Task
 from saccade.tasks.pointing import Measured, attention_metrics, measure_attention
 from saccade.tasks.reading import read_regions
@@ -226,6 +227,16 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
     ) -> list[AnswerPrediction]:
         """The answer to each question, and more where they are asked for; with `attention` where the model looked."""
         return self.decode(model(batch.regions, batch.words, attention=attention), batch, options.top or 1)
+
+    def attend(self, model: Any, regions: Regions, sentences: Sequence[Caption]) -> list[Attended]:
+        """Where the model looked when asked a phrase, or the sentence, instead of a question."""
+        return attend_by_text(
+            lambda of, words: model(of, words).attention,
+            regions,
+            sentences,
+            self.vocabulary,
+            max_words=self.config.max_words,
+        )
 
     def decode(self, output: Answers, batch: QuestionBatch, top: int = 1) -> list[AnswerPrediction]:
         """Each question's most probable answers, the best of which is scored."""

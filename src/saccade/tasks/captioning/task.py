@@ -22,6 +22,7 @@ from saccade.errors import DataError, RecipeError
 from saccade.hypotheses import Hypothesis, Search
 from saccade.metrics.caption import caption_metrics
 from saccade.metrics.java import check_java, java_metrics
+from saccade.tasks.attending import Attended, attend_by_text
 from saccade.tasks.base import Gather, Reader
 from saccade.tasks.captioned import CaptionedImage, captioned_images
 from saccade.tasks.captioning.coco import coco_files
@@ -31,7 +32,7 @@ from saccade.tasks.pointing import pointing_of_words
 from saccade.tasks.reading import read_regions
 from saccade.tasks.reply import OpenedImage
 from saccade.tasks.worded import TOKENIZER, WordedTask
-from saccade.text import Vocabulary
+from saccade.text import END_ID, Vocabulary
 from saccade.types import Captions, Grouping, Regions, Words
 
 
@@ -201,6 +202,12 @@ class CaptioningTask(WordedTask[Caption, CaptionedImage, CaptionPrediction]):
             )
             for each, best, pointed in zip(batch.images, found, pointing, strict=True)
         ]
+
+    def attend(self, model: Any, regions: Regions, sentences: Sequence[Caption]) -> list[Attended]:
+        """Where the model looked for the words of each phrase, told the sentence."""
+        return attend_by_text(
+            lambda of, words: model(of, words).attention, regions, sentences, self.vocabulary, end=[END_ID]
+        )
 
     def caption(self, hypothesis: Hypothesis) -> str:
         """The words of a hypothesis, without the end, separated by spaces."""

@@ -21,6 +21,7 @@ from saccade.data.records import Box, Caption, Corpus, Phrase, images_of
 from saccade.errors import DataError, RecipeError, RunError
 from saccade.metrics.grounding import GroundedPhrase, grounding_metrics, type_keys
 from saccade.metrics.units import percentage
+from saccade.tasks.attending import Attended
 from saccade.tasks.base import BoxReader, Gather, Reader
 from saccade.tasks.grounding.batch import PhraseBatch, boxes_of, grouping_of, make_batch
 from saccade.tasks.grounding.config import SPECIAL, GroundingConfig, GroundingOptions, check_options
@@ -158,8 +159,7 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
 
     def stack(self, examples: Sequence[Caption], read: Reader) -> PhraseBatch:
         """The sentences as a batch to predict, with all phrases that there may be a box for."""
-        asked = [tuple(phrase for phrase in each.phrases if not phrase.absent) for each in examples]
-        return self._batch(examples, asked, read_regions(examples, read, grouped=True))
+        return self._batch(examples, _possible(examples), read_regions(examples, read, grouped=True))
 
     def predict(
         self,
@@ -186,6 +186,12 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
             )
             for i, sentence in enumerate(batch.sentences)
         ]
+
+    def attend(self, model: Any, regions: Regions, sentences: Sequence[Caption]) -> list[Attended]:
+        """What the model predicts of each sentence."""
+        batch = self._batch(sentences, _possible(sentences), regions).to(regions.mask.device)
+        found = self.predict(model, batch, GroundingOptions(), attention=True, generator=torch.Generator())
+        return [Attended("phrases (phrases, regions)", each) for each in found]
 
     def metrics(
         self,
@@ -307,6 +313,11 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
         logits = model(regions, words.to(device), phrases, attention=False).logits[:, 0]
         best = regions.per_text(boxes_of(regions))[torch.arange(len(pairs)), logits.argmax(1)]
         return {pair: (x1, y1, x2, y2) for pair, (x1, y1, x2, y2) in zip(pairs, best.tolist(), strict=True)}
+
+
+def _possible(sentences: Sequence[Caption]) -> list[tuple[Phrase, ...]]:
+    """The phrases of each sentence that there may be a box for."""
+    return [tuple(phrase for phrase in each.phrases if not phrase.absent) for each in sentences]
 
 
 def _masks(batch: PhraseBatch, seen: Tensor, text: int) -> dict[str, Tensor]:

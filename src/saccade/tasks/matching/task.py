@@ -23,6 +23,7 @@ from saccade.data.records import Caption, Corpus, JudgesCaptions, images_of
 from saccade.errors import DataError, RecipeError
 from saccade.limits import COUNT, check_limit
 from saccade.metrics.retrieval import Ranks, first_images, mean_of_folds, rank_embeddings
+from saccade.tasks.attending import Attended, attend_by_image
 from saccade.tasks.base import Gather, Reader
 from saccade.tasks.captioned import CaptionedImage, captioned_images
 from saccade.tasks.matching.config import SPECIAL, MatchingConfig, MatchingOptions
@@ -200,6 +201,10 @@ class MatchingTask(WordedTask[Caption, CaptionedImage, MatchPrediction]):
             MatchPrediction(each.image, tuple(caption.text for caption in each.captions), z_v, z_u)
             for each, z_v, z_u in zip(batch.images, of_images, np.split(of_sentences, ends), strict=True)
         ]
+
+    def attend(self, model: Any, regions: Regions, sentences: Sequence[Caption]) -> list[Attended]:
+        """Where the model looked in each image, for it reads no sentence when it does."""
+        return attend_by_image(model.embed_images(regions).attention, regions, sentences)
 
     def embed_images(self, model: Any, regions: Regions) -> Embedded:
         """The embedding of each image."""
