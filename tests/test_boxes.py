@@ -62,7 +62,7 @@ def runs(trained_run, matching_run, scenes_store, tmp_path_factory) -> dict[str,
 @pytest.fixture(scope="module")
 def grounder(phrases, tmp_path_factory) -> Path:
     """A narrow run that has learnt from these phrases."""
-    recipe = get_recipe("ban-grounder-scenes").smoke()
+    recipe = get_recipe("ban-grounder-scenes-phrases").smoke()
     recipe = dataclasses.replace(
         recipe,
         data=dataclasses.replace(recipe.data, name="own", root=str(phrases), limit=None),

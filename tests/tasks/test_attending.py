@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +13,14 @@ import torch
 from saccade.data.records import Box, Caption, Phrase, Question
 from saccade.errors import RecipeError
 from saccade.models import create_model
-from saccade.tasks import AnsweringConfig, CaptioningConfig, GroundingConfig, GroundingOptions, MatchingConfig
+from saccade.tasks import (
+    AnsweringConfig,
+    CaptioningConfig,
+    GroundingConfig,
+    GroundingOptions,
+    MatchingConfig,
+    attending,
+)
 from saccade.tasks.answering.task import AnsweringTask
 from saccade.tasks.attending import Attended, PhraseReader, choose_map, mean_of_words
 from saccade.tasks.captioning.task import CaptioningTask
@@ -252,3 +260,9 @@ def test_words_that_do_not_look_count_for_nothing() -> None:
     inside = torch.tensor([[True, True, True]])
     assert mean_of_words(weights, inside).tolist() == [[0.25, 0.75]]
     assert mean_of_words(weights, torch.tensor([[False, True, False]])).tolist() == [[0.0, 0.0]]
+
+
+def test_the_examples_in_docstrings_hold() -> None:
+    failed, attempted = doctest.testmod(attending)
+    assert failed == 0
+    assert attempted >= 2

@@ -13,6 +13,7 @@ Beside each phrase stands the same by the rest of its sentence, read as if that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ from saccade.data.records import Box, Caption
 from saccade.errors import RecipeError
 from saccade.tasks.base import Reader, Task
 from saccade.tasks.grounding.batch import boxes_of, grouping_of
-from saccade.tasks.grounding.finding import find_regions, phrase_text
+from saccade.tasks.grounding.finding import MAP_SIDE, find_regions, phrase_text
 from saccade.tasks.grounding.prediction import GroundingPrediction, PhrasePrediction
 from saccade.tasks.reading import read_regions
 from saccade.text import UNKNOWN_ID, Vocabulary, pad_words
@@ -213,6 +214,7 @@ def _attended(
     blind: dict[tuple[int, int], Float[Tensor, " regions"]],
 ) -> list[Attended]:
     """The phrases whose shares are known, their regions ranked by them, and the best by the rest of the sentence."""
+    side = _map_side(regions.grid)
     seen, boxes = (regions.per_text(of).cpu() for of in (regions.mask, boxes_of(regions)))
     found = []
     for i, sentence in enumerate(sentences):
@@ -220,7 +222,8 @@ def _attended(
         looks = {j: shares[i, j].double()[seen[i]] for j in range(len(sentence.phrases)) if (i, j) in shares}
         looks = {j: each for j, each in looks.items() if each.sum() > 0}
         # Shares are their own softmax once they are logarithms.
-        places = find_regions(torch.stack(list(looks.values())).log(), here) if looks else []
+        logits = torch.stack(list(looks.values())).log() if looks else torch.zeros(0, len(here))
+        places = find_regions(logits, here, side=side)
         phrases = [
             PhrasePrediction(
                 sentence.phrases[j],
@@ -232,6 +235,16 @@ def _attended(
         ]
         found.append(Attended(name, GroundingPrediction(sentence, tuple(phrases), here.numpy())))
     return found
+
+
+def _map_side(grid: tuple[int, int] | None) -> int:
+    """How many cells a map has in each direction: as many as of windows, or some more, whole ones in each of a grid's.
+
+    >>> _map_side(None), _map_side((14, 14)), _map_side((8, 8)), _map_side((9, 9))
+    (28, 28, 32, 36)
+    """
+    both = 1 if grid is None else math.lcm(*grid)
+    return both * math.ceil(MAP_SIDE / both)
 
 
 def _best(shares: Float[Tensor, " regions"], boxes: Float[Tensor, "regions 4"]) -> Box | None:

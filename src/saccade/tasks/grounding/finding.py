@@ -34,14 +34,15 @@ def find_regions(
     shifts: Float[Tensor, "phrases regions 4"] | None = None,
     *,
     nms: float | None = None,
+    side: int = MAP_SIDE,
 ) -> list[Found]:
     """Each phrase's best regions among those of one image, by falling logit, their boxes moved where there are shifts.
 
     With `nms` a box that overlaps a better one with more than that IoU is left out. Maps are of the regions as they
-    are: the softmax over regions, spread over the image.
+    are: the softmax over regions, spread over the image, in cells of which `side` make its width or height.
     """
     shares = logits.softmax(1)
-    points = strongest_point(region_maps(shares, boxes)).tolist()
+    points = strongest_point(region_maps(shares, boxes, side)).tolist()
     found = []
     for phrase, point in enumerate(points):
         placed = boxes if shifts is None else moved(boxes, shifts[phrase])
@@ -61,10 +62,10 @@ def find_regions(
 
 
 def region_maps(
-    shares: Float[Tensor, "phrases regions"], boxes: Float[Tensor, "regions 4"]
+    shares: Float[Tensor, "phrases regions"], boxes: Float[Tensor, "regions 4"], side: int = MAP_SIDE
 ) -> Float[np.ndarray, "phrases rows columns"]:
     """The shares of the regions as maps over the image."""
-    return spread(shares.double().cpu().numpy(), boxes.double().cpu().numpy(), MAP_SIDE, MAP_SIDE)
+    return spread(shares.double().cpu().numpy(), boxes.double().cpu().numpy(), side, side)
 
 
 def phrase_text(sentence: str, words: Sequence[int]) -> str:
