@@ -97,7 +97,7 @@ def test_a_run_of_every_task_gets_the_columns_and_lines_of_grounding(run: str, m
         for name in ("recall_1", "recall_5", "recall_10", "upper_bound", "mean_iou"):
             assert 0 <= found[f"{name}{end}"] <= 1
     assert {"pointing_accuracy", "pointing_accuracy_box", "recall_1_several"} <= found.keys()
-    for line in LINES:
+    for line in (*LINES, "fitting_window"):
         assert f"pointing_accuracy_of_{line}" in found
     lines = Lines.of(data.records(Caption, "train"))
     assert lines.metrics([GroundedPhrase((), p.boxes, p.kinds) for p in boxed], []).items() <= found.items()

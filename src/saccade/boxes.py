@@ -26,7 +26,7 @@ from saccade.devices import autocast, launch, make_fabric
 from saccade.errors import DataError
 from saccade.evaluate import PREDICTIONS, predict_all, region_reader
 from saccade.limits import COUNT, check_limits, optional
-from saccade.metrics.grounding import grounding_metrics
+from saccade.metrics.grounding import grounding_metrics, line_metrics
 from saccade.progress import SILENT, Report
 from saccade.provenance import choose_place_of_boxes, place_of_boxes
 from saccade.recipe import DataConfig, Recipe
@@ -167,6 +167,7 @@ def _metrics(
     if not predictions:
         raise DataError("the run could read none of the phrases: its words are others")
     grounded = [phrase for each in found for phrase in each.prediction.grounded()]
+    windows = [window for each in found for window in each.windows]
     counts = count_phrases(sentences)
     unread = {name: count for name, count in counts.items() if name.startswith("phrases_without_box")}
     return {
@@ -177,6 +178,7 @@ def _metrics(
         "phrases_of_unknown_words": sum(_unknown(task, each.text) for each in predictions),
         **unread,
         **grounding_metrics(grounded),
+        **(line_metrics("fitting_window", grounded, windows) if len(windows) == len(grounded) else {}),
         **lines.metrics(grounded, [each.blind for each in predictions]),
     }
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from saccade.errors import DataError
-from saccade.metrics.attention import attention_entropy, attention_mass, mean_and_count, pointing_accuracy
+from saccade.metrics.attention import attention_entropy, attention_mass, fit, mean_and_count, pointing_accuracy
 
 B, N = 7, 13
 
@@ -129,3 +129,26 @@ def test_bad_input_is_refused() -> None:
         attention_entropy(np.array([[np.nan, 1.0]]))
     with pytest.raises(DataError, match=r"boxes of 1 examples, .* got 2"):
         attention_mass(np.ones((1, 4)), grid(2, 2), [[], []])
+
+
+def test_the_fit_of_a_box_is_its_iou_with_the_map_by_a_plain_loop() -> None:
+    draw = np.random.default_rng(5)
+    cells, boxes = draw.random((3, 5, 7)), random_boxes(draw, 11)
+    got = fit(cells, boxes)
+    for e, n in np.ndindex(3, 11):
+        x1, y1, x2, y2 = boxes[n]
+        shared = held = 0.0
+        for r, c in np.ndindex(5, 7):
+            wide = max(0.0, min(x2, (c + 1) / 7) - max(x1, c / 7))
+            high = max(0.0, min(y2, (r + 1) / 5) - max(y1, r / 5))
+            shared += cells[e, r, c] / cells[e].max() * wide * high
+            held += cells[e, r, c] / cells[e].max() / 35
+        assert got[e, n] == pytest.approx(shared / ((x2 - x1) * (y2 - y1) + held - shared))
+
+
+def test_the_box_of_a_map_that_is_a_box_fits_it_wholly_and_scale_does_not_matter() -> None:
+    cells = np.zeros((2, 8, 8))
+    cells[0, 2:5, 1:7] = 0.3
+    boxes = np.array([[0, 0, 1, 1], [1 / 8, 2 / 8, 7 / 8, 5 / 8]])
+    assert fit(cells, boxes) == pytest.approx(np.array([[18 / 64, 1], [0, 0]]))
+    assert fit(7 * cells, boxes) == pytest.approx(fit(cells, boxes))

@@ -12,6 +12,8 @@ import torch
 
 from saccade.data.records import Box, Caption, Phrase, Question
 from saccade.errors import RecipeError
+from saccade.features.proposals import read_windows
+from saccade.metrics.grounding import iou
 from saccade.models import create_model
 from saccade.tasks import (
     AnsweringConfig,
@@ -123,6 +125,10 @@ def test_a_phrase_has_the_mean_of_its_words_each_scaled_to_one(task, heads: bool
     assert list(ranked(first)) == ["A red dog", "sand"]  # "on" has no box
     assert ranked(alone)["sand"][0][0] == GRID[3]
     assert np.allclose(first.prediction.proposals, GRID)
+    # "sand" looks at the last quarter of the image alone: the window nearest to that.
+    windows = read_windows()
+    nearest = windows[iou(windows, np.array([GRID[3]]))[:, 0].argmax()]
+    assert first.windows[1] == pytest.approx(tuple(nearest))
 
 
 def test_a_captioner_is_told_the_end_of_the_sentence_too() -> None:
@@ -257,9 +263,8 @@ def test_a_model_without_a_map_is_refused_with_those_it_has() -> None:
 
 def test_words_that_do_not_look_count_for_nothing() -> None:
     weights = torch.tensor([[[2.0, 2.0], [0.0, 0.0], [0.0, 3.0]]])
-    inside = torch.tensor([[True, True, True]])
-    assert mean_of_words(weights, inside).tolist() == [[0.25, 0.75]]
-    assert mean_of_words(weights, torch.tensor([[False, True, False]])).tolist() == [[0.0, 0.0]]
+    assert mean_of_words(weights, [(0, 3)]).tolist() == [[0.25, 0.75]]
+    assert mean_of_words(weights, [(1, 2)]).tolist() == [[0.0, 0.0]]
 
 
 def test_the_examples_in_docstrings_hold() -> None:

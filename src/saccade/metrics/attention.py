@@ -101,6 +101,27 @@ def spread(
     return maps
 
 
+def fit(cells: Float[Array, "examples rows columns"], boxes: Float[Array, "boxes 4"]) -> Float[Array, "examples boxes"]:
+    """How well each box fits each map, from 0 to 1: their IoU, where a map holds each cell by its share of the largest.
+
+    The boxes' cells count by the part of them that a box covers (Ruzicka's similarity of fuzzy sets, whose intersection
+    is here their product). Maps without any weight fit nothing.
+
+    >>> fit(np.array([[[0.4, 0.4, 0.2, 0.0]]]), np.array([[0, 0, 0.5, 1], [0, 0, 0.75, 1], [0, 0, 1, 1]])).round(2)
+    array([[0.8 , 0.83, 0.62]])
+    """
+    _, rows, columns = cells.shape
+    peaks = cells.max((1, 2), keepdims=True)
+    held = cells / np.where(peaks > 0, peaks, 1.0) / (rows * columns)
+    corners = boxes.astype(np.float64)
+    wide = _overlap(corners[:, ::2], np.linspace(0, 1, columns + 1)) * columns
+    high = _overlap(corners[:, 1::2], np.linspace(0, 1, rows + 1)) * rows
+    shared = np.einsum("erc,nr,nc->en", held, high, wide, optimize=True)
+    areas = (corners[:, 2:] - corners[:, :2]).prod(1)
+    fits: Array = shared / (areas + held.sum((1, 2))[:, None] - shared)
+    return fits
+
+
 def strongest_point(cells: Float[Array, "examples rows columns"]) -> Float[Array, "examples 2"]:
     """The x and y of where each map is strongest: the middle of its strongest cells, or the first of them.
 

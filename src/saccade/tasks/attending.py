@@ -8,7 +8,8 @@
   a captioner, told the sentence, the row of a word is the look from which the word is predicted.
 - One that embeds images without a text: the image's own last map, the same for every phrase.
 
-Beside each phrase stands the same by the rest of its sentence, read as if that were the phrase.
+Beside each phrase stands the same by the rest of its sentence, read as if that were the phrase. A cell of a grid is
+hardly ever the box of a phrase, so the window is found too, of those of `regions: windows`, that fits the map best.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from saccade.data.records import Box, Caption
 from saccade.errors import RecipeError
+from saccade.features.proposals import read_windows
+from saccade.metrics.attention import fit
 from saccade.tasks.base import Reader, Task
 from saccade.tasks.grounding.batch import boxes_of, grouping_of
-from saccade.tasks.grounding.finding import MAP_SIDE, find_regions, phrase_text
+from saccade.tasks.grounding.finding import MAP_SIDE, find_regions, phrase_text, region_maps
 from saccade.tasks.grounding.prediction import GroundingPrediction, PhrasePrediction
 from saccade.tasks.reading import read_regions
 from saccade.text import UNKNOWN_ID, Vocabulary, pad_words
@@ -39,10 +42,14 @@ Shares = Float[Tensor, "phrases regions"]
 
 @dataclass(frozen=True, eq=False)
 class Attended:
-    """Where a model looked for the phrases of a sentence, those that it could read, and by which `map`."""
+    """Where a model looked for the phrases of a sentence, those that it could read, and by which `map`.
+
+    ``windows`` are those that fit the phrases' maps best; none where the model finds boxes itself.
+    """
 
     map: str
     prediction: GroundingPrediction
+    windows: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,30 +123,23 @@ def attend_by_text(
     asked = _asked(sentences, vocabulary)
     if not asked:
         return _attended("", regions, sentences, {}, {})
-    rows = grouping_of(regions, len(sentences)).image.tolist()
+    rows = grouping_of(regions, len(sentences)).image
 
-    def looked(of: Sequence[int], texts: Sequence[Sequence[int]]) -> tuple[AttentionMap, Bool[Tensor, "texts words"]]:
-        """The map that counts, of texts about the images of sentences, and which of its words are the texts' own."""
+    def looked(of: Sequence[int], texts: Sequence[Sequence[int]]) -> AttentionMap:
+        """The map that counts, of texts about the images of sentences."""
         words = pad_words([[*ids[:max_words], *end] for ids in texts]).to(regions.mask.device)
-        own = pad_words([ids[:max_words] for ids in texts]).mask.to(words.mask.device)
-        image = torch.tensor([rows[i] for i in of], device=words.mask.device)
-        found = look(regions.grouped(Grouping.of(image)), words)
-        return choose_map(found), torch.nn.functional.pad(own, (0, words.mask.shape[1] - own.shape[1]))
+        return choose_map(look(regions.grouped(Grouping.of(rows[list(of)])), words))
 
     whole = {each.sentence: each.ids for each in asked}
     about = [each.sentence for each in asked]
-    chosen, _ = looked(list(whole), list(whole.values()))
-    rest = looked(about, [each.rest for each in asked])
+    chosen, rest = looked(list(whole), list(whole.values())), looked(about, [each.rest for each in asked])
     if chosen.axes == ("regions",):
-        alone, _ = looked(about, [each.alone for each in asked])
-        shares, blind = alone.weights, rest[0].weights
+        shares, blind = looked(about, [each.alone for each in asked]).weights, rest.weights
     else:
-        places = torch.arange(chosen.weights.shape[-2], device=regions.mask.device)
-        spans = torch.tensor([(each.start, each.end) for each in asked], device=places.device)
-        inside = (spans[:, :1] <= places) & (places < spans[:, 1:])
         of_text = {sentence: row for row, sentence in enumerate(whole)}
-        shares = mean_of_words(chosen.weights[[of_text[i] for i in about]], inside)
-        blind = mean_of_words(rest[0].weights, rest[1])
+        of_asked = chosen.weights[[of_text[i] for i in about]]
+        shares = mean_of_words(of_asked, [(each.start, each.end) for each in asked])
+        blind = mean_of_words(rest.weights, [(0, len(each.rest)) for each in asked])
     keys = [(each.sentence, each.phrase) for each in asked]
     return _attended(
         describe(chosen), regions, sentences, *(dict(zip(keys, each.cpu(), strict=True)) for each in (shares, blind))
@@ -170,10 +170,15 @@ def choose_map(maps: Sequence[AttentionMap]) -> AttentionMap:
 
 
 def mean_of_words(
-    weights: Float[Tensor, "texts *heads words regions"], inside: Bool[Tensor, "texts words"]
+    weights: Float[Tensor, "texts *heads words regions"], spans: Sequence[tuple[int, int]]
 ) -> Float[Tensor, "texts regions"]:
-    """The mean, over heads, of the rows of the words inside, each scaled to sum to 1; of words that do not look, 0."""
+    """The mean, over heads, of the rows of each text's span of words, each scaled to sum to 1.
+
+    Words that do not look count for nothing; where none of the span does, it is 0.
+    """
     rows = weights.flatten(1, -3).mean(1) if weights.dim() > 3 else weights
+    places, edges = torch.arange(rows.shape[1], device=rows.device), torch.tensor(spans, device=rows.device)
+    inside = (edges[:, :1] <= places) & (places < edges[:, 1:])
     rows = rows.double() * inside.unsqueeze(2)
     totals = rows.sum(2, keepdim=True)
     looking = totals > 0
@@ -214,16 +219,14 @@ def _attended(
     blind: dict[tuple[int, int], Float[Tensor, " regions"]],
 ) -> list[Attended]:
     """The phrases whose shares are known, their regions ranked by them, and the best by the rest of the sentence."""
-    side = _map_side(regions.grid)
+    side, windows = _map_side(regions.grid), read_windows()
     seen, boxes = (regions.per_text(of).cpu() for of in (regions.mask, boxes_of(regions)))
     found = []
     for i, sentence in enumerate(sentences):
         here = boxes[i][seen[i]].double()
         looks = {j: shares[i, j].double()[seen[i]] for j in range(len(sentence.phrases)) if (i, j) in shares}
         looks = {j: each for j, each in looks.items() if each.sum() > 0}
-        # Shares are their own softmax once they are logarithms.
-        logits = torch.stack(list(looks.values())).log() if looks else torch.zeros(0, len(here))
-        places = find_regions(logits, here, side=side)
+        rows = torch.stack(list(looks.values())) if looks else torch.zeros(0, len(here))
         phrases = [
             PhrasePrediction(
                 sentence.phrases[j],
@@ -231,9 +234,12 @@ def _attended(
                 place,
                 _best(blind[i, j][seen[i]], here),
             )
-            for j, place in zip(looks, places, strict=True)
+            # Shares are their own softmax once they are logarithms.
+            for j, place in zip(looks, find_regions(rows.log(), here, side=side), strict=True)
         ]
-        found.append(Attended(name, GroundingPrediction(sentence, tuple(phrases), here.numpy())))
+        best = windows[fit(region_maps(rows, here, side), windows).argmax(1)].tolist()
+        fitting = tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in best)
+        found.append(Attended(name, GroundingPrediction(sentence, tuple(phrases), here.numpy()), fitting))
     return found
 
 
