@@ -18,8 +18,8 @@ from saccade.explain.panel import Box, Outline, Panel, Picture, RegionWeights, W
 from saccade.explain.weights import share_text
 
 READING = (
-    "Boxes and words of one colour belong together. A map is the shares of all regions, each spread over its area; the "
-    "number is the share of the best region, whose box is drawn."
+    "Boxes and words of one colour belong together. A map is the shares of all regions, each spread over its area: the "
+    "small square is where it is strongest, and the number of the box is the share of the best region."
 )
 
 
