@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from saccade.errors import DataError
-from saccade.metrics.attention import attention_entropy, attention_mass, fit, mean_and_count, pointing_accuracy
+from saccade.metrics.attention import (
+    attention_entropy,
+    attention_mass,
+    fit,
+    mean_and_count,
+    pointing_accuracy,
+    spread,
+    strongest_point,
+)
 
 B, N = 7, 13
 
@@ -152,3 +160,31 @@ def test_the_box_of_a_map_that_is_a_box_fits_it_wholly_and_scale_does_not_matter
     boxes = np.array([[0, 0, 1, 1], [1 / 8, 2 / 8, 7 / 8, 5 / 8]])
     assert fit(cells, boxes) == pytest.approx(np.array([[18 / 64, 1], [0, 0]]))
     assert fit(7 * cells, boxes) == pytest.approx(fit(cells, boxes))
+
+
+def test_a_map_over_the_image_equals_adding_up_cell_by_cell() -> None:
+    draws = np.random.default_rng(3)
+    boxes = np.sort(draws.random((5, 2, 2)), axis=1).reshape(5, 4)
+    weights = draws.random((3, 5))
+    found = spread(weights, boxes, 4, 6)
+    for example, cells in zip(weights, found, strict=True):
+        for row in range(4):
+            for column in range(6):
+                expected = 0.0
+                for weight, (x1, y1, x2, y2) in zip(example, boxes, strict=True):
+                    wide = max(0.0, min(x2, (column + 1) / 6) - max(x1, column / 6))
+                    high = max(0.0, min(y2, (row + 1) / 4) - max(y1, row / 4))
+                    expected += weight * wide * high / ((x2 - x1) * (y2 - y1))
+                assert cells[row, column] == pytest.approx(expected)
+    assert found.sum((1, 2)) == pytest.approx(weights.sum(1))
+
+
+def test_what_lies_outside_the_image_or_has_no_area_is_not_on_the_map() -> None:
+    boxes = np.array([[-0.5, 0, 0.5, 1], [0.2, 0.2, 0.2, 0.8]])
+    assert spread(np.array([[0.5, 0.5]]), boxes, 2, 2).sum() == pytest.approx(0.25)
+
+
+def test_the_strongest_point_of_a_box_is_its_middle() -> None:
+    cells = spread(np.array([[1.0]]), np.array([[0.25, 0.5, 0.75, 1.0]]), 8, 8)
+    assert strongest_point(cells)[0] == pytest.approx([0.5, 0.75])
+    assert strongest_point(np.zeros((0, 8, 8))).shape == (0, 2)
