@@ -89,7 +89,7 @@ def test_list_of_one_topic_has_every_name_once(saccade, topic, names) -> None:
 
 def test_list_of_models_is_by_task_and_of_recipes_by_data_set_own_data_first(saccade) -> None:
     models = rows(saccade("list", "models").out)
-    assert set(models) == {"answering", "captioning", "matching"}
+    assert set(models) == {"answering", "captioning", "matching", "grounding"}
     assert {kind for kind, names in models.items() if {"sat-soft", "nic"} & set(names)} == {"captioning"}
     assert "r-dan" in models["answering"]
     assert models["matching"] == ["m-dan", "vse"]

@@ -90,6 +90,7 @@ OTHER = {
     "features.weights": (None,),
     "features.resize": ("stretch",),
     "features.regions": ("lattice", "file"),
+    "features.windows": ("rooms", None),
     "features.regions_file": (None, "boxes.jsonl"),
     "features.detector": (None,),
     "features.detector_weights": (None,),

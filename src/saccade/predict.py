@@ -78,7 +78,7 @@ class Predictor:
                 f"{run} was trained on features from files, whose extractor Saccade does not have, so it cannot look "
                 "at another image: saccade evaluate works; a run on one of saccade list backbones can be asked"
             )
-        _require_files(run, spec, trained=loaded.backbone is not None)
+        _require_files(run, spec, moved, trained=loaded.backbone is not None)
         if loaded.backbone is not None:
             arithmetic = partial(autocast, loaded.recipe.train.precision, chosen)
             return cls(loaded, Extractor(spec, device=chosen, state=loaded.backbone, autocast=arithmetic), chosen)
@@ -185,14 +185,17 @@ class Predictor:
                 return self.task.reply(self.model, regions, pictures, texts, options, generator)
 
 
-def _require_files(run: Path, spec: FeatureSpec, *, trained: bool) -> None:
-    """Raise RunError for a file that regions are made with and that is not here."""
+def _require_files(run: Path, spec: FeatureSpec, said: Mapping[str, str], *, trained: bool) -> None:
+    """Raise RunError for a file that regions are made with and that is not here, be it `said` or the run's own."""
     held = {"weights": "backbone weights", "detector_weights": "weights of a detector", "regions_file": "boxes"}
     for name, what in held.items():
         file = getattr(spec, name)
         if not file or file in NO_FILES or Path(file).is_file() or (trained and name == "weights"):
             continue
-        how = "--weights" if name == "weights" else f"Predictor.from_pretrained(run, {name}=...)"
+        if name in said:
+            raise RunError(f"{name}: there is no file {file!r}; name the file of {what} that {run} needs")
+        python = f"Predictor.from_pretrained(run, {name}=...)"
+        how = "--weights" if name == "weights" else f"{python}, or --{name.replace('_', '-')} of saccade ground,"
         raise RunError(
             f"{run} was trained with {what} from {file}, which is not here; say with {how} where the file is"
         )
