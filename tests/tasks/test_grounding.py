@@ -296,8 +296,17 @@ def test_regions_are_ranked_moved_and_thinned_out() -> None:
     [shifted] = find_regions(logits, boxes, torch.tensor([-0.5, 0.0, 0.0, 0.0]).expand(1, 4, 4))
     assert shifted.boxes[0] == (0.25, 0.0, 0.75, 1.0)
     assert shifted.point == found.point
+    [best] = find_regions(logits, boxes, vote=1.0)
+    assert best == found
+    [mean] = find_regions(logits, boxes, vote=0.5)
+    squares = logits.softmax(1)[0].square()
+    near = [1, 3]  # the right half and most of it
+    expected = sum(squares[n] * boxes[n] for n in near) / squares[near].sum()
+    assert mean.boxes[0] == pytest.approx(expected.tolist())
+    assert mean.boxes[1:] == found.boxes
+    assert mean.scores[:2] == pytest.approx([found.scores[0]] * 2)
     many = torch.rand(1, 40), torch.tensor([[x / 50, 0, 1, 1] for x in range(40)])
-    assert len(find_regions(*many)[0].boxes) == 10
+    assert len(find_regions(*many)[0].boxes) == len(find_regions(*many, vote=0.3)[0].boxes) == 10
 
 
 def test_a_sentence_is_grounded_the_same_in_any_batch() -> None:
@@ -407,6 +416,8 @@ def test_what_cannot_be_grounded_is_refused() -> None:
         build().trainable(SENTENCES[3:])
     with pytest.raises(RecipeError, match="nms"):
         build().check_options(None, GroundingOptions(nms=1.5))
+    with pytest.raises(RecipeError, match="vote"):
+        build(vote=0.0)
     with pytest.raises(RecipeError, match="expected a sentence for each image"):
         build().reply(None, read(["a"]), [], None, GroundingOptions(), torch.Generator())
     task = build()

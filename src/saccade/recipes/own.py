@@ -13,7 +13,7 @@ from typing import Any
 from saccade.features.spec import FeatureSpec
 from saccade.recipe import Card, DataConfig, OptimConfig, Recipe, TrainConfig
 from saccade.recipes import ban, baselines, captioning_baselines, dan, dfaf, sat, smem
-from saccade.recipes.shared import SCENES, WINDOWS
+from saccade.recipes.shared import SCENES, VOTE, WINDOWS
 from saccade.tasks import AnsweringConfig, CaptioningConfig, GroundingConfig, MatchingConfig, TaskConfig
 
 # Quick on a CPU, and better than larger ones of its age. Layer 4 ends its stages; the layer behind says no more.
@@ -33,7 +33,7 @@ RATE, RATES = 2e-3, {"smem-1": 1e-3, "smem-2": 1e-3}
 OWN_TASKS: Mapping[str, tuple[TaskConfig, str]] = {
     "answering": (AnsweringConfig(scoring="exact"), "accuracy"),
     "matching": (MatchingConfig(min_word_count=2, loss="softmax"), "rsum"),
-    "grounding": (GroundingConfig(loss="softmax"), "recall_1"),
+    "grounding": (GroundingConfig(loss="softmax", vote=VOTE), "recall_1"),
     "captioning": (CaptioningConfig(min_word_count=2, batches="padded", label_smoothing=0.1, beam=3), "cider"),
 }
 

@@ -13,6 +13,7 @@ from saccade.tasks.base import TaskConfig, check_above_zero
 if TYPE_CHECKING:
     from saccade.tasks.grounding.task import GroundingTask
 
+OVERLAP = Limit(above=0, most=1)
 SPECIAL = 2  # ids that are no words: padding, unknown
 
 
@@ -24,6 +25,9 @@ class GroundingOptions:
     """Grounding: find these phrases, words of the sentence as they stand in it; by default those that are noticed."""
     nms: float | None = None
     """Grounding: rank no box that overlaps a better one with more than this IoU."""
+    vote: float | None = None
+    """Grounding: put in front the mean of the regions that overlap the best one with at least this IoU, by the squares
+    of their shares; 1 is the best one as it is, and the recipe's is taken unless given."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,9 @@ class GroundingConfig(TaskConfig):
     """A region is right where it overlaps one of the phrase's boxes with at least this IoU."""
     shift_weight: float = 1.0
     """How much the loss of moved boxes counts, of a model that moves them."""
+    vote: float = 1.0
+    """The first box is the mean of the regions that overlap the best one with at least this IoU, weighted by the
+    squares of their shares (box voting, Gidaris and Komodakis 2015); 1 is the best one as it is."""
 
     @staticmethod
     def task() -> type[GroundingTask]:
@@ -60,12 +67,13 @@ class GroundingConfig(TaskConfig):
         check_above_zero(min_word_count=self.min_word_count, max_words=self.max_words)
         limits = {
             "words": (Limit(least=SPECIAL + 1, whole=True), self.words),
-            "overlap": (Limit(above=0, most=1), self.overlap),
+            "overlap": (OVERLAP, self.overlap),
             "shift_weight": (NOT_NEGATIVE, self.shift_weight),
+            "vote": (OVERLAP, self.vote),
         }
         check_limits({f"task.{name}": limit for name, limit in limits.items()})
 
 
 def check_options(options: GroundingOptions) -> None:
     """Refuse, with RecipeError, an overlap that is no share."""
-    check_limits({"nms": (optional(SHARE), options.nms)})
+    check_limits({"nms": (optional(SHARE), options.nms), "vote": (optional(OVERLAP), options.vote)})

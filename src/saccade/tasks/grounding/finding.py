@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torchvision.ops import box_iou
 from torchvision.ops import nms as suppress
 
 from saccade.data.records import Box
@@ -34,12 +35,14 @@ def find_regions(
     shifts: Float[Tensor, "phrases regions 4"] | None = None,
     *,
     nms: float | None = None,
+    vote: float = 1.0,
     side: int = MAP_SIDE,
 ) -> list[Found]:
     """Each phrase's best regions among those of one image, by falling logit, their boxes moved where there are shifts.
 
-    With `nms` a box that overlaps a better one with more than that IoU is left out. Maps are of the regions as they
-    are: the softmax over regions, spread over the image, in cells of which `side` make its width or height.
+    With `nms` a box that overlaps a better one with more than that IoU is left out, and with `vote` below 1 what
+    `voted` gives stands in front. Maps are of the regions as they are: the softmax over regions, spread over the image,
+    in cells of which `side` make its width or height.
     """
     shares = logits.softmax(1)
     points = strongest_point(region_maps(shares, boxes, side)).tolist()
@@ -47,18 +50,31 @@ def find_regions(
     for phrase, point in enumerate(points):
         placed = boxes if shifts is None else moved(boxes, shifts[phrase])
         order = logits[phrase].argsort(descending=True, stable=True)
+        first = [] if vote == 1 else [voted(shares[phrase], placed, int(order[0]), vote)]
         if nms is not None:
             # By rank: suppression sorts in an order of its own where scores are equal.
             falling = torch.arange(len(order), 0, -1, device=order.device, dtype=placed.dtype)
             order = order[suppress(placed[order], falling, nms)]
-        best = order[:RANKED]
-        rows: list[list[float]] = placed[best].tolist()
-        found.append(
-            Found(
-                tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in rows), tuple(shares[phrase, best].tolist()), tuple(point)
-            )
-        )
+        best = order[: RANKED - len(first)]
+        rows: list[list[float]] = torch.cat([*first, placed[best]]).tolist()
+        scores = torch.cat([shares[phrase, best[: len(first)]], shares[phrase, best]]).tolist()
+        found.append(Found(tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in rows), tuple(scores), tuple(point)))
     return found
+
+
+def voted(
+    shares: Float[Tensor, " regions"], boxes: Float[Tensor, "regions 4"], best: int, overlap: float
+) -> Float[Tensor, "1 4"]:
+    """The mean of the boxes that overlap the best one with at least that IoU, by the squares of their shares.
+
+    Box voting, Gidaris and Komodakis (ICCV 2015), with squares for scores: fixed regions are coarse, and where a thing
+    ends is told by how the shares of those around it fall.
+    """
+    near = box_iou(boxes[best][None], boxes)[0] >= overlap
+    near[best] = True  # one without an area overlaps not even itself
+    weights = shares.square() * near
+    mean: Tensor = (weights / weights.sum())[None] @ boxes
+    return mean
 
 
 def region_maps(

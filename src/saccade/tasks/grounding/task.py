@@ -172,8 +172,8 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
     ) -> list[GroundingPrediction]:
         """Where each phrase is; with `attention` also where it would be by the rest of its sentence alone."""
         output: Groundings = model(batch.regions, batch.words, batch.phrases, attention=False)
-        found = self._find(output, batch, options)
-        blind = self._blind(model, batch) if attention else {}
+        found = self._find(output, batch.regions, list(map(len, batch.asked)), options)
+        blind = self._blind(model, batch, options) if attention else {}
         places = [boxes_of(batch.regions.of_text(i))[0].double().cpu().numpy() for i in range(len(batch.sentences))]
         return [
             GroundingPrediction(
@@ -252,7 +252,10 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
         grouped = regions.grouped(grouping_of(regions, len(texts)))
         batch = self._batch(sentences, asked, grouped).to(regions.mask.device)
         output: Groundings = model(batch.regions, batch.words, batch.phrases)
-        found, lengths = self._find(output, batch, options), batch.words.mask.sum(1).tolist()
+        found, lengths = (
+            self._find(output, batch.regions, list(map(len, batch.asked)), options),
+            batch.words.mask.sum(1).tolist(),
+        )
         seen = batch.regions.per_text(batch.regions.mask)
         return [
             GroundReply(
@@ -285,18 +288,21 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
     ) -> PhraseBatch:
         return make_batch(sentences, asked, regions, self.vocabulary, self.config.max_words)
 
-    def _find(self, output: Groundings, batch: PhraseBatch, options: GroundingOptions) -> list[list[Found]]:
-        """Where each sentence's phrases are."""
+    def _find(
+        self, output: Groundings, regions: Regions, counts: Sequence[int], options: GroundingOptions
+    ) -> list[list[Found]]:
+        """Where the so many phrases of each text are."""
+        vote = self.config.vote if options.vote is None else options.vote
+        seen, boxes = (regions.per_text(of) for of in (regions.mask, boxes_of(regions)))
         found = []
-        seen, boxes = (batch.regions.per_text(of) for of in (batch.regions.mask, boxes_of(batch.regions)))
-        for i, phrases in enumerate(batch.asked):
-            count, here = len(phrases), seen[i]
+        for i, count in enumerate(counts):
+            here = seen[i]
             shifts = None if output.shifts is None else output.shifts[i, :count][:, here].float()
             logits = output.logits[i, :count][:, here].float()
-            found.append(find_regions(logits, boxes[i][here].float(), shifts, nms=options.nms))
+            found.append(find_regions(logits, boxes[i][here].float(), shifts, nms=options.nms, vote=vote))
         return found
 
-    def _blind(self, model: Any, batch: PhraseBatch) -> dict[tuple[int, int], Box]:
+    def _blind(self, model: Any, batch: PhraseBatch, options: GroundingOptions) -> dict[tuple[int, int], Box]:
         """The best box of each phrase by the rest of its sentence, as if that were the phrase."""
         pairs = [(i, j) for i, phrases in enumerate(batch.asked) for j in range(len(phrases))]
         if not pairs:
@@ -310,9 +316,9 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
         rows = grouping_of(batch.regions, len(batch.sentences)).image[[i for i, _ in pairs]]
         regions = batch.regions.grouped(Grouping.of(rows))
         phrases = Phrases(spans, torch.ones(spans.shape[:2], dtype=torch.bool)).to(device)
-        logits = model(regions, words.to(device), phrases, attention=False).logits[:, 0]
-        best = regions.per_text(boxes_of(regions))[torch.arange(len(pairs)), logits.argmax(1)]
-        return {pair: (x1, y1, x2, y2) for pair, (x1, y1, x2, y2) in zip(pairs, best.tolist(), strict=True)}
+        output: Groundings = model(regions, words.to(device), phrases, attention=False)
+        found = self._find(output, regions, [1] * len(pairs), options)
+        return {pair: place.boxes[0] for pair, [place] in zip(pairs, found, strict=True)}
 
 
 def _possible(sentences: Sequence[Caption]) -> list[tuple[Phrase, ...]]:
