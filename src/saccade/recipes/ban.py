@@ -105,7 +105,7 @@ RECIPES = (
     phrases_of_scenes(
         "ban-grounder",
         "BAN finds the phrases of sentences about the generated scenes",
-        sizes={**GROUNDER, "regress": True, "hidden_size": 128, "attention_dropout": 0.0, "dropout": 0.0},
+        sizes={**GROUNDER, "hidden_size": 128, "attention_dropout": 0.0, "dropout": 0.0},
         measured="to be measured",
     ),
     phrases_of_photographs(
