@@ -133,6 +133,7 @@ def test_own_sentences_with_phrases_are_learnt_and_captions_without_are_refused(
         ["train", "ban-grounder-own", "--data.root", str(tmp_path / "own"), "--out", str(tmp_path / "run"), *arguments]
     )
     out = "".join(capsys.readouterr())
+    assert "phrases with box one" in out
     assert "upper bound: " in out
     assert "upper bound by type: one " in out
     for split in ("train", "val", "test"):

@@ -81,7 +81,7 @@ def build(
         train, val = [*train, *val], []
     for split, records in {"training": train, "validation": val}.items():
         counts = kind.counts(records)
-        report.say(f"{split}: " + ", ".join(f"{number:,} {what}" for what, number in counts.items()))
+        report.say(f"{split}: " + ", ".join(f"{number:,} {what.replace('_', ' ')}" for what, number in counts.items()))
     task = _task(recipe, train, val)  # before the features, so that hours of extraction are not for nothing
     for remark in task.remarks(train):
         report.say(remark)
