@@ -41,7 +41,7 @@ def changed(path: str, value: object) -> dict:
         ("train.epochs", True, "expected int, got True"),
         ("optim.betas", [0.9], "expected"),
         ("task.answers", 0, r"task\.answers: expected a whole number above 0, got 0"),
-        ("task.kind", "guessing", r"no task named 'guessing'.* Known: answering, captioning, matching"),
+        ("task.kind", "guessing", r"no task named 'guessing'.* Known: answering, captioning, grounding, matching"),
         ("task.beam", 3, r"no field of recipe\.json\.task named 'beam'"),
         ("train.epochs", 0, r"train\.epochs: expected a whole number above 0, got 0"),
     ],
