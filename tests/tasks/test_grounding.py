@@ -14,6 +14,7 @@ from saccade.errors import DataError, RecipeError, RunError, StoreError
 from saccade.features.proposals import read_windows
 from saccade.metrics.grounding import iou
 from saccade.models import create_model
+from saccade.progress import SILENT
 from saccade.tasks import GroundingConfig, GroundingOptions
 from saccade.tasks.grounding.finding import find_regions, phrase_text
 from saccade.tasks.grounding.losses import best_overlaps, moved, shift_loss, shifts_to, sigmoid_loss, softmax_loss
@@ -222,6 +223,20 @@ def test_phrases_are_learnt_by_heart(loss: str) -> None:
         optimizer.step()
     found = task.metrics(predict(task, model.eval()))
     assert found["recall_1"] == 1
+
+
+def test_words_start_from_the_vectors_of_a_file(tmp_path) -> None:
+    (tmp_path / "glove.txt").write_text("dog 1 2 3 4 5 6 7 8\ncat 0 0 0 0 0 0 0 1\n")
+    task = build(glove=str(tmp_path / "glove.txt"))
+    model = grounder(task)
+    task.ready(model)
+    task.prepare(model, SENTENCES, SILENT)
+    assert model.text_encoder.tables[0].weight[task.vocabulary.listed().index("dog")].tolist() == list(range(1, 9))
+    with pytest.raises(RecipeError, match="expected vectors of 4 numbers"):
+        task.ready(grounder(task, embedding_size=4))
+    with pytest.raises(RecipeError, match="starts from no word vectors"):
+        task.ready(create_model("r-dan-grounder", num_words=9, region_size=3, hidden_size=4))
+    assert task.config.smoke().glove == ""
 
 
 # Predictions

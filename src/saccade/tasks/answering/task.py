@@ -22,12 +22,12 @@ from saccade.metrics.names import metric_keys
 from saccade.metrics.vqa import answer_list, best_choice, preprocess_answer
 from saccade.progress import Report
 from saccade.tasks.answering.config import AnsweringConfig, AnsweringOptions
-from saccade.tasks.answering.glove import check_glove, start_from_glove
 from saccade.tasks.answering.reply import AnswerReply
 from saccade.tasks.answering.scoring import SCORING, merged_answers
 from saccade.tasks.answering.targets import Targets
 from saccade.tasks.attending import Attended, attend_by_text
 from saccade.tasks.base import Gather, Reader, Task
+from saccade.tasks.glove import check_glove, start_from_glove
 from saccade.tasks.pointing import Measured, attention_metrics, measure_attention
 from saccade.tasks.reading import read_regions
 from saccade.tasks.reply import OpenedImage

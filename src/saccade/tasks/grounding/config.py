@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -44,6 +45,8 @@ class GroundingConfig(TaskConfig):
     """Of these, keep the words that the training sentences have so many times."""
     max_words: int = 82
     """Sentences are cut after so many words."""
+    glove: str = ""
+    """Text file of GloVe word vectors to start from, for the models that take some."""
     loss: Literal["sigmoid", "softmax"] = "sigmoid"
     """sigmoid: every region by itself is right or wrong, as BAN's authors train; softmax: the regions share 1, which
     the right ones should have by how well they fit (Yu et al. 2018)."""
@@ -72,6 +75,10 @@ class GroundingConfig(TaskConfig):
             "vote": (OVERLAP, self.vote),
         }
         check_limits({f"task.{name}": limit for name, limit in limits.items()})
+
+    def smoke(self) -> GroundingConfig:
+        """The same, without a file of word vectors."""
+        return dataclasses.replace(self, glove="")
 
 
 def check_options(options: GroundingOptions) -> None:

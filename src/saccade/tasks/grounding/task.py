@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from saccade.data.captioned import count_phrases
 from saccade.data.own_phrases import occurrences
@@ -21,8 +21,10 @@ from saccade.data.records import Box, Caption, Corpus, Phrase, images_of
 from saccade.errors import DataError, RecipeError, RunError
 from saccade.metrics.grounding import GroundedPhrase, grounding_metrics, type_keys
 from saccade.metrics.units import percentage
+from saccade.progress import Report
 from saccade.tasks.attending import Attended
 from saccade.tasks.base import BoxReader, Gather, Reader
+from saccade.tasks.glove import check_glove, start_from_glove
 from saccade.tasks.grounding.batch import PhraseBatch, boxes_of, grouping_of, make_batch
 from saccade.tasks.grounding.config import SPECIAL, GroundingConfig, GroundingOptions, check_options
 from saccade.tasks.grounding.finding import Found, find_regions, phrase_text
@@ -76,6 +78,17 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
             raise RunError(f"{PHRASES} is not valid JSON ({error}): it was altered or cut short") from None
         noticer = noticer_from(values, PHRASES)
         return cls(vocabulary, noticer, Lines.from_dict(values.get("usual"), PHRASES), config)
+
+    def ready(self, model: nn.Module) -> None:
+        """Refuse word vectors that are not there, or that the model does not take."""
+        if self.config.glove:
+            check_glove(model, self.config.glove)
+
+    def prepare(self, model: nn.Module, records: Sequence[Caption], report: Report) -> None:
+        """Let the model's word embeddings start from the GloVe file that the recipe names, if it names one."""
+        if self.config.glove:
+            texts = [record.text for record in records]
+            start_from_glove(model, self.config.glove, self.vocabulary, texts, report, weighted=True)
 
     def trainable(self, records: Sequence[Caption]) -> list[Caption]:
         """The sentences with a phrase that has a box; raises DataError when none has."""
