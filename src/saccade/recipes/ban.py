@@ -60,7 +60,7 @@ def _as_published() -> Recipe:
         task=GroundingConfig(),
         train=TrainConfig(epochs=13, batch_size=256, seed=1204, metric="recall_1"),
         card=Card(
-            "BAN finds phrases of Flickr30k Entities among bottom-up regions, section 5.2 of the paper (--task.glove FILE)",
+            "BAN finds phrases among bottom-up regions, section 5.2 of the paper; with --task.glove FILE",
             "R@1, 5, 10 69.69, 84.22, 86.35 %, upper bound 87.45 % (the bound by an author's word, the rest recalled); "
             "69.88, 84.39, 86.40 % of the authors' released model (their README)",
             NOT_MEASURED,
