@@ -151,7 +151,10 @@ def phrases_of_scenes(model: str, about: str, *, measured: str, sizes: dict[str,
 
 
 def phrases_of_photographs(model: str, about: str, *, measured: str, sizes: dict[str, Any]) -> Recipe:
-    """The grounder on Flickr30k Entities, with windows of a small network's map for regions: alike for all."""
+    """The grounder on Flickr30k Entities, with windows of a small network's map for regions: alike for all.
+
+    The last stage of the backbone is trained along, on whole images: cropped ones would have their boxes elsewhere.
+    """
     return Recipe(
         name=f"{model}-flickr30k-entities",
         model=model,
@@ -159,7 +162,16 @@ def phrases_of_photographs(model: str, about: str, *, measured: str, sizes: dict
         features=WINDOWS,
         task=GroundingConfig(loss="softmax", min_word_count=2, vote=VOTE),
         optim=OptimConfig(name="adamw", lr=1e-3, weight_decay=1e-4, schedule="cosine", warmup_epochs=0.5, clip=1.0),
-        train=TrainConfig(epochs=8, batch_size=80, group_by_image=True, metric="recall_1"),
+        train=TrainConfig(
+            epochs=4,
+            batch_size=80,
+            group_by_image=True,
+            metric="recall_1",
+            finetune_from=1,
+            finetune_stages=1,
+            finetune_lr=1e-3,
+            augment="none",
+        ),
         sizes=sizes,
         card=Card(about, NO_EXPERIMENT, measured),
     )
