@@ -106,12 +106,13 @@ RECIPES = (
         "ban-grounder",
         "BAN finds the phrases of sentences about the generated scenes",
         sizes={**GROUNDER, "hidden_size": 128, "attention_dropout": 0.0, "dropout": 0.0},
-        measured="to be measured",
+        measured="98.5 % R@1 (any box) of the test scenes, 9 minutes on a busy CPU core; see docs/results.md",
     ),
     phrases_of_photographs(
         "ban-grounder",
         "BAN finds phrases in Flickr30k's photographs, among windows of EfficientNet-Lite2's map",
         sizes={**GROUNDER, "hidden_size": 512, "rank": 2, "attention_dropout": 0.3},
-        measured="to be measured",
+        measured="51.7 % R@1 (any box), 51.1 % (merged) of the official validation phrases of 225 photographs, 39 minutes "
+        "on a busy CPU core; see docs/results.md",
     ),
 )
