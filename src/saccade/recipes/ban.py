@@ -112,7 +112,7 @@ RECIPES = (
         "ban-grounder",
         "BAN finds phrases in Flickr30k's photographs, among windows of EfficientNet-Lite2's map",
         sizes={**GROUNDER, "hidden_size": 512, "rank": 2, "attention_dropout": 0.3},
-        measured="51.7 % R@1 (any box), 51.1 % (merged) of the official validation phrases of 225 photographs, 39 minutes "
-        "on a busy CPU core; see docs/results.md",
+        measured="51.7 / 51.1 % R@1 (any box, merged) of the official validation phrases of 225 photographs, "
+        "39 minutes on a busy CPU core; see docs/results.md",
     ),
 )
