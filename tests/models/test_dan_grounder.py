@@ -16,7 +16,7 @@ from saccade.errors import RecipeError
 from saccade.models.dan_grounder import RDANGrounder
 from saccade.text import pad_words
 
-VARIANTS = [{}, {"spatial": True}, {"steps": 0}, {"steps": 3}]
+VARIANTS = [{}, {"spatial": True}, {"steps": 0}, {"steps": 3}, {"read": "sentence"}]
 of_variants = pytest.mark.parametrize("options", VARIANTS, ids=str)
 
 
@@ -32,7 +32,9 @@ class Transcription(rdan.Transcription):
         h = np.tanh(self.linear(f"{name}.items", item)) * np.tanh(self.linear(f"{name}.memory", m))  # Eq. 4, 8
         return float(self.linear(f"{name}.logit", h)[0])
 
-    def ground(self, v: np.ndarray, ids: list[int], spans: list[tuple[int, int]], steps: int) -> np.ndarray:
+    def ground(
+        self, v: np.ndarray, ids: list[int], spans: list[tuple[int, int]], steps: int, whole: bool
+    ) -> np.ndarray:
         x = [self.p["text_encoder.embedding.weight"][i] for i in ids]
         forward, backward = self.lstm(x, ""), self.lstm(x[::-1], "_reverse")[::-1]  # Eq. 1, 2
         u = np.array([f + b for f, b in zip(forward, backward, strict=True)])
@@ -41,8 +43,9 @@ class Transcription(rdan.Transcription):
             m = np.tanh(self.linear("contexts.0", v.mean(0))) * u[first:end].mean(0)  # Eq. 12, 13
             for k in range(steps):
                 alpha_v = softmax(np.array([self.hidden(f"looks.{k}", v_n, m) for v_n in v]))  # Eq. 5
-                alpha_u = softmax(np.array([self.hidden(f"reads.{k}", u_t, m) for u_t in u]))  # Eq. 9
-                m = m + np.tanh(self.linear(f"contexts.{k + 1}", alpha_v @ v)) * (alpha_u @ u)  # Eq. 6, 10, 11
+                read = u if whole else u[first:end]
+                alpha_u = softmax(np.array([self.hidden(f"reads.{k}", u_t, m) for u_t in read]))  # Eq. 9
+                m = m + np.tanh(self.linear(f"contexts.{k + 1}", alpha_v @ v)) * (alpha_u @ read)  # Eq. 6, 10, 11
             rows.append([self.hidden(f"looks.{steps}", v_n, m) for v_n in v])
         return np.array(rows)
 
@@ -52,7 +55,8 @@ def written(model: RDANGrounder, text: int, spans: list[tuple[int, int]], option
     v, (x1, y1, x2, y2) = regions.features[0].numpy(), regions.boxes[0].numpy().T
     if options.get("spatial"):
         v = np.concatenate([v, np.stack([x1, y1, x2, y2, x2 - x1, y2 - y1], 1)], axis=1)
-    return Transcription(model).ground(v, TEXTS[text], spans, options.get("steps", 2))
+    whole = options.get("read") == "sentence"
+    return Transcription(model).ground(v, TEXTS[text], spans, options.get("steps", 2), whole)
 
 
 @of_variants

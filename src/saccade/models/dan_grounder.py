@@ -5,8 +5,10 @@ equations are those of `dan.py`; what makes them ground is decided here:
 
 - The first memory of phrase p is m^(0) = v^(0) o (mean of u_t over the words t of p), in place of the mean over all
   words (equations 12 and 14): the phrase is what is asked. Its words were read in the context of the sentence.
-- In each of K steps the memory looks at the regions (4 to 6), reads the whole sentence (8 to 10), of which the phrase
-  is a part, and adds what it found (11). Phrases do not see each other's memories.
+- In each of K steps the memory looks at the regions (4 to 6), reads the phrase (8 to 10), and adds what it found (11).
+  With `read="sentence"` it reads the whole sentence, of which the phrase is a part: then what is told of other phrases
+  goes into the memory, too, and on scenes the one phrase is taken for the other. Phrases do not see each other's
+  memories.
 - One further look with m^(K) grounds: its logits, the inner term of equation 4 before the softmax of 5, say how well
   each region fits, and their softmax is the phrase's map. So nothing follows the last look, and with K = 0 there is
   none but that one.
@@ -20,6 +22,8 @@ once for all its phrases.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +47,7 @@ class RDANGrounder(nn.Module):
         region_size: int = 2048,
         hidden_size: int = 512,
         steps: int = 2,
+        read: Literal["phrase", "sentence"] = "phrase",
         spatial: bool = False,
         dropout: float = 0.5,
     ) -> None:
@@ -52,6 +57,7 @@ class RDANGrounder(nn.Module):
         - `region_size`: numbers of a region
         - `hidden_size`: width of words, LSTM states, attention and memory
         - `steps`: K, how many times it looks and reads before the look that grounds
+        - `read`: which words are attended to in a step. phrase: its own; sentence: all
         - `spatial`: whether a region's box is read beside its features, which the regions must then have
         - `dropout`: share of each layer's input that is dropped in training
         """
@@ -60,7 +66,7 @@ class RDANGrounder(nn.Module):
         check_limit(WIDTH, region_size=region_size, hidden_size=hidden_size)
         check_limit(Limit(least=0, most=DEPTH.most, whole=True), steps=steps)
         check_limit(PART, dropout=dropout)
-        self.spatial = spatial
+        self.read, self.spatial = read, spatial
         size = region_size + BOX_NUMBERS * spatial
         self.text_encoder = BiLSTM(num_words, hidden_size, dropout=dropout)
         self.looks = nn.ModuleList(Attention(size, hidden_size) for _ in range(steps + 1))  # the last one grounds
@@ -87,7 +93,8 @@ class RDANGrounder(nn.Module):
         text, place = phrases.mask.nonzero(as_tuple=True)  # of each phrase that exists, one after the other
         image = text if regions.grouping is None else regions.grouping.image[text]
         of_image, of_text = Grouping.of(image), Grouping.of(text)
-        region_mask, word_mask = regions.mask[image], words.mask[text]
+        own = phrases.over(words.mask.shape[1])[text, place]
+        region_mask, word_mask = regions.mask[image], own if self.read == "phrase" else words.mask[text]
 
         v = placed_features(regions) if self.spatial else regions.features
         v_dropped, u = self.dropout(v), self.dropout(self.text_encoder(words))  # u: Eq. 1, 2

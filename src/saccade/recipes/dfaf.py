@@ -76,6 +76,7 @@ RECIPES = (
         "dfaf-grounder",
         "DFAF finds phrases in Flickr30k's photographs, among windows of EfficientNet-Lite2's map",
         sizes=GROUNDER,
-        measured="to be measured",
+        measured="with the backbone as it is 41.3 / 43.0 % R@1 (any box, merged) of the validation phrases of 225 "
+        "photographs; see docs/results.md",
     ),
 )
