@@ -146,13 +146,13 @@ RECIPES = (
         "r-dan-grounder",
         "r-DAN finds the phrases of sentences about the generated scenes",
         sizes={"hidden_size": 128, "dropout": 0.0, "spatial": True},
-        measured="to be measured",
+        measured="95.5 % R@1 (any box) of the test scenes after four epochs, 4 minutes; see docs/results.md",
     ),
     phrases_of_photographs(
         "r-dan-grounder",
         "r-DAN finds phrases in Flickr30k's photographs, among windows of EfficientNet-Lite2's map",
         sizes={"hidden_size": 512, "dropout": 0.3, "spatial": True},
-        measured="with the backbone as it is 41.5 / 42.4 % R@1 (any box, merged) of the validation phrases of 225 "
+        measured="reading the sentence, backbone as it is, 41.5 / 42.4 % R@1 (any box, merged) of the validation phrases of 225 "
         "photographs; see docs/results.md",
     ),
 )

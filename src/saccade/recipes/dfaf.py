@@ -70,7 +70,7 @@ RECIPES = (
         "dfaf-grounder",
         "DFAF finds the phrases of sentences about the generated scenes",
         sizes={**GROUNDER, "dropout": 0.0},
-        measured="to be measured",
+        measured="95.3 % R@1 (any box) of the test scenes after three epochs of 2,500 scenes; see docs/results.md",
     ),
     phrases_of_photographs(
         "dfaf-grounder",
