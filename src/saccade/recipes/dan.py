@@ -152,7 +152,7 @@ RECIPES = (
         "r-dan-grounder",
         "r-DAN finds phrases in Flickr30k's photographs, among windows of EfficientNet-Lite2's map",
         sizes={"hidden_size": 512, "dropout": 0.3, "spatial": True},
-        measured="reading the sentence, backbone as it is, 41.5 / 42.4 % R@1 (any box, merged) of the validation phrases of 225 "
-        "photographs; see docs/results.md",
+        measured="reading the sentence, backbone as it is, 41.5 / 42.4 % R@1 (any box, merged) of validation phrases; "
+        "see docs/results.md",
     ),
 )
