@@ -106,7 +106,7 @@ RECIPES = (
         "ban-grounder",
         "BAN finds the phrases of sentences about the generated scenes",
         sizes={**GROUNDER, "hidden_size": 128, "attention_dropout": 0.0, "dropout": 0.0},
-        measured="98.5 % R@1 (any box) of the test scenes, 9 minutes on a busy CPU core; see docs/results.md",
+        measured="98.5 % R@1 (any box) of the test scenes, 12 minutes on a busy CPU core; see docs/results.md",
     ),
     phrases_of_photographs(
         "ban-grounder",

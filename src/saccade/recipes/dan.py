@@ -146,7 +146,7 @@ RECIPES = (
         "r-dan-grounder",
         "r-DAN finds the phrases of sentences about the generated scenes",
         sizes={"hidden_size": 128, "dropout": 0.0, "spatial": True},
-        measured="95.5 % R@1 (any box) of the test scenes after four epochs, 4 minutes; see docs/results.md",
+        measured="95.5 % R@1 (any box) of the test scenes after four epochs, 6 minutes; see docs/results.md",
     ),
     phrases_of_photographs(
         "r-dan-grounder",
