@@ -7,7 +7,7 @@ from saccade.explain.answer import answer_figure
 from saccade.explain.caption import caption_figure, captions_figure
 from saccade.explain.figure import Figure, Illustrated, Listing
 from saccade.explain.files import check_suffix, save, save_bytes, save_page
-from saccade.explain.panel import Bar, Outline, Panel, Picture, RegionWeights, WordWeights
+from saccade.explain.panel import Bar, Links, Outline, Panel, Picture, RegionWeights, WordWeights
 from saccade.explain.png import draw
 from saccade.explain.report import Chart, Commands, Facts, MetricsTable
 from saccade.explain.steps import Step, steps_of
@@ -20,6 +20,7 @@ __all__ = [
     "Facts",
     "Figure",
     "Illustrated",
+    "Links",
     "Listing",
     "MetricsTable",
     "Outline",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from saccade.explain.figure import Figure
 from saccade.explain.panel import Bar, Box, Panel, Picture, RegionWeights, WordWeights
-from saccade.explain.steps import Step, boxes_of, steps_of
+from saccade.explain.steps import Step, boxes_of, links_of, steps_of
 from saccade.explain.weights import share_text
 from saccade.types import AttentionMap
 
@@ -37,7 +37,8 @@ def answer_figure(
     bars = tuple(Bar(answer, share, share_text(share)) for answer, share in answers)
     first = Panel("image", Picture(image, f"The image asked about: {question}"), bars=bars)
     steps = (_panel(image, words, step, places, grid) for step in steps_of(attention))
-    return Figure(question, (note,) if note else (), (first, *steps))
+    links = links_of(attention, words)
+    return Figure(question, (note,) if note else (), (first, *steps), links=links)
 
 
 def _panel(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from saccade.errors import SaccadeError
 from saccade.explain.figure import Figure, Listing
-from saccade.explain.panel import Bar, Panel, Picture, RegionWeights
+from saccade.explain.panel import Bar, Links, Panel, Picture, RegionWeights
 from saccade.explain.steps import boxes_of
 
 # A logarithm summed in half precision may end this much above that of a certain caption.
@@ -26,6 +26,7 @@ WITHOUT_WORDS = "(a caption without words)"
 READING_GRID = "The lighter, the more attention; each word has its own scale."
 READING_BOXES = "The clearer a region, the more attention; each word has its own scale, and the numbers are weights."
 READING_BETAS = "Beta, from 0 to 1, is how much of what was seen goes into the word."
+LINKED = "attention of each word"
 WITHOUT_ATTENTION = "The model has no attention: there is no map to draw."
 
 
@@ -70,7 +71,8 @@ def caption_figure(
     gridded = all(panel.picture.regions.grid is not None for panel in panels if panel.picture and panel.picture.regions)
     reading = READING_GRID if gridded else READING_BOXES
     reading = reading if betas is None else f"{reading} {READING_BETAS}"
-    return Figure(title, lines, tuple(panels), "small", reading, listing)
+    links = Links(LINKED, tuple(words), tuple(tuple(row) for row in maps.tolist()))
+    return Figure(title, lines, tuple(panels), "small", reading, listing, links=links)
 
 
 def captions_figure(figures: Sequence[Figure]) -> Figure:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from saccade.errors import SaccadeError
 from saccade.explain import figure_json
-from saccade.explain.panel import Panel
+from saccade.explain.panel import Links, Panel
 
 LINKS = ("file:///", "https://", "http://")
 
@@ -28,7 +28,8 @@ class Figure:
 
     ``size`` is that of the panels: "large" with titles at the left, "small" with titles in the middle, or "alone" for
     one image that stands for itself. ``reading`` says how to read the panels. ``link`` is where the title leads to on a
-    page: a file, as its URI, or a page. Raises SaccadeError for another link.
+    page: a file, as its URI, or a page. ``links`` say which words look at which regions of the panels' maps; a page
+    shows them, a picture does not. Raises SaccadeError for another link, and for links to other regions.
     """
 
     title: str
@@ -39,16 +40,24 @@ class Figure:
     listing: Listing | None = None
     parts: tuple[Figure, ...] = ()
     link: str = ""
+    links: Links | None = None
 
     def __post_init__(self) -> None:
         if self.link and not self.link.startswith(LINKS):
             raise SaccadeError(f"link: expected one that begins with {', '.join(LINKS)}, got {self.link[:40]!r}")
+        if self.links is not None and self.links.weights:
+            maps = [panel.picture.regions for panel in self.panels if panel.picture is not None]
+            counts, linked = {len(each.weights) for each in maps if each is not None}, len(self.links.weights[0])
+            if counts != {linked}:
+                found = ", ".join(map(str, sorted(counts))) or "none"
+                raise SaccadeError(f"{self.links.name}: expected maps over the {linked} regions of links, got {found}")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values: the fields by name, panels and their parts as objects, and `images`, each distinct one once.
 
         A picture's `image` is its index in `images`, which are data URLs of JPEG files, the longer side at most 1024
-        pixels. Boxes are xyxy fractions of the image, so they hold at any size.
+        pixels. The `boxes` of regions are an index of `places` likewise, for all maps of an image have the same ones:
+        xyxy fractions of the image, so they hold at any size. Numbers have six significant digits.
         """
         return figure_json.encoded(self)
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from saccade.errors import SaccadeError
 from saccade.explain.figure import Figure
-from saccade.explain.panel import Box, Outline, Panel, Picture, RegionWeights, WordWeights
+from saccade.explain.panel import Box, Links, Outline, Panel, Picture, RegionWeights, WordWeights
 from saccade.explain.weights import share_text
 
 READING = (
@@ -51,12 +51,22 @@ def grounding_figure(image: Image.Image, sentence: str, phrases: Sequence[Ground
     picture = Picture(image, f"The image, with what was found of: {sentence}", outlines=outlines)
     first = Panel("image", picture, words=WordWeights("sentence", tuple(words), colors=_colors(words, phrases)))
     panels = (_panel(image, each, color) for color, each in enumerate(phrases))
-    return Figure(sentence, (note,) if note else (), (first, *panels), reading=READING)
+    return Figure(sentence, (note,) if note else (), (first, *panels), reading=READING, links=_links(words, phrases))
+
+
+def _links(words: Sequence[str], phrases: Sequence[GroundedWords]) -> Links:
+    """The map of each word's phrase; nothing of a word that belongs to none."""
+    maps = tuple(tuple(_shares(each).ravel().tolist()) for each in phrases)
+    return Links("map of each word's phrase", tuple(words), maps, _colors(words, phrases))
+
+
+def _shares(phrase: GroundedWords) -> Float[np.ndarray, "rows columns"]:
+    total = phrase.cells.sum()
+    return phrase.cells / total if total > 0 else np.full_like(phrase.cells, 1 / phrase.cells.size)
 
 
 def _panel(image: Image.Image, phrase: GroundedWords, color: int) -> Panel:
-    total = phrase.cells.sum()
-    shares = phrase.cells / total if total > 0 else np.full_like(phrase.cells, 1 / phrase.cells.size)
+    shares = _shares(phrase)
     rows, columns = shares.shape
     regions = RegionWeights(phrase.text, tuple(shares.ravel().tolist()), grid=(rows, columns))
     return Panel(

@@ -124,6 +124,35 @@ class WordWeights:
 
 
 @dataclass(frozen=True)
+class Links:
+    """Which words look at which regions, both ways, as rows of weights over the regions of the maps.
+
+    ``rows`` has for each word the row of ``weights`` that is its own, as the other words of a phrase may have it too,
+    or None for a word that looks nowhere; left out, each word has a row in order. ``name`` says what the weights are:
+    shares of no common whole, of which a row says where a word looks, and a column who looks at a region. Raises
+    SaccadeError for sizes that disagree and for weights that are none.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    weights: tuple[tuple[float, ...], ...]
+    rows: tuple[int | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.rows:
+            object.__setattr__(self, "rows", tuple(range(len(self.weights))))
+        if len(self.rows) != len(self.words):
+            raise SaccadeError(f"{self.name}: expected a row for each of {len(self.words)} words, got {len(self.rows)}")
+        if beyond := [row for row in self.rows if row is not None and not 0 <= row < len(self.weights)]:
+            raise SaccadeError(f"{self.name}: expected one of the {len(self.weights)} rows, got {beyond[0]}")
+        if len({len(row) for row in self.weights}) > 1:
+            raise SaccadeError(f"{self.name}: expected rows over the same regions, got some of another length")
+        for weight in (weight for row in self.weights for weight in row):
+            if not 0.0 <= weight < math.inf:
+                raise SaccadeError(f"{self.name}: expected finite weights of at least 0, got {weight:.3g}")
+
+
+@dataclass(frozen=True)
 class Bar:
     """A share of 1 as a bar between what it is of and its number as text; raises SaccadeError for what is no share."""
 

@@ -10,8 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saccade.errors import SaccadeError
-from saccade.explain.panel import Box
+from saccade.explain.panel import Box, Links
 from saccade.types import AttentionMap
+
+LINKED = "attention of words and regions to each other, over all steps"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,35 @@ def steps_of(attention: Sequence[AttentionMap]) -> tuple[Step, ...]:
                 raise SaccadeError(f"{each.name}: expected one map over {axis}, got two; name the steps apart")
             step[axis] = tuple(_marginal(each, axis).tolist())
     return tuple(Step(name, step.get("regions"), step.get("words")) for name, step in found.items())
+
+
+def links_of(attention: Sequence[AttentionMap], words: Sequence[str]) -> Links | None:
+    """Which words look at which regions in all steps of one example, None for a model that relates them in none.
+
+    A map over both is a step's link as it is, its rows alike much, and heads their mean; where a step has one map over
+    the regions and one over the words, a pair's link is the product of both. All links sum to 1, the steps alike much.
+    """
+    kept = [each for each in attention if each.kind != "raw" and each.weights.any()]
+    found = [pairs for each in kept if (pairs := _pairs(each)) is not None]
+    alone = {(each.name, each.axes): _marginal(each, each.axes[0]) for each in kept if len(each.axes) == 1}
+    for (name, axes), of_regions in alone.items():
+        if axes == ("regions",) and (name, ("words",)) in alone:
+            found.append(np.outer(alone[name, ("words",)], of_regions))
+    if not found:
+        return None
+    mean = np.mean([pairs / pairs.sum() for pairs in found], axis=0)
+    return Links(LINKED, tuple(words), tuple(tuple(row) for row in mean.tolist()))
+
+
+def _pairs(attention: AttentionMap) -> Float[np.ndarray, "words regions"] | None:
+    """The map's weight of each word with each region, None where it is over one of the two alone."""
+    if set(attention.axes) - {"heads"} != {"words", "regions"}:
+        return None
+    weights = np.asarray(attention.weights.detach().float().cpu()[0], dtype=np.float64)
+    axes = [axis for axis in attention.axes if axis != "heads"]
+    if "heads" in attention.axes:
+        weights = weights.mean(axis=attention.axes.index("heads"))
+    return weights if axes == ["words", "regions"] else weights.T
 
 
 def boxes_of(boxes: Tensor | Float[np.ndarray, "boxes 4"] | None) -> tuple[Box, ...] | None:
