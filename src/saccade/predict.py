@@ -6,6 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -17,6 +18,7 @@ from saccade.checkpoint import LoadedRun
 from saccade.data.batches import prefetch
 from saccade.devices import autocast
 from saccade.errors import ImageError, RecipeError, RunError, SaccadeWarning
+from saccade.explain.figure_json import shrunk
 from saccade.features.devices import find_device
 from saccade.features.extract import Extractor, Loaded
 from saccade.features.making import DECODERS
@@ -24,22 +26,47 @@ from saccade.features.spec import IMPORTED, NO_FILES, FeatureSpec
 from saccade.hub import run_folder
 from saccade.images import ImageSource, read_image
 from saccade.tasks.reply import OpenedImage
-from saccade.types import Grouping
+from saccade.types import NOTHING, Grouping, Without
 
 if TYPE_CHECKING:
     from saccade.tasks.answering.reply import AnswerReply
     from saccade.tasks.base import Reader
     from saccade.tasks.captioning.reply import CaptionReply
     from saccade.tasks.grounding.reply import GroundReply
+    from saccade.tasks.matching.reply import MatchReply
 
 AT_ONCE = 32  # texts, or images where the task reads none
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An image that `Predictor.prepare` opened: the picture for figures, and what the backbone takes of it.
+
+    ``spec`` says how it becomes regions. It is an image for any run whose features are made alike.
+    """
+
+    picture: OpenedImage
+    loaded: Loaded
+    spec: FeatureSpec
+
+
+Source = ImageSource | Prepared
+
+
+class _Request(NamedTuple):
+    """The place of an image, the text about it where the task reads texts, and what is taken away from both."""
+
+    image: int
+    text: str | None
+    without: Without
 
 
 class Predictor:
     """A trained run, ready for raw images. Make one with `from_pretrained`; threads may share it.
 
     Images are paths, bytes of a file, binary files, Pillow images, NumPy arrays [height, width, 3] or tensors
-    [3, height, width] of uint8 or of fractions from 0 to 1: what `images.read_image` takes.
+    [3, height, width] of uint8 or of fractions from 0 to 1: what `images.read_image` takes; or what `prepare` made of
+    one of these, for an image that is asked about again and again.
     """
 
     def __init__(self, run: LoadedRun, extractor: Extractor, device: torch.device) -> None:
@@ -93,18 +120,20 @@ class Predictor:
 
     def __call__(
         self,
-        images: ImageSource | Sequence[ImageSource],
+        images: Source | Sequence[Source],
         texts: str | Sequence[str] | None = None,
         *,
+        without: Without | Sequence[Without] | None = None,
         on_error: Literal["raise", "skip"] = "raise",
         **options: Any,
     ) -> list[Any]:
         """What the model says: a reply for each image, or for each text about the image of its place.
 
         One image serves many texts, and one text many images. `options` are those of the run's task, by default as its
-        recipe says (`saccade evaluate --help` lists them); what is drawn follows from the recipe's seed. Raises
-        ImageError naming the image that cannot be read; with on_error="skip" its reply is None, and a SaccadeWarning
-        says why. Raises DataError for a text without words, RecipeError for options that cannot be and for texts and
+        recipe says (`saccade evaluate --help` lists them); what is drawn follows from the recipe's seed. `without` is
+        what is taken away from every image and its text, or one for each reply. Raises ImageError naming the image that
+        cannot be read; with on_error="skip" its reply is None, and a SaccadeWarning says why. Raises DataError for a
+        text without words and for what cannot be taken away, RecipeError for options that cannot be and for texts and
         images that do not pair. Replies hold their images: for more than memory does, there is `saccade predict`.
         """
         if on_error not in ("raise", "skip"):
@@ -112,36 +141,62 @@ class Predictor:
         chosen = self.recipe.task.options(**options)
         self.task.check_options(self.model, chosen)
         sources: list[Any] = list(images) if isinstance(images, list | tuple) else [images]
+        _check_prepared(sources, self.extractor.spec)
         asked = [texts] if isinstance(texts, str) else texts if texts is None else list(texts)
-        pairs = _paired(len(sources), None if asked is None else len(asked))
+        requests = _requests(len(sources), asked, without)
         generator = torch.Generator(self.device).manual_seed(self.recipe.train.seed)
         replies: list[Any] = []
-        batches = [pairs[start : start + AT_ONCE] for start in range(0, len(pairs), AT_ONCE)]
+        batches = [requests[start : start + AT_ONCE] for start in range(0, len(requests), AT_ONCE)]
         for some, opened in zip(batches, prefetch(partial(_opened, self.extractor, sources), batches), strict=True):
             failed = {image: each for image, each in opened.items() if isinstance(each, ImageError)}
             if failed and on_error == "raise":
                 raise next(iter(failed.values()))
             for error in failed.values():
                 warnings.warn(f"left out {error}", SaccadeWarning, stacklevel=2)
-            readable = [(image, text) for image, text in some if image not in failed]
-            said = iter(self._reply(opened, readable, asked, chosen, generator) if readable else ())
-            replies += [None if image in failed else next(said) for image, _ in some]
+            readable = [each for each in some if each.image not in failed]
+            said = iter(self._reply(opened, readable, chosen, generator) if readable else ())
+            replies += [None if each.image in failed else next(said) for each in some]
         return replies
 
-    def ask(self, image: ImageSource, question: str, *, top: int = 5) -> AnswerReply:
+    def prepare(self, source: ImageSource, name: str = "") -> Prepared:
+        """The image opened and made ready, for all methods to take as often as they like without opening it again.
+
+        Its picture, of which figures are made, is shrunk to what they show: many may wait in memory. Replies are those
+        of the image itself but for the size of theirs. Raises ImageError for an image that cannot be read.
+        """
+        prepared = _prepare(self.extractor, source, name, "image")
+        picture = dataclasses.replace(prepared.picture, image=shrunk(prepared.picture.image))
+        return dataclasses.replace(prepared, picture=picture)
+
+    def ask(self, image: Source, question: str, *, top: int = 5, without: Without | None = None) -> AnswerReply:
         """Answer a question about an image; `top` is how many answers to give."""
         self._run.require("answering")
-        [reply] = self(image, question, top=top)
+        [reply] = self(image, question, without=without, top=top)
         answer: AnswerReply = reply
         return answer
 
-    def caption(self, images: ImageSource | Sequence[ImageSource], **options: Any) -> list[CaptionReply]:
+    def caption(
+        self, images: Source | Sequence[Source], *, without: Without | Sequence[Without] | None = None, **options: Any
+    ) -> list[CaptionReply]:
         """A caption of each image; options are those of `saccade caption`: beam, length_penalty, top, look and more."""
         self._run.require("captioning")
-        return self(images, **options)
+        return self(images, without=without, **options)
+
+    def match(self, image: Source, sentence: str, *, without: Without | None = None) -> MatchReply:
+        """How well a sentence fits an image; the higher the score, the better than another sentence's."""
+        self._run.require("matching")
+        [reply] = self(image, sentence, without=without)
+        matched: MatchReply = reply
+        return matched
 
     def ground(
-        self, image: ImageSource, sentence: str, phrases: Sequence[str] = (), *, nms: float | None = None
+        self,
+        image: Source,
+        sentence: str,
+        phrases: Sequence[str] = (),
+        *,
+        nms: float | None = None,
+        without: Without | None = None,
     ) -> GroundReply:
         """Find phrases of a sentence in an image: those given, words of the sentence, or those that are noticed in it.
 
@@ -149,7 +204,7 @@ class Predictor:
         that the sentence does not have, naming the nearest.
         """
         self._run.require("grounding")
-        [reply] = self(image, sentence, phrase=tuple(phrases) or None, nms=nms)
+        [reply] = self(image, sentence, without=without, phrase=tuple(phrases) or None, nms=nms)
         grounded: GroundReply = reply
         return grounded
 
@@ -163,26 +218,25 @@ class Predictor:
 
     def _reply(
         self,
-        opened: Mapping[int, _Opened | ImageError],
-        pairs: Sequence[tuple[int, int]],
-        asked: Sequence[str] | None,
+        opened: Mapping[int, Prepared | ImageError],
+        requests: Sequence[_Request],
         options: Any,
         generator: torch.Generator,
     ) -> list[Any]:
         """The replies of one batch; an image that comes several times is looked at once."""
-        shown: list[Any] = [opened[image] for image, _ in pairs]
+        shown: list[Any] = [opened[each.image] for each in requests]
         rows: dict[int, int] = {}
         image_of = [rows.setdefault(id(each), len(rows)) for each in shown]
         distinct = [shown[image_of.index(row)].loaded for row in range(len(rows))]
-        pictures = [each.picture for each in shown]
-        texts = None if asked is None else [asked[text] for _, text in pairs]
+        pictures, without = [each.picture for each in shown], [each.without for each in requests]
+        texts = [each.text for each in requests if each.text is not None] or None
         with torch.inference_mode():
             regions = self.extractor.regions_of(distinct).to(self.device)
             if len(rows) < len(pictures):
                 places = torch.tensor(image_of, device=self.device)
                 regions = regions.take(places) if texts is None else regions.grouped(Grouping.of(places))
             with autocast(self.recipe.train.precision, self.device):
-                return self.task.reply(self.model, regions, pictures, texts, options, generator)
+                return self.task.reply(self.model, regions, pictures, texts, options, generator, without)
 
 
 def _require_files(run: Path, spec: FeatureSpec, said: Mapping[str, str], *, trained: bool) -> None:
@@ -201,32 +255,59 @@ def _require_files(run: Path, spec: FeatureSpec, said: Mapping[str, str], *, tra
         )
 
 
-class _Opened(NamedTuple):
-    """An image of a batch, and what the backbone takes of it."""
+def _prepare(extractor: Extractor, source: ImageSource, name: str, otherwise: str) -> Prepared:
+    """The image as it is opened; it has the name of its file unless another is given, in errors that `otherwise` says.
 
-    picture: OpenedImage
-    loaded: Loaded
+    Raises ImageError for one that cannot be read.
+    """
+    name = name or (str(source) if isinstance(source, str | Path) else "")
+    image = read_image(source, name=name or otherwise)
+    return Prepared(OpenedImage(image, name), extractor.load(image, name or otherwise), extractor.spec)
 
 
 def _opened(
-    extractor: Extractor, sources: Sequence[Any], pairs: Sequence[tuple[int, int]]
-) -> dict[int, _Opened | ImageError]:
+    extractor: Extractor, sources: Sequence[Any], requests: Sequence[_Request]
+) -> dict[int, Prepared | ImageError]:
     """The images of a batch by their places, those that are the same opened once; errors name the place or the file."""
     first: dict[Any, int] = {}
-    places = {image: first.setdefault(_key(sources[image]), image) for image, _ in pairs}
+    places = {image: first.setdefault(_key(sources[image]), image) for image, *_ in requests}
 
-    def opened(place: int) -> _Opened | ImageError:
+    def opened(place: int) -> Prepared | ImageError:
         source = sources[place]
-        name = str(source) if isinstance(source, str | Path) else ""
+        if isinstance(source, Prepared):
+            return source
         try:
-            image = read_image(source, name=name or f"image {place}")
-            return _Opened(OpenedImage(image, name), extractor.load(image, name or f"image {place}"))
+            return _prepare(extractor, source, "", f"image {place}")
         except ImageError as error:
             return error
 
     with ThreadPoolExecutor(DECODERS) as pool:
         found = dict(zip(first.values(), pool.map(opened, first.values()), strict=True))
     return {image: found[place] for image, place in places.items()}
+
+
+def _requests(images: int, texts: Sequence[str] | None, without: Without | Sequence[Without] | None) -> list[_Request]:
+    """Which image and which text belong together, and what is taken away from both: one for all, or one for each."""
+    pairs = _paired(images, None if texts is None else len(texts))
+    each = [without or NOTHING] * len(pairs) if without is None or isinstance(without, Without) else list(without)
+    if wrong := [one for one in each if not isinstance(one, Without)]:
+        raise RecipeError(f"without: expected saccade.types.Without(regions, words), got {wrong[0]!r}")
+    if len(each) != len(pairs):
+        raise RecipeError(f"without: expected one for all, or one for each of {len(pairs)} replies, got {len(each)}")
+    return [
+        _Request(image, None if texts is None else texts[text], one)
+        for (image, text), one in zip(pairs, each, strict=True)
+    ]
+
+
+def _check_prepared(sources: Sequence[Any], spec: FeatureSpec) -> None:
+    """Raise RecipeError for an image that was prepared for features that are made otherwise."""
+    for place, source in enumerate(sources):
+        if isinstance(source, Prepared) and source.spec != spec:
+            raise RecipeError(
+                f"{source.picture.name or f'image {place}'}: prepared by a run on {source.spec.backbone} whose "
+                f"features are made otherwise than this one's, on {spec.backbone}: prepare it with this run's Predictor"
+            )
 
 
 def _key(source: Any) -> Any:

@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from saccade.errors import RecipeError
+
 
 class Shaped:
     """A dataclass that shows the shapes of its tensors, not their numbers, and leaves out what is None."""
@@ -137,6 +139,39 @@ class Phrases(Shaped):
         """Which of so many words each phrase has; none of one that does not exist."""
         places = torch.arange(words, device=self.spans.device)
         return (self.spans[..., :1] <= places) & (places < self.spans[..., 1:]) & self.mask.unsqueeze(2)
+
+
+@dataclass(frozen=True)
+class Without:
+    """What is taken away from an image and its text before a model sees them, by numbers counted from 0.
+
+    ``regions`` counts the image's regions, those of a grid row by row, ``words`` the words as the reply gives them;
+    both are kept in rising order. A region is taken away by its mask, a word as if the text had been written without
+    it. Raises RecipeError for what is no whole number from 0 on, and for a number that comes twice.
+    """
+
+    regions: tuple[int, ...] = ()
+    words: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("regions", "words"):
+            numbers = getattr(self, name)
+            for number in numbers:
+                if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+                    raise RecipeError(f"without {name}: expected whole numbers from 0 on, got {number!r}")
+            if twice := [number for number in numbers if numbers.count(number) > 1]:
+                raise RecipeError(f"without {name}: expected each number once, got {twice[0]} twice; leave one out")
+            object.__setattr__(self, name, tuple(sorted(numbers)))
+
+    def __bool__(self) -> bool:
+        return bool(self.regions or self.words)
+
+    def to_dict(self) -> dict[str, list[int]]:
+        """Plain values for JSON."""
+        return {"regions": list(self.regions), "words": list(self.words)}
+
+
+NOTHING = Without()
 
 
 @dataclass(eq=False, repr=False)

@@ -44,7 +44,7 @@ def encoded(figure: Any) -> dict[str, Any]:
             return float(f"{value:.{DIGITS}g}")
         if isinstance(value, Image.Image):
             # Panels mostly share one image: it is compressed once.
-            url = urls.get(id(value)) or urls.setdefault(id(value), jpeg_url(_shrunk(value)))
+            url = urls.get(id(value)) or urls.setdefault(id(value), jpeg_url(shrunk(value)))
             return images.setdefault(url, len(images))
         return value
 
@@ -84,7 +84,8 @@ def jpeg_url(image: Image.Image) -> str:
     return JPEG_URL + b64encode(stream.getvalue()).decode("ascii")
 
 
-def _shrunk(image: Image.Image) -> Image.Image:
+def shrunk(image: Image.Image) -> Image.Image:
+    """The image as figures hold it: itself, or smaller so that the longer side fits."""
     if max(image.size) <= LONGEST:
         return image
     smaller = image.copy()

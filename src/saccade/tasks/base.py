@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from saccade.recipe import Recipe, TrainConfig
     from saccade.tasks.attending import Attended
     from saccade.tasks.reply import OpenedImage
-    from saccade.types import Regions
+    from saccade.types import Regions, Without
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 AnyExample = TypeVar("AnyExample", bound="HasImage")
@@ -299,9 +299,11 @@ class Task(ABC, Generic[AnyRecord, AnyExample, AnyPrediction]):
         texts: Sequence[str] | None,
         options: Any,
         generator: torch.Generator,
+        without: Sequence[Without] | None = None,
     ) -> list[Any]:
         """A Reply for each picture, about the text of the same place where the task reads texts.
 
-        `regions.grouping` says which row of the regions each picture is. Raises RecipeError for texts that are missing
-        or not wanted, DataError for one that cannot be read.
+        `regions.grouping` says which row of the regions each picture is, and `without` what is taken away from each
+        picture and its text. Raises RecipeError for texts that are missing or not wanted, DataError for one that cannot
+        be read, and for what cannot be taken away.
         """

@@ -10,8 +10,8 @@ from PIL import Image
 from saccade.explain.answer import answer_figure
 from saccade.explain.figure import Figure
 from saccade.metrics.units import percentage
-from saccade.tasks.reply import Reply, counted
-from saccade.types import AttentionMap, Regions
+from saccade.tasks.reply import Reply, counted, marked
+from saccade.types import NOTHING, AttentionMap, Regions, Without
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -30,6 +30,7 @@ class AnswerReply(Reply):
     unknown_words: tuple[str, ...]
     attention: tuple[AttentionMap, ...]
     regions: Regions
+    without: Without = NOTHING
 
     def __repr__(self) -> str:
         steps = len({each.name for each in self.attention})
@@ -53,11 +54,12 @@ class AnswerReply(Reply):
             "unknown_words": list(self.unknown_words),
             "grid": self.regions.grid,
             "attention": [each.to_dict() for each in self.attention],
+            "without": self.without.to_dict(),
         }
 
     def figure(self, note: str = "") -> Figure:
         """The image, the answers, and each step's map and shaded words."""
-        return answer_figure(
+        figure = answer_figure(
             self.image,
             self.question,
             self.words,
@@ -67,3 +69,4 @@ class AnswerReply(Reply):
             grid=self.regions.grid,
             note=note,
         )
+        return marked(figure, self.without, self.words)

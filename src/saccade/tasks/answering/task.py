@@ -28,11 +28,12 @@ from saccade.tasks.answering.targets import Targets
 from saccade.tasks.attending import Attended, attend_by_text
 from saccade.tasks.base import Gather, Reader, Task
 from saccade.tasks.glove import check_glove, start_from_glove
+from saccade.tasks.intervening import left_regions, left_texts
 from saccade.tasks.pointing import Measured, attention_metrics, measure_attention
 from saccade.tasks.reading import read_regions
 from saccade.tasks.reply import OpenedImage
 from saccade.text import Vocabulary, texts_from_json, texts_to_json
-from saccade.types import Answers, Regions, Words
+from saccade.types import NOTHING, Answers, Regions, Without, Words
 
 TOKENIZER, ANSWERS = "tokenizer.json", "answers.json"
 TOP = 5  # answers to a question, unless asked for more
@@ -300,26 +301,29 @@ class AnsweringTask(Task[Question, Question, AnswerPrediction]):
         texts: Sequence[str] | None,
         options: AnsweringOptions,
         generator: torch.Generator,  # noqa: ARG002
+        without: Sequence[Without] | None = None,
     ) -> list[AnswerReply]:
-        """The answers to each question about the picture of its place."""
+        """The answers to each question about the picture of its place; what is taken away may be all regions."""
         if texts is None:
             raise RecipeError("expected a question for each image, got none: this run answers questions")
         for text in texts:
             self.check_text(text)
-        words = self.vocabulary.encode(texts, max_words=self.config.max_words)
-        output: Answers = model(regions, words.to(regions.mask.device))
+        away = without or [NOTHING] * len(texts)
+        left = left_texts(self.vocabulary, texts, away, max_words=self.config.max_words)
+        output: Answers = model(left_regions(regions, away), left.words.to(regions.mask.device))
         mask = regions.per_text(regions.mask)
-        best, lengths = self.top(output.logits, TOP if options.top is None else options.top), words.mask.sum(1).tolist()
+        best = self.top(output.logits, TOP if options.top is None else options.top)
         return [
             AnswerReply(
                 picture.name,
                 text,
                 picture.image,
                 best[i],
-                tuple(self.vocabulary.words(text)[: lengths[i]]),
-                tuple(self.vocabulary.unknown(text)),
-                tuple(each.of(i, {"regions": mask[i], "words": words.mask[i]}) for each in output.attention),
+                left.shown[i],
+                left.unknown[i],
+                tuple(left.map_of(each, i, {"regions": mask[i]}) for each in output.attention),
                 regions.of_text(i).to("cpu"),
+                away[i],
             )
             for i, (picture, text) in enumerate(zip(pictures, texts, strict=True))
         ]

@@ -10,8 +10,8 @@ from PIL import Image
 
 from saccade.explain.caption import caption_figure
 from saccade.explain.figure import Figure
-from saccade.tasks.reply import Reply, counted
-from saccade.types import AttentionMap, Regions
+from saccade.tasks.reply import Reply, counted, marked
+from saccade.types import NOTHING, AttentionMap, Regions, Without
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,6 +29,7 @@ class CaptionReply(Reply):
     alternatives: tuple[tuple[str, float], ...]
     attention: tuple[AttentionMap, ...]
     regions: Regions
+    without: Without = NOTHING
 
     def __repr__(self) -> str:
         looked = f"attention for {counted(len(self.words), 'word')}" if self.attention else "no attention"
@@ -51,13 +52,14 @@ class CaptionReply(Reply):
             "alternatives": [{"caption": text, "log_probability": score} for text, score in self.alternatives],
             "grid": self.regions.grid,
             "attention": [each.to_dict() for each in self.attention],
+            "without": self.without.to_dict(),
         }
 
     def figure(self, note: str = "") -> Figure:
         """The image, then each word's map and its gate, and the other captions."""
         maps = next((m for m in self.attention if m.axes == ("words", "regions")), None)
         gate = next((m for m in self.attention if m.axes == ("words",)), None)
-        return caption_figure(
+        figure = caption_figure(
             self.image,
             self.caption,
             self.words,
@@ -69,3 +71,4 @@ class CaptionReply(Reply):
             alternatives=self.alternatives,
             note=note,
         )
+        return marked(figure, self.without)

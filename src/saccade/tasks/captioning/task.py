@@ -28,12 +28,13 @@ from saccade.tasks.captioned import CaptionedImage, captioned_images
 from saccade.tasks.captioning.coco import coco_files
 from saccade.tasks.captioning.config import SPECIAL, CaptioningConfig, CaptioningOptions
 from saccade.tasks.captioning.reply import CaptionReply
+from saccade.tasks.intervening import left_regions, refuse_words
 from saccade.tasks.pointing import pointing_of_words
 from saccade.tasks.reading import read_regions
 from saccade.tasks.reply import OpenedImage
 from saccade.tasks.worded import TOKENIZER, WordedTask
 from saccade.text import END_ID, Vocabulary
-from saccade.types import Captions, Grouping, Regions, Words
+from saccade.types import NOTHING, Captions, Grouping, Regions, Without, Words
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,11 +255,14 @@ class CaptioningTask(WordedTask[Caption, CaptionedImage, CaptionPrediction]):
         texts: Sequence[str] | None,
         options: CaptioningOptions,
         generator: torch.Generator,
+        without: Sequence[Without] | None = None,
     ) -> list[CaptionReply]:
-        """The caption of each picture."""
+        """The caption of each picture; what is taken away may be all regions."""
         if texts is not None:
             raise RecipeError(f"expected images alone, got {len(texts)} texts: this run writes captions")
-        found = self._decode(model, regions, options, generator, attention=True)
+        away = without or [NOTHING] * len(pictures)
+        refuse_words(away, "this run writes captions")
+        found = self._decode(model, left_regions(regions, away), options, generator, attention=True)
         mask = regions.mask
         return [
             CaptionReply(
@@ -269,6 +273,7 @@ class CaptioningTask(WordedTask[Caption, CaptionedImage, CaptionPrediction]):
                 tuple((self.caption(other), other.log_probability) for other in best[1:]),
                 tuple(each.of(0, {"regions": mask[i]}) for each in best[0].attention),
                 regions.of_text(i).to("cpu"),
+                away[i],
             )
             for i, (picture, best) in enumerate(zip(pictures, found, strict=True))
         ]

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from saccade.data.records import Caption, Phrase
 from saccade.errors import StoreError
-from saccade.text import Vocabulary
 from saccade.types import Grouping, Phrases, Regions, Words
 
 
@@ -47,20 +46,21 @@ def make_batch(
     sentences: Sequence[Caption],
     asked: Sequence[tuple[Phrase, ...]],
     regions: Regions,
-    vocabulary: Vocabulary,
-    max_words: int,
+    words: Words,
+    places: Sequence[Sequence[int]],
 ) -> PhraseBatch:
-    """The sentences with some phrases of each; of `regions` a sentence has the row of its place, or of its group."""
-    words = vocabulary.encode([each.text for each in sentences], max_words=max_words)
+    """The sentences with some phrases of each; of `regions` a sentence has the row of its place, or of its group.
+
+    `words` are those of the sentences as the model reads them, and `places` how many of them stand before each that
+    spaces separate, as `Vocabulary.places` says.
+    """
     shape = (len(sentences), max(1, *map(len, asked)))
     most = max((len(phrase.boxes) for phrases in asked for phrase in phrases), default=0)
     spans, exist = torch.zeros(*shape, 2, dtype=torch.long), torch.zeros(shape, dtype=torch.bool)
     truth, meant = torch.zeros(*shape, most, 4), torch.zeros(*shape, most, dtype=torch.bool)
-    for i, (sentence, phrases) in enumerate(zip(sentences, asked, strict=True)):
-        places = vocabulary.places(sentence.text)
-        assert places is not None, "this tokeniser reads words one by one"
+    for i, phrases in enumerate(asked):
         for j, phrase in enumerate(phrases):
-            spans[i, j] = torch.tensor(_span(places, phrase.words))
+            spans[i, j] = torch.tensor(_span(places[i], phrase.words))
             exist[i, j] = True
             truth[i, j, : len(phrase.boxes)] = torch.tensor(phrase.boxes).reshape(-1, 4)
             meant[i, j, : len(phrase.boxes)] = True

@@ -12,8 +12,8 @@ from torch import Tensor
 from saccade.explain.figure import Figure
 from saccade.explain.grounding import GroundedWords, grounding_figure
 from saccade.tasks.grounding.finding import Found, region_maps
-from saccade.tasks.reply import Reply
-from saccade.types import AttentionMap, Regions
+from saccade.tasks.reply import Reply, marked
+from saccade.types import NOTHING, AttentionMap, Regions, Without
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class GroundReply(Reply):
     unknown_words: tuple[str, ...]
     attention: tuple[AttentionMap, ...]
     regions: Regions
+    without: Without = NOTHING
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.sentence!r}, {', '.join(repr(each.text) for each in self.phrases)})"
@@ -67,6 +68,7 @@ class GroundReply(Reply):
             "unknown_words": list(self.unknown_words),
             "regions": self.regions.boxes[0].tolist(),
             "attention": [each.to_dict() for each in self.attention],
+            "without": self.without.to_dict(),
         }
 
     def figure(self, note: str = "") -> Figure:
@@ -77,4 +79,5 @@ class GroundReply(Reply):
             GroundedWords(each.text, each.words, each.found.boxes[0], each.found.scores[0], cells)
             for each, cells in zip(self.phrases, maps, strict=True)
         ]
-        return grounding_figure(self.image, self.sentence, grounded, note=note)
+        figure = grounding_figure(self.image, self.sentence, grounded, note=note)
+        return marked(figure, self.without, self.words)

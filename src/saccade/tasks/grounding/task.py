@@ -33,11 +33,12 @@ from saccade.tasks.grounding.losses import best_overlaps, shift_loss, sigmoid_lo
 from saccade.tasks.grounding.noticing import Noticer, noticer_from
 from saccade.tasks.grounding.prediction import GroundingPrediction, PhrasePrediction
 from saccade.tasks.grounding.reply import GroundReply, PhraseReply
+from saccade.tasks.intervening import left_before, left_regions, left_texts
 from saccade.tasks.reading import read_regions
 from saccade.tasks.reply import OpenedImage
 from saccade.tasks.worded import TOKENIZER, WordedTask
 from saccade.text import UNKNOWN_ID, Vocabulary, pad_words
-from saccade.types import Groundings, Grouping, Phrases, Regions
+from saccade.types import NOTHING, Groundings, Grouping, Phrases, Regions, Without
 
 PHRASES = "phrases.json"
 
@@ -256,20 +257,27 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
         texts: Sequence[str] | None,
         options: GroundingOptions,
         generator: torch.Generator,  # noqa: ARG002
+        without: Sequence[Without] | None = None,
     ) -> list[GroundReply]:
-        """Where the phrases of each sentence are in the picture of its place."""
+        """Where the phrases of each sentence are in the picture of its place, among the regions that are left.
+
+        The phrases are those of the sentence as it is written; of those that are noticed, the ones of which a word is
+        left. Raises DataError for an image without a region left, and for a phrase without a word left.
+        """
         if texts is None:
             raise RecipeError("expected a sentence for each image, got none: this run finds phrases of sentences")
+        away = without or [NOTHING] * len(texts)
         sentences = [Caption("", picture.name, text) for picture, text in zip(pictures, texts, strict=True)]
-        asked = [self._asked(text, options) for text in texts]
-        grouped = regions.grouped(grouping_of(regions, len(texts)))
-        batch = self._batch(sentences, asked, grouped).to(regions.mask.device)
+        asked = [self._asked(text, each, options) for text, each in zip(texts, away, strict=True)]
+        left = left_texts(self.vocabulary, texts, away, max_words=self.config.max_words)
+        places = [left_before(self._places(text), each) for text, each in zip(texts, away, strict=True)]
+        seen = left_regions(regions, away)
+        _check_seen(seen, away)
+        grouped = seen.grouped(grouping_of(seen, len(texts)))
+        batch = make_batch(sentences, asked, grouped, left.words, places).to(regions.mask.device)
         output: Groundings = model(batch.regions, batch.words, batch.phrases)
-        found, lengths = (
-            self._find(output, batch.regions, list(map(len, batch.asked)), options),
-            batch.words.mask.sum(1).tolist(),
-        )
-        seen = batch.regions.per_text(batch.regions.mask)
+        found = self._find(output, batch.regions, list(map(len, batch.asked)), options)
+        mask = regions.per_text(regions.mask)
         return [
             GroundReply(
                 picture.name,
@@ -279,27 +287,44 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
                     PhraseReply(phrase_text(sentence.text, phrase.words), phrase.words, found[i][j])
                     for j, phrase in enumerate(batch.asked[i])
                 ),
-                output.logits[i, : len(batch.asked[i])][:, seen[i]].float().softmax(1).cpu(),
-                tuple(self.vocabulary.words(sentence.text)[: lengths[i]]),
-                tuple(self.vocabulary.unknown(sentence.text)),
-                tuple(each.of(i, _masks(batch, seen, i)) for each in output.attention),
-                batch.regions.of_text(i).to("cpu"),
+                output.logits[i, : len(batch.asked[i])][:, mask[i]].float().softmax(1).cpu(),
+                left.shown[i],
+                left.unknown[i],
+                tuple(
+                    left.map_of(each, i, {"regions": mask[i], "phrases": batch.phrases.mask[i]})
+                    for each in output.attention
+                ),
+                regions.of_text(i).to("cpu"),
+                away[i],
             )
             for i, (picture, sentence) in enumerate(zip(pictures, batch.sentences, strict=True))
         ]
 
-    def _asked(self, text: str, options: GroundingOptions) -> tuple[Phrase, ...]:
+    def _asked(self, text: str, without: Without, options: GroundingOptions) -> tuple[Phrase, ...]:
         self.check_text(text)
         if options.phrase:
-            return tuple(Phrase(words, ()) for phrase in options.phrase for words in occurrences(phrase, text))
-        if not (found := self.notice(text)):
+            found = tuple(Phrase(words, ()) for phrase in options.phrase for words in occurrences(phrase, text))
+        elif not (found := self.notice(text)):
             raise DataError(f"no phrase was noticed in {text!r}: say which words to find, as in --phrase WORDS")
-        return found
+        places = self._places(text)
+        after = left_before(places, without)
+        lost = [each for each in found if _size(places, each) and not _size(after, each)]
+        if lost and (options.phrase or len(lost) == len(found)):
+            said = phrase_text(text, lost[0].words)
+            raise DataError(f"without words: expected a word left of {said!r}, got all taken away; leave one of them")
+        return tuple(each for each in found if each not in lost)
+
+    def _places(self, text: str) -> list[int]:
+        places = self.vocabulary.places(text)
+        assert places is not None, "this tokeniser reads words one by one"
+        return places
 
     def _batch(
         self, sentences: Sequence[Caption], asked: Sequence[tuple[Phrase, ...]], regions: Regions
     ) -> PhraseBatch:
-        return make_batch(sentences, asked, regions, self.vocabulary, self.config.max_words)
+        texts = [each.text for each in sentences]
+        words = self.vocabulary.encode(texts, max_words=self.config.max_words)
+        return make_batch(sentences, asked, regions, words, list(map(self._places, texts)))
 
     def _find(
         self, output: Groundings, regions: Regions, counts: Sequence[int], options: GroundingOptions
@@ -339,5 +364,15 @@ def _possible(sentences: Sequence[Caption]) -> list[tuple[Phrase, ...]]:
     return [tuple(phrase for phrase in each.phrases if not phrase.absent) for each in sentences]
 
 
-def _masks(batch: PhraseBatch, seen: Tensor, text: int) -> dict[str, Tensor]:
-    return {"regions": seen[text], "words": batch.words.mask[text], "phrases": batch.phrases.mask[text]}
+def _size(places: Sequence[int], phrase: Phrase) -> int:
+    """How many words a phrase has, which are counted by the places."""
+    return places[phrase.words[1]] - places[phrase.words[0]]
+
+
+def _check_seen(seen: Regions, without: Sequence[Without]) -> None:
+    """Raise DataError where no region is left to find a phrase in."""
+    count = seen.per_text(seen.mask).sum(1).tolist()
+    if blind := [each for each, left in zip(without, count, strict=True) if each.regions and not left]:
+        raise DataError(
+            f"without regions: expected one left to find phrases in, got all {len(blind[0].regions)} taken away"
+        )

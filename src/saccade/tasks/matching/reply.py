@@ -9,8 +9,8 @@ from PIL import Image
 
 from saccade.explain.answer import answer_figure
 from saccade.explain.figure import Figure
-from saccade.tasks.reply import Reply, counted
-from saccade.types import AttentionMap, Regions
+from saccade.tasks.reply import Reply, counted, marked
+from saccade.types import NOTHING, AttentionMap, Regions, Without
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -30,6 +30,7 @@ class MatchReply(Reply):
     unknown_words: tuple[str, ...]
     attention: tuple[AttentionMap, ...]
     regions: Regions
+    without: Without = NOTHING
 
     @property
     def score(self) -> float:
@@ -52,13 +53,14 @@ class MatchReply(Reply):
             "unknown_words": list(self.unknown_words),
             "grid": self.regions.grid,
             "attention": [each.to_dict() for each in self.attention],
+            "without": self.without.to_dict(),
         }
 
     def figure(self, note: str = "") -> Figure:
         """The image, the score, and each step's map and shaded words."""
         parts = " + ".join(f"{part:.4g}" for part in self.parts)
         score = f"score {self.score:.4g}" + (f" = {parts}, the steps from 0 on" if len(self.parts) > 1 else "")
-        return answer_figure(
+        figure = answer_figure(
             self.image,
             self.sentence or self.name,
             self.words,
@@ -68,3 +70,4 @@ class MatchReply(Reply):
             grid=self.regions.grid,
             note=f"{score}; {note}" if note else score,
         )
+        return marked(figure, self.without, self.words)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
 from saccade.data.batches import Indices, paired_batches
@@ -26,6 +26,7 @@ from saccade.metrics.retrieval import Ranks, first_images, mean_of_folds, rank_e
 from saccade.tasks.attending import Attended, attend_by_image
 from saccade.tasks.base import Gather, Reader
 from saccade.tasks.captioned import CaptionedImage, captioned_images
+from saccade.tasks.intervening import left_regions, left_texts
 from saccade.tasks.matching.config import SPECIAL, MatchingConfig, MatchingOptions
 from saccade.tasks.matching.losses import (
     Rows,
@@ -40,7 +41,7 @@ from saccade.tasks.matching.reply import MatchReply
 from saccade.tasks.reply import OpenedImage
 from saccade.tasks.worded import TOKENIZER, WordedTask
 from saccade.text import Vocabulary, texts_from_json, texts_to_json
-from saccade.types import AttentionMap, Embeddings, Matches, Regions, Words
+from saccade.types import NOTHING, AttentionMap, Embeddings, Matches, Regions, Without, Words
 
 Embedded = Float32[np.ndarray, "rows size"]
 
@@ -95,7 +96,7 @@ class MatchingTask(WordedTask[Caption, CaptionedImage, MatchPrediction]):
     Config, Record, Output = MatchingConfig, Caption, Matches
     noun, text, metric = "sentences", "sentence", "rsum"
     columns = ("score",)
-    usage = "saccade.Predictor(images, sentences)"
+    usage = "saccade match, or Predictor.match"
     separable = False
 
     def __init__(self, vocabulary: Vocabulary, background: Sequence[str], config: MatchingConfig) -> None:
@@ -254,27 +255,34 @@ class MatchingTask(WordedTask[Caption, CaptionedImage, MatchPrediction]):
         texts: Sequence[str] | None,
         options: MatchingOptions,  # noqa: ARG002
         generator: torch.Generator,  # noqa: ARG002
+        without: Sequence[Without] | None = None,
     ) -> list[MatchReply]:
-        """How well each sentence fits the picture of its place."""
+        """How well each sentence fits the picture of its place; what is taken away may be all regions."""
         if texts is None:
             raise RecipeError("expected a sentence for each image, got none: this run matches images with sentences")
         for text in texts:
             self.check_text(text)
-        words = self._encode(texts)
-        output: Matches = model(regions, words.to(regions.mask.device))
-        rows = range(len(texts)) if regions.grouping is None else regions.grouping.image.tolist()
-        lengths = words.mask.sum(1).tolist()
-        parts = _parts(regions.per_text(output.images.z), output.sentences.z, output.images)
+        away = without or [NOTHING] * len(texts)
+        left = left_texts(self.vocabulary, texts, away, max_words=self.config.max_words)
+        seen = left_regions(regions, away)
+        output: Matches = model(seen, left.words.to(regions.mask.device))
+        rows = range(len(texts)) if seen.grouping is None else seen.grouping.image.tolist()
+        mask = regions.per_text(regions.mask)
+        parts = _parts(seen.per_text(output.images.z), output.sentences.z, output.images)
         return [
             MatchReply(
                 picture.name,
                 text,
                 picture.image,
                 parts[i],
-                tuple(self.vocabulary.words(text)[: lengths[i]]),
-                tuple(self.vocabulary.unknown(text)),
-                (*_looks(output.images, regions, row), *_looks(output.sentences, words, i)),
+                left.shown[i],
+                left.unknown[i],
+                (
+                    *_looks(output.images, row, mask[i]),
+                    *(left.map_of(each, i, {}) for each in output.sentences.attention),
+                ),
                 regions.of_text(i).to("cpu"),
+                away[i],
             )
             for i, (picture, text, row) in enumerate(zip(pictures, texts, rows, strict=True))
         ]
@@ -285,7 +293,14 @@ class MatchingTask(WordedTask[Caption, CaptionedImage, MatchPrediction]):
         parts = _parts(output.z, torch.from_numpy(query).to(output.z.device), output)
         return [
             MatchReply(
-                picture.name, "", picture.image, parts[i], (), (), _looks(output, regions, i), regions.row(i).to("cpu")
+                picture.name,
+                "",
+                picture.image,
+                parts[i],
+                (),
+                (),
+                _looks(output, i, regions.mask[i]),
+                regions.row(i).to("cpu"),
             )
             for i, picture in enumerate(pictures)
         ]
@@ -303,10 +318,9 @@ def _parts(
     return [tuple(row) for row in products.view(len(products), steps, -1).sum(2).tolist()]
 
 
-def _looks(embeddings: Embeddings, items: Regions | Words, row: int) -> tuple[AttentionMap, ...]:
-    """The maps of one row, over the regions or words that it has."""
-    masks = {"regions" if isinstance(items, Regions) else "words": items.mask[row]}
-    return tuple(each.of(row, masks) for each in embeddings.attention)
+def _looks(images: Embeddings, row: int, mask: Bool[Tensor, " regions"]) -> tuple[AttentionMap, ...]:
+    """The maps of one image's row, over the regions that it has."""
+    return tuple(each.of(row, {"regions": mask}) for each in images.attention)
 
 
 def _plain(embeddings: Embeddings) -> Embedded:
