@@ -1,0 +1,124 @@
+"""A browser for the tests of pages: Debian's Chromium without a window, one for all tests, and what they ask of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DEBIAN = "Debian: apt install chromium chromium-driver"
+SIZE = (1280, 1000)
+SECONDS = 20  # that a page is waited for at the most
+
+
+def missing() -> str:
+    """What the tests of pages lack here, and how to get it; nothing where they can run."""
+    for program in ("chromium", "chromedriver"):
+        if shutil.which(program) is None:
+            return f"{program} is not installed: {DEBIAN}"
+    for package, name in (("selenium", "selenium"), ("axe_core_python", "axe-core-python")):
+        if importlib.util.find_spec(package) is None:
+            return f"{name} is not installed: pip install {name}"
+    return ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test in this folder needs the browser."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory) -> Iterator[Any]:
+    """The browser, for the session; tests take `browser`, which comes to each as new."""
+    if reason := missing():
+        pytest.skip(reason)
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    profile = tmp_path_factory.mktemp("chromium")
+    downloads = tmp_path_factory.mktemp("downloads")
+    # Its sandbox needs what containers lack, and /dev/shm is small there.
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
+    for flag in (*flags, f"--user-data-dir={profile}", f"--window-size={SIZE[0]},{SIZE[1]}"):
+        options.add_argument(flag)
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    options.binary_location = str(shutil.which("chromium"))
+    # A proxy of the machine must not stand between the driver and the browser beside it.
+    os.environ["NO_PROXY"] = ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1", "localhost")))
+    service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
+    started = webdriver.Chrome(options=options, service=service)
+    started.set_script_timeout(SECONDS)
+    started.set_page_load_timeout(SECONDS)
+    started.downloads = downloads
+    try:
+        yield started
+    finally:
+        started.quit()
+
+
+@pytest.fixture
+def browser(driver) -> Iterator[Any]:
+    """The browser with an empty page, a wide window, the light theme, motion, and an empty console."""
+    driver.get("about:blank")
+    driver.set_window_size(*SIZE)
+    look(driver)
+    driver.get_log("browser")
+    yield driver
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def look(browser: Any, theme: str = "light", *, still: bool = False) -> None:
+    """Show pages in a theme, "light" or "dark", and with reduced motion where `still`."""
+    motion = "reduce" if still else "no-preference"
+    wanted = {"prefers-color-scheme": theme, "prefers-reduced-motion": motion}
+    features = [{"name": name, "value": value} for name, value in wanted.items()]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def phone(browser: Any, width: int = 360, height: int = 740) -> None:
+    """Make the window as narrow as a phone, narrower than windows can be."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def until(browser: Any, condition: str | Callable[[Any], Any], *arguments: Any) -> Any:
+    """What a JavaScript expression or a function of the browser gives, as soon as it is true; `arguments` are its own.
+
+    Fails after SECONDS, naming the condition.
+    """
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    def met(asked: Any) -> Any:
+        return asked.execute_script(f"return {condition}", *arguments) if isinstance(condition, str) else condition(asked)
+
+    return WebDriverWait(browser, SECONDS, poll_frequency=0.05).until(met, f"never true: {condition}")
+
+
+def complaints(browser: Any) -> list[str]:
+    """What the console has of errors and warnings since it was last asked, one line each."""
+    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] in {"SEVERE", "WARNING"}]
+
+
+def violations(browser: Any) -> list[str]:
+    """What axe-core finds wrong with the page as it is, each with its rule and the elements, one line each."""
+    script = files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    browser.execute_script(script)
+    found = browser.execute_async_script(
+        "const done = arguments[arguments.length - 1];"
+        "axe.run(document).then(result => done(result.violations), error => done([{id: String(error), nodes: []}]))"
+    )
+    return [
+        f"{each['id']}: {node['target']} {node.get('failureSummary', '')}"
+        for each in found
+        for node in each["nodes"] or [{"target": ""}]
+    ]
