@@ -99,7 +99,9 @@ def until(browser: Any, condition: str | Callable[[Any], Any], *arguments: Any) 
     from selenium.webdriver.support.wait import WebDriverWait
 
     def met(asked: Any) -> Any:
-        return asked.execute_script(f"return {condition}", *arguments) if isinstance(condition, str) else condition(asked)
+        if callable(condition):
+            return condition(asked)
+        return asked.execute_script(f"return {condition}", *arguments)
 
     return WebDriverWait(browser, SECONDS, poll_frequency=0.05).until(met, f"never true: {condition}")
 

@@ -14,6 +14,16 @@ RULE: RGB = (214, 217, 223)
 WASH: RGB = (238, 240, 243)
 ACCENT: RGB = (38, 94, 168)
 AMBER: RGB = (245, 158, 44)
+# What a page has of these on light paper and on dark; pictures are on light paper.
+THEMES: dict[str, tuple[RGB, RGB]] = {
+    "paper": (PAPER, (21, 23, 27)),
+    "ink": (INK, (231, 233, 237)),
+    "quiet": (QUIET, (154, 161, 173)),
+    "rule": (RULE, (54, 58, 67)),
+    "wash": (WASH, (31, 34, 40)),
+    "accent": (ACCENT, (116, 167, 234)),
+    "amber": (AMBER, (158, 84, 8)),
+}
 # Of outlines and the words that belong to them: told apart by the colour-blind (Okabe and Ito 2008), and dark enough
 # for white labels.
 OUTLINES: tuple[RGB, ...] = ((0, 114, 178), (213, 94, 0), (0, 135, 98), (176, 82, 143), (120, 94, 0), (90, 90, 90))

@@ -1,85 +1,69 @@
 """Figures and reports as HTML that needs nothing but itself: whole pages, and pieces for any page, as in notebooks.
 
-The templates escape every text; no other file makes HTML.
+Figures become elements in one place, `showFigure` of viewer.js, which draws what `Figure.to_dict` gives; the HTML made
+here holds both, and so does the page of `saccade serve`. A report's tables, facts, commands and charts are templates,
+which escape every text.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from saccade.explain.colors import outline_color, scale_colors
 from saccade.explain.figure import Figure
 from saccade.explain.figure_json import jpeg_url
-from saccade.explain.overlay import laid
-from saccade.explain.panel import Picture, WordWeights
+from saccade.explain.png import draw
 from saccade.explain.report import Chart, Commands, Facts, MetricsTable
-from saccade.explain.weights import even_share, scale_top, scaled, short_text, strongest, weight_text
+from saccade.explain.viewer import bundle
 
 Section = Figure | MetricsTable | Facts | Commands | Chart
 
-# Twice what a screen shows, so that high resolutions stay sharp; thirty small panels are only as sharp as needed.
-SIDES = {"large": 560, "small": 320, "wide": 560, "alone": 640}
-SCALE_STOPS = 13
+# Notebooks run an element's scripts one by one, and more than once: each draws what is not drawn yet.
+START = """
+for (const shown of document.querySelectorAll("[data-saccade]")) {
+const held = shown.querySelector('script[type="application/json"]');
+if (!held) continue;
+showFigure(shown, JSON.parse(held.textContent), { heading: Number(shown.dataset.saccade) });
+}
+"""
 
 
 def figure_page(figure: Figure) -> str:
     """A whole page of the figure."""
-    return _rendered("page.html", title=figure.title, lead="", sections=[figure], titled=False)
-
-
-def figure_fragment(figure: Figure) -> str:
-    """The figure as one element for any page; its styles hold for it alone."""
-    return _rendered("fragment.html", figure=figure)
+    return _page(figure.title, "", [figure], titled=False)
 
 
 def page(title: str, sections: Sequence[Section], *, lead: str = "") -> str:
     """A whole page: the title, a sentence under it, and the sections in order, each under its own title."""
-    return _rendered("page.html", title=title, lead=lead, sections=sections, titled=True)
+    return _page(title, lead, sections, titled=True)
+
+
+def figure_fragment(figure: Figure) -> str:
+    """The figure as one element for any page; its styles hold for it alone, and it leaves no name in the page.
+
+    Where scripts do not run, as in a notebook that is not trusted, it shows the picture.
+    """
+    return _rendered("fragment.html", figure=figure, picture=jpeg_url(draw(figure)))
+
+
+def _page(title: str, lead: str, sections: Sequence[Section], *, titled: bool) -> str:
+    drawn = any(isinstance(section, Figure) for section in sections)
+    values = {"title": title, "lead": lead, "sections": sections, "titled": titled, "drawn": drawn}
+    return _rendered("page.html", **values, picture="")
 
 
 def _rendered(template: str, **values: object) -> str:
-    text = ENVIRONMENT.get_template(template).render(**values)
+    script = f'(() => {{\n"use strict";\n{bundle.script()}{START}}})();'
+    text = ENVIRONMENT.get_template(template).render(styles=bundle.styles(), script=script, **values)
     # Half of a surrogate pair can be in a string, but not in a file.
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _size(figure: Figure) -> str:
-    """The figure's size; small panels with boxes are "wide", for boxes bear numbers to read."""
-    pictures = [panel.picture for panel in figure.panels if panel.picture is not None]
-    boxed = any(each.outlines or (each.regions is not None and each.regions.grid is None) for each in pictures)
-    return "wide" if figure.size == "small" and boxed else figure.size
-
-
-def _image(picture: Picture, size: str) -> dict[str, object]:
-    """The attributes of the picture's element, and what it shows in words."""
-    drawn = laid(picture, SIDES[size])
-    labels = ", ".join(outline.label for outline in picture.outlines if outline.label)
-    alt = picture.alt
-    if picture.regions is not None:
-        alt = f"{picture.regions.name}, weights over the image: {picture.regions.said}"
-    alt = f"{alt}; outlined: {labels}" if labels else alt
-    return {"src": jpeg_url(drawn), "width": drawn.width, "height": drawn.height, "alt": alt}
-
-
-def _words(shaded: WordWeights) -> list[dict[str, object]]:
-    """For each word its text, its weight as text and as a place on the scale, and its colour."""
-    count, weights = len(shaded.words), shaded.weights
-    shares = [0.0] * count if weights is None else scaled(weights).tolist()
-    return [
-        {
-            "text": word,
-            "weight": "" if weights is None else weight_text(weights[i], count),
-            "share": shares[i],
-            "color": _rgb(*outline_color(color)) if shaded.colors and (color := shaded.colors[i]) is not None else "",
-        }
-        for i, word in enumerate(shaded.words)
-    ]
-
-
-def _rgb(red: int, green: int, blue: int) -> str:
-    return f"rgb({red} {green} {blue})"
+def _figure_json(figure: Figure) -> str:
+    """The figure's JSON for a script element, which no text of it can end."""
+    return json.dumps(figure.to_dict(), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _kind(section: Section) -> str:
@@ -94,14 +78,4 @@ ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-ENVIRONMENT.filters |= {
-    "even_share": even_share,
-    "image": _image,
-    "is_even": lambda weights: strongest(weights) is None,
-    "kind": _kind,
-    "scale_top": scale_top,
-    "short_text": short_text,
-    "size": _size,
-    "words": _words,
-}
-ENVIRONMENT.globals["gradient"] = ", ".join(_rgb(*color) for color in scale_colors(SCALE_STOPS).tolist())
+ENVIRONMENT.filters |= {"figure_json": _figure_json, "kind": _kind}
