@@ -8,7 +8,8 @@ which escape every text.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -63,7 +64,24 @@ def _rendered(template: str, **values: object) -> str:
 
 def _figure_json(figure: Figure) -> str:
     """The figure's JSON for a script element, which no text of it can end."""
-    return json.dumps(figure.to_dict(), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    found = figure.to_dict()
+    for part in _with_parts(found):
+        _share_maps(part)
+    return json.dumps(found, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _with_parts(figure: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield figure
+    for part in figure["parts"]:
+        yield from _with_parts(part)
+
+
+def _share_maps(figure: dict[str, Any]) -> None:
+    """Put the panel's number in place of a row of links that is its map, as in captions: pages are half as large."""
+    pictures = [panel["picture"] for panel in figure["panels"]]
+    maps = [picture and picture["regions"] and picture["regions"]["weights"] for picture in pictures]
+    if links := figure["links"]:
+        links["weights"] = [maps.index(row) if row in maps else row for row in links["weights"]]
 
 
 def _kind(section: Section) -> str:

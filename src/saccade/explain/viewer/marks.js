@@ -71,16 +71,19 @@ class Marks {
 
   /** A line around a box, dark on both sides, so that it is seen on any background. */
   frame(box, color, dashes = [], width = 2) {
+    const edge = width / 2 + 1.5;
     this.rectangle(box, rgb(INK), width + 3, []);
-    if (dashes.length) this.rectangle(box, rgb(PAPER), width, []);
-    this.rectangle(box, rgb(color), width, dashes);
+    if (dashes.length) this.rectangle(box, rgb(PAPER), width, [], edge);
+    this.rectangle(box, rgb(color), width, dashes, edge);
   }
 
-  rectangle([left, top, right, bottom], color, width, dashes) {
+  /** The lines of a box, those at the image's edges wholly inside it. */
+  rectangle([x1, y1, x2, y2], color, width, dashes, edge = width / 2) {
     Object.assign(this.context, { strokeStyle: color, lineWidth: width });
     this.context.setLineDash(dashes);
-    const { width: w, height: h } = this;
-    this.context.strokeRect(left * w, top * h, (right - left) * w, (bottom - top) * h);
+    const within = (at, length) => Math.max(edge, Math.min(length - edge, at * length));
+    const [left, top, right, bottom] = [x1, y1, x2, y2].map((at, i) => within(at, i % 2 ? this.height : this.width));
+    this.context.strokeRect(left, top, right - left, bottom - top);
     this.context.setLineDash([]);
   }
 

@@ -2,7 +2,14 @@
 
 import { element } from "./dom.js";
 import { patternOf } from "./marks.js";
-import { scaled, scaleTop, shortText, weightText } from "./numbers.js";
+import { counted, scaled, scaleTop, shortText, weightText } from "./numbers.js";
+
+/** What a picture shows, in words. */
+export function altOf(picture, regions, outlines, away = 0) {
+  const labels = outlines.map((outline) => outline.label).filter(Boolean).join(", ");
+  const map = regions ? `${regions.name}, weights over the image: ${regions.said}` : picture.alt || "the image";
+  return [map, labels && `outlined: ${labels}`, away && `taken away: ${counted(away, "region")}`].filter(Boolean).join("; ");
+}
 
 /** The bars, the best first. */
 export function bars(rows) {

@@ -2,8 +2,9 @@
 
 import { element } from "./dom.js";
 import { drawPicture } from "./marks.js";
-import { bars, gauge, scale, shadedWords } from "./parts.js";
-import { altOf } from "./stage.js";
+import { altOf, bars, gauge, scale, shadedWords } from "./parts.js";
+
+const SMALL_SIDE = 200;
 
 /** The panels in order, as buttons where there is a stage; `seen` draws a canvas as soon as it may be seen. */
 export function sheet(state, bitmaps, seen, { buttons }) {
@@ -28,7 +29,9 @@ export function sheet(state, bitmaps, seen, { buttons }) {
       item.querySelector("button")?.setAttribute("aria-current", chosen);
     }));
   }
-  return element("ol", { class: `sheet ${state.figure.size}` }, made);
+  // Boxes have labels to be read.
+  const boxed = state.panels.some(({ picture: shown }) => shown && (shown.outlines.length || shown.regions?.grid === null));
+  return element("ol", { class: `sheet${boxed ? " boxed" : ""}` }, made);
 }
 
 function picture(shown, bitmaps, seen) {
@@ -37,7 +40,9 @@ function picture(shown, bitmaps, seen) {
   seen(canvas, async () => {
     const bitmap = await bitmaps[image];
     if (!bitmap) return;
-    const side = outlines.length || (regions && !regions.grid) ? 280 : 200;
+    canvas.style.aspectRatio = `${bitmap.width} / ${bitmap.height}`;
+    canvas.style.setProperty("--aspect", bitmap.width / bitmap.height);
+    const side = Math.round(Math.max(canvas.clientWidth, canvas.clientHeight)) || SMALL_SIDE;
     drawPicture(canvas, bitmap, { side, density: 2, regions, outlines });
     canvas.dataset.drawn = 1;
   });

@@ -3,8 +3,7 @@
 import { element } from "./dom.js";
 import { centredIn, inside, regionAt } from "./geometry.js";
 import { drawPicture } from "./marks.js";
-import { counted } from "./numbers.js";
-import { bars, gauge, scale } from "./parts.js";
+import { altOf, bars, gauge, scale } from "./parts.js";
 import { wordLine } from "./words.js";
 
 const SIDE = 560;
@@ -15,8 +14,13 @@ const STILL = 0.01;
 export function stage(state, bitmaps) {
   const image = element("div", { class: "image" }, imageOf(state, bitmaps));
   const beside = element("div", { class: "beside" }, wordLine(state), readout(state), details(state));
-  return element("div", { class: "stage", "data-panels": state.panels.length },
+  const whole = element("div", { class: "stage" },
     element("div", { class: "look" }, image, slider(state), scaleOf(state)), beside);
+  state.listen(async () => {
+    const bitmap = await bitmaps[pictureOf(state).image];
+    if (bitmap) whole.style.setProperty("--aspect", bitmap.width / bitmap.height);
+  });
+  return whole;
 }
 
 /** The picture shown: that of the panel, or the image alone for a step that has none. */
@@ -40,13 +44,6 @@ function outlinesOf(state) {
   return [all.find((outline) => outline.color === color)].filter(Boolean);
 }
 
-/** What the canvas shows, in words. */
-export function altOf(picture, regions, outlines, away = 0) {
-  const labels = outlines.map((outline) => outline.label).filter(Boolean).join(", ");
-  const map = regions ? `${regions.name}, weights over the image: ${regions.said}` : picture.alt || "the image";
-  return [map, labels && `outlined: ${labels}`, away && `taken away: ${counted(away, "region")}`].filter(Boolean).join("; ");
-}
-
 function imageOf(state, bitmaps) {
   const canvas = element("canvas", { role: "img" });
   let waiting = false, dragged = null;
@@ -56,7 +53,6 @@ function imageOf(state, bitmaps) {
     if (!bitmap || picture !== pictureOf(state)) return;
     const density = Math.min(2, window.devicePixelRatio || 1);
     canvas.style.aspectRatio = `${bitmap.width} / ${bitmap.height}`;
-    canvas.style.setProperty("--aspect", bitmap.width / bitmap.height);
     const side = Math.round(Math.max(canvas.clientWidth, canvas.clientHeight)) || SIDE;
     const regions = regionsOf(state), outlines = outlinesOf(state), { removable, away } = state;
     const hatched = removable ? [...away.regions].map((i) => removable.places[i]).filter(Boolean) : [];
@@ -139,7 +135,7 @@ function takeAll(state, area) {
 /** The slider over the panels, with the name of the one shown; null for a single one. */
 function slider(state) {
   if (state.panels.length < 2 || state.figure.size === "alone") return null;
-  const name = (i) => `${state.panels[i].title || "image"}, ${i + 1} of ${state.panels.length}`;
+  const name = (i) => `${state.panels[i].title || "image"} (${i + 1} of ${state.panels.length})`;
   const range = element("input", {
     type: "range", min: 0, max: state.panels.length - 1, step: 1, "data-key": "slider", "aria-label": "Panel shown",
     input: () => state.select(Number(range.value)),
@@ -160,14 +156,22 @@ function scaleOf(state) {
   return held;
 }
 
-/** What is pointed at or pinned, in words; read aloud. */
+/** What is pointed at or pinned, in words and read aloud, or how to find out. */
 function readout(state) {
-  const line = element("p", { class: "readout", role: "status", "aria-live": "polite", dir: "auto" });
+  const line = element("span", { class: "readout", role: "status", "aria-live": "polite", dir: "auto" });
+  const hint = element("span", { class: "hint" });
   state.listen(() => {
     const said = state.said();
     if (line.textContent !== said) line.textContent = said;
+    hint.textContent = said ? "" : hintOf(state);
   });
-  return state.words.length || state.regions ? line : null;
+  return state.linked || state.removable ? element("p", { class: "pointed" }, line, hint) : null;
+}
+
+function hintOf(state) {
+  const kept = state.taking ? "a click takes it away" : "a click keeps it";
+  if (state.linked) return `Point at a word to see what it looks at, at the image to see which words look there; ${kept}.`;
+  return `Point at the image to see what a region weighs; ${kept}.`;
 }
 
 /** The bars of the panel, or of the one panel that has some; its gauge and note. */

@@ -17,10 +17,16 @@ export class State {
     this.removable = given ?? this.maps;
     this.shaded = this.panels.find((panel) => panel.words)?.words ?? null;
     this.words = options.words ?? figure.links?.words ?? this.shaded?.words ?? [];
-    this.linked = this.maps && figure.links?.words.length === this.words.length ? figure.links : null;
+    this.linked = this.maps && figure.links?.words.length === this.words.length ? this.withRows(figure.links) : null;
     const start = Math.min(Math.max(0, options.panel ?? 0), Math.max(0, this.panels.length - 1));
     const away = { regions: new Set(options.away?.regions ?? []), words: new Set(options.away?.words ?? []) };
     Object.assign(this, { panel: start, hover: null, pin: null, away, taking: Boolean(options.onAway), listeners: [] });
+  }
+
+  /** The links; a row that is a number is the map of that panel. */
+  withRows(links) {
+    const row = (weights) => (typeof weights === "number" ? this.panels[weights].picture.regions.weights : weights);
+    return { ...links, weights: links.weights.map(row) };
   }
 
   /** Call a function now and after every change. */
