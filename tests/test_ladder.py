@@ -18,6 +18,7 @@ LAYERS = {
     "checkpoint": 4, "state": 4, "provenance": 4, "evaluate": 4, "boxes": 4, "train": 4, "validation": 4, "loggers": 4,
     "optim": 4, "predict": 4, "predictions": 4, "hub": 4, "starting": 4, "index": 4,
     "demo": 5, "compare": 5, "check": 5, "plot": 5, "score": 5, "tables": 5, "console": 5,
+    "serve": 5,
     "cli": 6, "commands": 6, "__main__": 7,
 }  # fmt: skip
 # Packages of the first layer are used by all above, but never by each other; other layers have an order inside.

@@ -51,39 +51,44 @@ def open_image(path: Path | str) -> Image.Image:
     return _upright(lambda: _open(Path(path)), str(path))
 
 
-def read_image(source: ImageSource, *, name: str = "") -> Image.Image:
+def read_image(
+    source: ImageSource, *, name: str = "", formats: tuple[str, ...] | None = None, pixels: int = MAX_PIXELS
+) -> Image.Image:
     """The image as `open_image` has it, in a file given by its path, its bytes or opened in binary mode, or in memory.
 
     In memory it is a Pillow image; a NumPy array [height, width] of greys or [height, width, 1 (grey), 3 (RGB) or 4
     (RGB and opacity)]; or a PyTorch tensor, whose channels come first, as torchvision's do. Both hold uint8, or
-    fractions from 0 to 1. `name` is for errors, where the source has none of its own. Raises ImageError as `open_image`
-    does, and for another source.
+    fractions from 0 to 1. `name` is for errors, where the source has none of its own. Of a file that a stranger sends,
+    `formats` names what it may be, as Pillow does, told by its content, and `pixels` is how many it may have. Raises
+    ImageError as `open_image` does, and for another source.
     """
     if isinstance(source, Path | str):
-        return _upright(lambda: _open(Path(source)), name or str(source))
+        return _upright(lambda: _open(Path(source), formats), name or str(source), pixels)
     if isinstance(source, Image.Image):
-        return _upright(lambda: _loaded(source), _name_of(source, "filename", name))
+        return _upright(lambda: _loaded(source, pixels), _name_of(source, "filename", name), pixels)
     if isinstance(source, np.ndarray):
-        return _upright(lambda: _from_array(source), name or "image")
+        return _upright(lambda: _from_array(source), name or "image", pixels)
     if "torch" in sys.modules and isinstance(source, sys.modules["torch"].Tensor):
-        return _upright(lambda: _from_tensor(source), name or "image")
+        return _upright(lambda: _from_tensor(source), name or "image", pixels)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _upright(lambda: _open(io.BytesIO(source)), name or "image")
+        return _upright(lambda: _open(io.BytesIO(source), formats), name or "image", pixels)
     if hasattr(source, "read"):
-        return _upright(lambda: _open_file(source), _name_of(source, "name", name))
+        return _upright(lambda: _open_file(source, formats), _name_of(source, "name", name), pixels)
     raise ImageError(
         f"{name or 'image'}: expected a path, bytes, a binary file, a Pillow image, an array or a tensor, got "
         f"{type(source).__name__}"
     )
 
 
-def _upright(opened: Callable[[], AbstractContextManager[Image.Image]], name: str) -> Image.Image:
+def _upright(
+    opened: Callable[[], AbstractContextManager[Image.Image]], name: str, pixels: int = MAX_PIXELS
+) -> Image.Image:
     try:
         with opened() as image:
             width, height = image.size
-            if width * height > MAX_PIXELS:
+            if width * height > pixels:
                 raise ImageError(
-                    f"{name}: {width} x {height} pixels are above the limit of {MAX_PIXELS:,}; make the image smaller"
+                    f"{name}: {width} x {height} pixels are above the limit of {pixels:,}; make the image smaller"
                 )
             return to_rgb(image)
     except ImageError as error:
@@ -95,28 +100,28 @@ def _upright(opened: Callable[[], AbstractContextManager[Image.Image]], name: st
     except UnidentifiedImageError:
         raise ImageError(f"{name}: not an image that Pillow can read") from None
     except Image.DecompressionBombError:
-        raise ImageError(f"{name}: more pixels than the limit of {MAX_PIXELS:,}; make the image smaller") from None
+        raise ImageError(f"{name}: more pixels than the limit of {pixels:,}; make the image smaller") from None
     except Exception as error:  # on damaged bytes Pillow's decoders raise errors of any kind
         raise ImageError(f"{name}: the image is damaged ({error}); replace the file") from None
 
 
-def _open(file: Any) -> Image.Image:
+def _open(file: Any, formats: tuple[str, ...] | None = None) -> Image.Image:
     # Pillow warns of large images and odd metadata; the limit here is ours. Warning filters belong to the whole
     # process: threads that changed them at once would leave them changed.
     with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return Image.open(file)
+        return Image.open(file, formats=formats)
 
 
-def _open_file(file: Any) -> Image.Image:
+def _open_file(file: Any, formats: tuple[str, ...] | None) -> Image.Image:
     if isinstance(file.read(0), str):
         raise ImageError("expected a file opened in binary mode, got one of text")
-    return _open(file if file.seekable() else io.BytesIO(file.read()))
+    return _open(file if file.seekable() else io.BytesIO(file.read()), formats)
 
 
-def _loaded(image: Image.Image) -> AbstractContextManager[Image.Image]:
+def _loaded(image: Image.Image, pixels: int) -> AbstractContextManager[Image.Image]:
     """The caller's image, left open. Pillow decodes at the first use, which two threads must not do at once."""
-    if image.width * image.height <= MAX_PIXELS:
+    if image.width * image.height <= pixels:
         with _LOADING:
             image.load()
     return nullcontext(image)

@@ -10,6 +10,7 @@ from saccade.commands.plotting import PlotCurves
 from saccade.commands.predicting import Predict
 from saccade.commands.scoring import Score
 from saccade.commands.searching import MakeIndex, Search
+from saccade.commands.serving import Serve
 from saccade.commands.training import Compare, Train
 from saccade.commands.using import Ask, Caption, Demo, Evaluate, List
 
@@ -26,6 +27,7 @@ COMMANDS = {
     "ground": Ground,
     "index": MakeIndex,
     "search": Search,
+    "serve": Serve,
     "predict": Predict,
     "score": Score,
     "extract": Extract,
