@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,22 +18,24 @@ from saccade.hub import run_folder
 from saccade.images import read_image
 from saccade.index.index import FACTS, read_facts
 from saccade.index.searching import Query, Searcher
-from saccade.predict import Predictor
+from saccade.predict import Predictor, Prepared
 from saccade.serve.examples import Examples
 from saccade.serve.parsing import LOOKS, PENALTY, Asked
 from saccade.serve.problems import RequestError
 from saccade.serve.queue import Work
 from saccade.serve.settings import FORMATS, Settings
+from saccade.types import Without
 
 ACTIONS = {"answering": "ask", "captioning": "caption", "matching": "match", "grounding": "ground"}
 EXAMPLES_KEPT = 16
 
 
 class Item(NamedTuple):
-    """An image and the text about it, as a batch has them."""
+    """An image, the text about it, and what is taken away from both, as a batch has them."""
 
-    image: Any
+    image: Prepared
     text: str
+    without: Without
 
 
 def opened(content: bytes, pixels: int) -> Image.Image:
@@ -53,7 +56,8 @@ class ServedRun:
         self.kind = self.recipe.task.kind
         self.action = ACTIONS[self.kind]
         self.examples = Examples(self.recipe)
-        self._prepared: OrderedDict[int, Any] = OrderedDict()
+        self._lock = threading.Lock()
+        self._prepared: OrderedDict[int, Prepared] = OrderedDict()
 
     def described(self, settings: Settings) -> dict[str, Any]:
         """What the run is and takes, as plain values."""
@@ -83,21 +87,28 @@ class ServedRun:
             self.task.check_text(asked.text)
         self.task.check_options(self.predictor.model, self.recipe.task.options(**asked.options))
 
-    def prepare(self, image: Image.Image) -> Any:
-        """An image as the run takes it; called from threads."""
-        return image
+    @property
+    def made_like(self) -> Hashable:
+        """What an image that was prepared fits: the runs of which this is the same."""
+        return self.predictor.extractor.spec
 
-    def example(self, number: int) -> Any:
+    def prepare(self, image: Image.Image) -> Prepared:
+        """An image as the run takes it; called from threads."""
+        return self.predictor.prepare(image)
+
+    def example(self, number: int) -> Prepared:
         """The image of an example, prepared; called from threads."""
-        if number not in self._prepared:
-            self._prepared[number] = self.prepare(self.examples.image(number))
-            while len(self._prepared) > EXAMPLES_KEPT:
+        found = self._prepared.get(number) or self.prepare(self.examples.image(number))
+        with self._lock:
+            self._prepared[number] = found
+            if len(self._prepared) > EXAMPLES_KEPT:
                 self._prepared.popitem(last=False)
-        return self._prepared[number]
+        return found
 
     def _replies(self, options: Mapping[str, Any], items: Sequence[Item]) -> list[Any]:
         texts = [item.text for item in items] if self.task.text else None
-        return self.predictor([item.image for item in items], texts, **options)
+        images, without = [item.image for item in items], [item.without for item in items]
+        return self.predictor(images, texts, without=without, **options)
 
     def _options(self, settings: Settings) -> dict[str, dict[str, Any]]:
         """The options of the run's action, with what they are unless said, and their limits."""

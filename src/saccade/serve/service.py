@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
+from saccade.predict import Prepared
 from saccade.serve.bodies import Arriving
 from saccade.serve.counters import Counters
 from saccade.serve.parsing import Asked
@@ -19,6 +20,7 @@ from saccade.serve.queue import Queue
 from saccade.serve.runs import Item, ServedIndex, ServedRun, opened
 from saccade.serve.settings import Settings
 from saccade.serve.uploads import Uploads
+from saccade.types import Without
 
 T = TypeVar("T")
 TIDY_SECONDS = 5.0
@@ -83,30 +85,31 @@ class Service:
     async def keep(self, content: bytes) -> dict[str, Any]:
         """The token and the size of an image that is kept from now on; raises ImageError for what is none."""
         image = await self.in_thread(self.opened, content)
-        return {"image": self.uploads.add(content, image.size), "width": image.width, "height": image.height}
+        return {"image": self.uploads.add(content), "width": image.width, "height": image.height}
 
     def opened(self, content: bytes) -> Image.Image:
         """The image in the bytes of a file; called from threads."""
         return opened(content, self.settings.pixels)
 
-    async def prepared(self, run: ServedRun, asked: Asked, content: bytes) -> Any:
+    async def prepared(self, run: ServedRun, asked: Asked, content: bytes) -> Prepared:
         """The image that is asked about, as the run takes it: of an example, kept by its token, or the content."""
         if asked.example is not None:
             return await self.in_thread(run.example, asked.example)
         if not asked.image:
             return await self.in_thread(self._prepare, run, content)
         kept = self.uploads.get(asked.image)
-        if run.name not in kept.prepared:
-            kept.prepared[run.name] = await self.in_thread(self._prepare, run, kept.content)
-        return kept.prepared[run.name]
+        if run.made_like not in kept.prepared:
+            kept.prepared[run.made_like] = await self.in_thread(self._prepare, run, kept.content)
+        return kept.prepared[run.made_like]
 
-    async def reply(self, run: ServedRun, asked: Asked, image: Any) -> Any:
+    async def reply(self, run: ServedRun, asked: Asked, image: Prepared) -> Any:
         """What the run says, when its turn has come."""
         # What is drawn must not depend on who else asks at that time.
         key = None if asked.options.get("look") == "sample" else tuple(sorted(asked.options.items()))
-        return await self.queue.done(run.name, key, run.work(asked.options), Item(image, asked.text))
+        item = Item(image, asked.text, Without(asked.without_regions, asked.without_words))
+        return await self.queue.done(run.name, key, run.work(asked.options), item)
 
-    def _prepare(self, run: ServedRun, content: bytes) -> Any:
+    def _prepare(self, run: ServedRun, content: bytes) -> Prepared:
         return run.prepare(self.opened(content))
 
     async def _tidy(self) -> None:

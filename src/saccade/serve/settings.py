@@ -33,7 +33,7 @@ class Settings:
     """Characters of a question, a sentence, the words that a caption begins with, or a phrase."""
     phrases: int = 32
     """Phrases to find in a sentence."""
-    numbers: int = 4_096
+    numbers: int = 1_024
     """Regions or words that are taken away."""
     top: int = 100
     """Answers, or hits of a search; captions are at most as many as the beam."""

@@ -5,21 +5,20 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any
 
+from saccade.predict import Prepared
 from saccade.serve.counters import Counters
 from saccade.serve.problems import RequestError
 
 
 @dataclass(eq=False)
 class Kept:
-    """The bytes of an image, its width and height upright, and what runs have made of it, by their names."""
+    """The bytes of an image, and what runs have made of it, by what it is made like."""
 
     content: bytes
-    size: tuple[int, int]
-    prepared: dict[str, Any] = field(default_factory=dict)
+    prepared: dict[Hashable, Prepared] = field(default_factory=dict)
     used: float = 0.0
 
 
@@ -43,13 +42,13 @@ class Uploads:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def add(self, content: bytes, size: tuple[int, int]) -> str:
+    def add(self, content: bytes) -> str:
         """The token of an image that is kept from now on."""
         self.tidy()
         while self._kept and (len(self._kept) >= self._most_images or self.bytes + len(content) > self._most_bytes):
             self._forget(next(iter(self._kept)))
         token = secrets.token_urlsafe(18)
-        self._kept[token] = Kept(content, size, used=self._clock())
+        self._kept[token] = Kept(content, used=self._clock())
         self.bytes += len(content)
         return token
 
