@@ -12,7 +12,8 @@ An image is done when nothing alive can outrank its `n_best` finished captions, 
 result: a log-probability only falls, so a live one, divided by the most favourable length, bounds all it can become.
 The search ends when all images are done.
 
-Padding and the unknown word are never chosen, the end not before `min_length`. Log-probabilities are still those of the
+Padding and the unknown word are never chosen, the end not before `min_length`, and no other words than those that the
+search is told to `begin` with. Log-probabilities are still those of the
 softmax over the whole vocabulary, forbidden words included. Of equally likely continuations those live on that `topk`
 takes, in its order; of equal captions the one finished earlier is the better. Put the model in evaluation mode first.
 """
@@ -130,6 +131,8 @@ def _scores(logits: Tensor, log_p: Tensor, t: int, search: Search) -> Float[Tens
         scores[:, word] = -torch.inf
     if t < search.min_length:
         scores[:, END_ID] = -torch.inf
+    if t < len(search.begin):
+        scores[:, : search.begin[t]] = scores[:, search.begin[t] + 1 :] = -torch.inf
     return scores.view(*log_p.shape, -1).add_(log_p.unsqueeze(2).to(scores.dtype))
 
 

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from saccade.errors import RecipeError, UnknownNameError
-from saccade.text import PADDING_ID, UNKNOWN_ID
+from saccade.text import END_ID, PADDING_ID, UNKNOWN_ID
 from saccade.types import AttentionMap
 
 NEVER = (PADDING_ID, UNKNOWN_ID)  # ids that are never written
@@ -26,7 +26,8 @@ class Search:
     the end. Captions are ranked by log p / length ** ``length_penalty``, where the length counts the end: 0 ranks by
     probability, as the authors do, 1 by the mean per word. ``n_best`` is the number of captions returned for an image.
     ``sample`` draws that many captions, whatever the beam, from the softmax of logits / ``temperature``. ``look`` is
-    how a model of hard attention looks meanwhile, by default as it was made to.
+    how a model of hard attention looks meanwhile, by default as it was made to. ``begin`` are ids of words that every
+    caption begins with, whose log-probabilities count like those of the others.
     """
 
     beam: int = 1
@@ -37,6 +38,7 @@ class Search:
     sample: bool = False
     temperature: float = 1.0
     look: str | None = None  # a Look
+    begin: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name, least in {"beam": 1, "max_length": 1, "min_length": 0, "n_best": 1}.items():
@@ -54,12 +56,21 @@ class Search:
             raise RecipeError(f"expected a finite length_penalty, got {self.length_penalty}: 0 ranks by probability")
         if self.look is not None and self.look not in get_args(Look):
             raise UnknownNameError("look", self.look, get_args(Look))
+        if len(self.begin) > self.max_length:
+            raise RecipeError(
+                f"begin: expected at most {self.max_length} words, as many as a caption may have, got "
+                f"{len(self.begin)}: leave some out"
+            )
+        if special := [word for word in self.begin if word <= END_ID]:
+            raise RecipeError(f"begin: expected ids of words, above {END_ID}, got {special[0]}")
 
     def check(self, vocabulary: int) -> None:
-        """Refuse, with RecipeError, a beam wider than a vocabulary of so many ids has words."""
+        """Refuse, with RecipeError, a beam wider than a vocabulary of so many ids has words, and ids beyond it."""
         words = vocabulary - len(NEVER) - 1
         if self.beam > words and not self.sample:
             raise RecipeError(f"expected beam <= {words}, the vocabulary's words, got {self.beam}: narrow the beam")
+        if max(self.begin, default=0) >= vocabulary:
+            raise RecipeError(f"begin: expected ids below {vocabulary}, got {max(self.begin)}")
 
     def score(self, log_probability: Tensor, length: int) -> Tensor:
         """What captions are ranked by; the length counts the end."""

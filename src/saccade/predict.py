@@ -158,6 +158,10 @@ class Predictor:
             replies += [None if each.image in failed else next(said) for each in some]
         return replies
 
+    def require(self, task: str) -> None:
+        """Raise RunError, which says how the run is used, where it is not for that task."""
+        self._run.require(task)
+
     def prepare(self, source: ImageSource, name: str = "") -> Prepared:
         """The image opened and made ready, for all methods to take as often as they like without opening it again.
 
@@ -170,7 +174,7 @@ class Predictor:
 
     def ask(self, image: Source, question: str, *, top: int = 5, without: Without | None = None) -> AnswerReply:
         """Answer a question about an image; `top` is how many answers to give."""
-        self._run.require("answering")
+        self.require("answering")
         [reply] = self(image, question, without=without, top=top)
         answer: AnswerReply = reply
         return answer
@@ -179,12 +183,12 @@ class Predictor:
         self, images: Source | Sequence[Source], *, without: Without | Sequence[Without] | None = None, **options: Any
     ) -> list[CaptionReply]:
         """A caption of each image; options are those of `saccade caption`: beam, length_penalty, top, look and more."""
-        self._run.require("captioning")
+        self.require("captioning")
         return self(images, without=without, **options)
 
     def match(self, image: Source, sentence: str, *, without: Without | None = None) -> MatchReply:
-        """How well a sentence fits an image; the higher the score, the better than another sentence's."""
-        self._run.require("matching")
+        """How well a sentence fits an image: a score, which is high or low beside those of other pairs alone."""
+        self.require("matching")
         [reply] = self(image, sentence, without=without)
         matched: MatchReply = reply
         return matched
@@ -203,7 +207,7 @@ class Predictor:
         With `nms` boxes that overlap a better one with more than that IoU are left out. Raises DataError for a phrase
         that the sentence does not have, naming the nearest.
         """
-        self._run.require("grounding")
+        self.require("grounding")
         [reply] = self(image, sentence, without=without, phrase=tuple(phrases) or None, nms=nms)
         grounded: GroundReply = reply
         return grounded

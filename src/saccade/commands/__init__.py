@@ -6,6 +6,7 @@ from saccade.commands.checking import Check
 from saccade.commands.completion import Completion
 from saccade.commands.grounding import Ground
 from saccade.commands.making import Extract, ImportFeatures, WriteScenes
+from saccade.commands.matching import Match
 from saccade.commands.plotting import PlotCurves
 from saccade.commands.predicting import Predict
 from saccade.commands.scoring import Score
@@ -24,6 +25,7 @@ COMMANDS = {
     "plot": PlotCurves,
     "ask": Ask,
     "caption": Caption,
+    "match": Match,
     "ground": Ground,
     "index": MakeIndex,
     "search": Search,

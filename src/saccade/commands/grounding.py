@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from saccade.commands.replying import Numbers, tell_unknown, without_of
 from saccade.metrics.units import percentage
 
 
@@ -32,6 +32,10 @@ class Ground:
     """How many boxes of each phrase to show, at most 10."""
     nms: float | None = None
     """Leave out boxes that overlap a better one with more than this IoU."""
+    without_regions: Numbers = ()
+    """Take these regions of the image away first, counted from 0, those of a grid row by row."""
+    without_words: Numbers = ()
+    """Take these words of the sentence away first, counted from 0, as --json lists them."""
     weights: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """The backbone's weights file, where it has moved since training."""
     regions_file: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
@@ -51,17 +55,17 @@ class Ground:
             raise RecipeError(f"top: expected at least 1 box, got {self.top}")
         if self.explain is not None:
             check_suffix(self.explain)
+        without = without_of(self.without_regions, self.without_words)
         predictor = Predictor.from_pretrained(
             self.run_directory,
             weights=self.weights,
             detector_weights=self.detector_weights,
             regions_file=self.regions_file,
         )
-        reply = predictor.ground(self.image, self.sentence, self.phrase, nms=self.nms)
+        reply = predictor.ground(self.image, self.sentence, self.phrase, nms=self.nms, without=without)
         if self.explain is not None:
             save(reply.figure(), self.explain)
-        if reply.unknown_words:
-            print(f"Words never seen in training, ignored: {', '.join(reply.unknown_words)}", file=sys.stderr)
+        tell_unknown(reply.unknown_words)
         if self.json:
             print(json.dumps(reply.to_dict()))
             return

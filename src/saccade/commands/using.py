@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from saccade.commands.parsing import Flag, flags_of, parse, task_options, with_task_options
+from saccade.commands.replying import Numbers, tell_unknown, without_of
 from saccade.console import print_metrics
 from saccade.devices import is_first_process
 from saccade.metrics.units import percentage
@@ -200,6 +201,10 @@ class Ask:
     """Draw where the model looked and what it read into this .png, .jpg or .html file."""
     top: int = 5
     """How many answers to show."""
+    without_regions: Numbers = ()
+    """Take these regions of the image away first, counted from 0, those of a grid row by row."""
+    without_words: Numbers = ()
+    """Take these words of the question away first, counted from 0, as --json lists them."""
     weights: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """The backbone's weights file, where it has moved since training."""
     json: bool = False
@@ -212,13 +217,12 @@ class Ask:
 
         if self.explain is not None:
             check_suffix(self.explain)
-        reply = Predictor.from_pretrained(self.run_directory, weights=self.weights).ask(
-            self.image, self.question, top=self.top
-        )
+        without = without_of(self.without_regions, self.without_words)
+        predictor = Predictor.from_pretrained(self.run_directory, weights=self.weights)
+        reply = predictor.ask(self.image, self.question, top=self.top, without=without)
         if self.explain is not None:
             save(reply.figure(), self.explain)
-        if reply.unknown_words:
-            print(f"Words never seen in training, ignored: {', '.join(reply.unknown_words)}", file=sys.stderr)
+        tell_unknown(reply.unknown_words)
         if self.json:
             print(json.dumps(reply.to_dict()))
             return
@@ -244,6 +248,10 @@ class Caption:
     """How many captions of each image to show; at most the beam."""
     look: Literal["expectation", "argmax", "sample"] | None = None
     """How hard attention looks: at the mean of the regions by their probability, at the likeliest, at one drawn."""
+    begin: Annotated[str | None, tyro.conf.arg(metavar="TEXT")] = None
+    """Words that the captions begin with, in quotes; the search goes on from there."""
+    without_regions: Numbers = ()
+    """Take these regions of the image away first, counted from 0, those of a grid row by row."""
     explain: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Draw where the model looked for each word into this .png, .jpg or .html file."""
     weights: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
@@ -262,6 +270,7 @@ class Caption:
             raise RecipeError("caption: expected at least one image, as in: saccade caption RUN photo.jpg")
         if self.explain is not None:
             check_suffix(self.explain)
+        without = without_of(self.without_regions)
         predictor = Predictor.from_pretrained(self.run_directory, weights=self.weights)
         failed = unreadable([str(image) for image in self.images], predictor.extractor.load)
         for reason in failed.values():
@@ -270,7 +279,13 @@ class Caption:
         if not images:
             raise ImageError(f"none of the {len(failed)} images could be read: {next(iter(failed.values()))}")
         replies = predictor.caption(
-            images, beam=self.beam, length_penalty=self.length_penalty, top=self.top, look=self.look
+            images,
+            without=without,
+            beam=self.beam,
+            length_penalty=self.length_penalty,
+            top=self.top,
+            look=self.look,
+            begin=self.begin,
         )
         if self.explain is not None:
             several = len(replies) > 1

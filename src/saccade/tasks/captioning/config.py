@@ -35,6 +35,8 @@ class CaptioningOptions:
     look: Literal["expectation", "argmax", "sample"] | None = None
     """Captions: how hard attention looks: at the mean of the regions by their probability, at the likeliest, at one
     drawn."""
+    begin: str | None = None
+    """Captions: words that each begins with; the search goes on from there."""
     java: bool = field(default=False, metadata=SCORING)
     """Captions: METEOR and SPICE as well, which need Java and saccade-attention[java]."""
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from saccade.data.batches import Indices, length_batches
 from saccade.data.records import Box, Caption, Corpus, JudgesCaptions
 from saccade.decoding import check_search, decode
-from saccade.errors import DataError, RecipeError
+from saccade.errors import DataError, RecipeError, UnknownNameError
 from saccade.hypotheses import Hypothesis, Search
 from saccade.metrics.caption import caption_metrics
 from saccade.metrics.java import check_java, java_metrics
@@ -131,9 +131,20 @@ class CaptioningTask(WordedTask[Caption, CaptionedImage, CaptionPrediction]):
             sample=options.sample,
             temperature=options.temperature,
             look=options.look,
+            begin=() if options.begin is None else self._begin(options.begin),
         )
         search.check(len(self.vocabulary))
         return search
+
+    def _begin(self, text: str) -> tuple[int, ...]:
+        """The ids of the words that captions are to begin with; raises UnknownNameError for one that is not known."""
+        words = self.vocabulary.words(text)
+        if not words:
+            raise RecipeError(f"begin: expected at least one word, got {text!r}: leave it out, or say words")
+        if unknown := self.vocabulary.unknown(text):
+            raise UnknownNameError("word of this run's captions", unknown[0], self.vocabulary.known_words())
+        ids: list[int] = self.vocabulary.encode([text]).ids[0].tolist()
+        return tuple(ids)
 
     def trainable(self, records: Sequence[Caption]) -> list[Caption]:
         """The captions that are short enough; raises DataError when none is."""
