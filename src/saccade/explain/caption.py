@@ -57,7 +57,7 @@ def caption_figure(
     rows = tuple((probability_text(number), _readable(text)) for text, number in alternatives)
     listing = Listing("Other captions and their probabilities", rows) if rows else None
     title = _readable(caption)
-    if maps is None or not words:
+    if maps is None or not words or not maps.any():
         reading = WITHOUT_ATTENTION if maps is None else ""
         return Figure(title, lines, (Panel(picture=picture),), "alone", reading, listing)
     places = boxes_of(boxes)

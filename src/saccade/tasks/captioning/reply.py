@@ -19,7 +19,8 @@ class CaptionReply(Reply):
     """A caption of an image.
 
     ``log_probability`` sums over the words and the end, in nats; ``alternatives`` are further captions with theirs,
-    best first. ``attention`` are this one caption's maps, a row for each word, over ``regions``.
+    best first. ``attention`` are this one caption's maps, a row for each word, over ``regions``. ``begin`` is what it
+    was told to begin with.
     """
 
     name: str
@@ -30,6 +31,7 @@ class CaptionReply(Reply):
     attention: tuple[AttentionMap, ...]
     regions: Regions
     without: Without = NOTHING
+    begin: str = ""
 
     def __repr__(self) -> str:
         looked = f"attention for {counted(len(self.words), 'word')}" if self.attention else "no attention"
@@ -53,12 +55,14 @@ class CaptionReply(Reply):
             "grid": self.regions.grid,
             "attention": [each.to_dict() for each in self.attention],
             "without": self.without.to_dict(),
+            "begin": self.begin,
         }
 
     def figure(self, note: str = "") -> Figure:
         """The image, then each word's map and its gate, and the other captions."""
         maps = next((m for m in self.attention if m.axes == ("words", "regions")), None)
         gate = next((m for m in self.attention if m.axes == ("words",)), None)
+        begun = f'begun with "{self.begin}"' if self.begin else ""
         figure = caption_figure(
             self.image,
             self.caption,
@@ -69,6 +73,6 @@ class CaptionReply(Reply):
             boxes=None if self.regions.boxes is None else self.regions.boxes[0],
             grid=self.regions.grid,
             alternatives=self.alternatives,
-            note=note,
+            note="; ".join(filter(None, (begun, note))),
         )
         return marked(figure, self.without)

@@ -285,6 +285,7 @@ class CaptioningTask(WordedTask[Caption, CaptionedImage, CaptionPrediction]):
                 tuple(each.of(0, {"regions": mask[i]}) for each in best[0].attention),
                 regions.of_text(i).to("cpu"),
                 away[i],
+                options.begin or "",
             )
             for i, (picture, best) in enumerate(zip(pictures, found, strict=True))
         ]
