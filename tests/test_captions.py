@@ -19,6 +19,7 @@ from saccade.evaluate import evaluate
 from saccade.recipe import Recipe
 from saccade.recipes import get_recipe
 from saccade.train import train
+from saccade.types import Without
 
 
 def narrow(name: str, store: str = "", limit: int = 24, **training) -> Recipe:
@@ -131,6 +132,50 @@ def test_options_travel_with_the_call_from_thread_to_thread(runs, scene) -> None
     for i, reply in enumerate(found):
         assert reply.log_probability == alone[looks[i % 3]].log_probability
         assert torch.equal(reply.attention[0].weights, alone[looks[i % 3]].attention[0].weights)
+
+
+@pytest.mark.parametrize("name", ["sat-soft", "sat-hard", "nic"])
+def test_a_caption_is_begun_and_goes_on_by_the_same_search(name: str, runs, scene, saccade) -> None:
+    predictor = Predictor.from_pretrained(runs[name], device="cpu")
+    [plain] = predictor.caption(scene, beam=1)
+    begin = " ".join(plain.words[:2])
+    [again] = predictor.caption(scene, beam=1, begin=begin)
+    assert (again.words, again.begin) == (plain.words, begin)
+    assert again.log_probability == pytest.approx(plain.log_probability, abs=1e-4)
+    known = predictor.task.vocabulary.known_words()
+    other = next(word for word in known if word != plain.words[0])
+    found = predictor.caption(scene, begin=f"  {other.upper()} {known[0]}.", beam=3, top=3)[0]
+    texts = [found.caption, *(text for text, _ in found.alternatives)]
+    assert len(set(texts)) == 3
+    assert all(text.startswith(f"{other} {known[0]}") for text in texts)
+    assert len(found.attention) == len(plain.attention)
+    assert all(each.weights.shape[1] == len(found.words) for each in found.attention)
+    assert f'begun with "{other} {known[0]}"' in found.figure().lines
+    outcome = saccade("caption", runs[name], scene, "--begin", f"{other} {known[0]}", "--beam", 3, "--top", 3)
+    assert [line.partition("png: ")[2].partition("  (log")[0] for line in outcome.out.splitlines()] == texts
+
+
+def test_what_a_caption_cannot_begin_with(runs, scene, refused) -> None:
+    run = runs["sat-soft"]
+    known = Predictor.from_pretrained(run, device="cpu").task.vocabulary.known_words()
+    refused("caption", run, scene, "--begin", f"{known[0]} circel", parts=("'circel'; did you mean 'circle'?",), code=2)
+    refused("caption", run, scene, "--begin", " . ", parts=("begin: expected at least one word, got ' . '",))
+    refused("caption", run, scene, "--begin", "a " * 99, parts=("begin: expected at most 12 words", "got 99"))
+
+
+def test_regions_are_taken_away_of_every_image(runs, scene, saccade, refused) -> None:
+    run = runs["sat-soft"]
+    outcome = saccade("caption", run, scene, scene, "--without-regions", 0, 143, "--json")
+    for found in json.loads(outcome.out)["captions"]:
+        assert found["without"] == {"regions": [0, 143], "words": []}
+        [weights] = [each["weights"] for each in found["attention"] if each["axes"] == ["words", "regions"]]
+        assert all(row[0] == row[143] == 0 and sum(row) == pytest.approx(1, abs=1e-4) for row in weights)
+    refused("caption", run, scene, "--without-regions", 144, parts=("the image has 144 regions, 0 to 143, got 144",))
+    predictor = Predictor.from_pretrained(run, device="cpu")
+    [blind] = predictor.caption(scene, without=Without(tuple(range(144))))
+    assert blind.figure().to_dict()["size"] == "alone"
+    with pytest.raises(RecipeError, match="no words to take away"):
+        predictor.caption(scene, without=Without((), (0,)))
 
 
 def test_what_cannot_be_is_refused(runs, trained_run, scene, refused, tmp_path) -> None:

@@ -33,13 +33,17 @@ from saccade.hypotheses import Hypothesis, Search
 from saccade.text import END_ID
 from saccade.types import Grouping
 
+begins = st.lists(st.integers(END_ID + 1, VOCABULARY - 1), max_size=3).map(tuple)
 searches = st.builds(
-    lambda beam, n, low, more, penalty: Search(beam, low + more, low, penalty, min(n, beam)),
+    lambda beam, n, low, more, penalty, begin: Search(
+        beam, low + more, low, penalty, min(n, beam), begin=begin[: low + more]
+    ),
     st.integers(1, 13),
     st.integers(1, 13),
     st.integers(0, 3),
     st.integers(1, 4),
     st.sampled_from([0.0, 0.7, 1.0, 2.5, -0.5]),
+    st.just(()) | begins,
 )
 seeds, ends = st.integers(0, 10**6), st.sampled_from([-4.0, 0.0, 2.0])
 
@@ -70,12 +74,18 @@ def test_a_beam_of_one_is_greedy_search(seed: int, end: float, search: Search) -
 
 @settings(max_examples=25, deadline=None)
 @given(
-    seeds, ends, st.sampled_from([0.0, 0.5, 1.0, 3.0, -1.0]), st.sampled_from([(0, 2), (1, 3), (2, 3), (3, 3), (1, 4)])
+    seeds,
+    ends,
+    st.sampled_from([0.0, 0.5, 1.0, 3.0, -1.0]),
+    st.sampled_from([(0, 2), (1, 3), (2, 3), (3, 3), (1, 4)]),
+    st.just(()) | begins,
 )
-def test_a_beam_of_full_width_is_exhaustive(seed: int, end: float, penalty: float, lengths: tuple[int, int]) -> None:
+def test_a_beam_of_full_width_is_exhaustive(
+    seed: int, end: float, penalty: float, lengths: tuple[int, int], begin: tuple[int, ...]
+) -> None:
     low, high = lengths
     model = toy(seed, end=end)
-    search = Search(4 ** (high + 1) + 3**high, high, low, penalty, n_best=7)
+    search = Search(4 ** (high + 1) + 3**high, high, low, penalty, n_best=7, begin=begin[:high])
     for image, captions in enumerate(decode(model, EVERY_IMAGE, search)):
         best = everything(model, image, search)[:7]
         assert [ids for _, ids in best] == [each.ids for each in captions]
@@ -231,6 +241,36 @@ def test_samples_are_drawn_as_often_as_they_are_likely() -> None:
         assert each.log_probability == pytest.approx(log_p_of(model, 2, each.ids, each.finished), abs=1e-9)
 
 
+@settings(max_examples=25, deadline=None)
+@given(seeds, ends, searches)
+def test_begun_as_the_best_caption_begins_a_search_finds_it_again(seed: int, end: float, search: Search) -> None:
+    """Greedy search and an exhaustive one; a beam in between has more room for what begins so, and may find better."""
+    for width in (1, 4 ** (search.max_length + 1)):
+        how = replace(search, beam=width, n_best=1, max_length=min(search.max_length, 4), min_length=0, begin=())
+        model = toy(seed, end=end)
+        for image, (best,) in enumerate(decode(model, EVERY_IMAGE, how)):
+            for count in range(len(best.ids) + 1):
+                begun = replace(how, begin=best.ids[:count])
+                assert flat(decode(model, some_images(image), begun)[0]) == [
+                    (best.ids, best.log_probability, best.finished)
+                ]
+
+
+def test_samples_that_are_begun_go_on_as_others_that_begin_so() -> None:
+    count, model, begin = 9001, toy(6), (4, 3)
+    search = Search(max_length=3, n_best=count, sample=True, begin=begin)
+    (captions,) = decode(model, some_images(2), search, torch.Generator().manual_seed(1))
+    assert {each.ids[:2] for each in captions} == {begin}
+    likely = torch.softmax(log_p(model, 2, begin)[END_ID:], 0).tolist()
+    for word, p in enumerate(likely, start=END_ID):
+        follows = [each for each in captions if each.ids[2:] == (() if word == END_ID else (word,))]
+        assert len(follows) / count == pytest.approx(p, abs=0.02)
+    for each in captions[:97]:
+        assert each.log_probability == pytest.approx(log_p_of(model, 2, each.ids, each.finished), abs=1e-9)
+        rows, _ = walk(model, 2, each.ids)
+        assert torch.equal(each.attention[0].weights, rows)
+
+
 def test_samples_follow_the_generator_and_cold_ones_are_greedy() -> None:
     search = Search(max_length=7, n_best=11, sample=True)
     draws = [decode(toy(), EVERY_IMAGE, search, torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)]
@@ -274,6 +314,11 @@ def test_half_precision_and_inference_mode() -> None:
         ({"temperature": 0.0}, r"expected temperature > 0, got 0.0"),
         ({"temperature": math.nan}, r"expected temperature > 0, got nan"),
         ({"length_penalty": math.inf}, r"expected a finite length_penalty, got inf"),
+        (
+            {"max_length": 2, "begin": (3, 4, 5)},
+            r"begin: expected at most 2 words, as many as .* got 3: leave some out",
+        ),
+        ({"begin": (3, END_ID)}, r"begin: expected ids of words, above 2, got 2"),
     ],
 )
 def test_impossible_searches(settings: dict, message: str) -> None:
@@ -285,6 +330,8 @@ def test_a_beam_wider_than_the_vocabulary() -> None:
     Search(3).check(VOCABULARY)
     with pytest.raises(RecipeError, match=r"expected beam <= 3, the vocabulary's words, got 4: narrow the beam"):
         Search(4).check(VOCABULARY)
+    with pytest.raises(RecipeError, match=r"begin: expected ids below 6, got 6"):
+        Search(begin=(3, 6)).check(VOCABULARY)
 
 
 def test_grouped_regions_and_logits_that_are_no_numbers() -> None:

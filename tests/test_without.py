@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -463,3 +464,61 @@ def test_what_cannot_be_prepared_or_is_another_runs(predictor, grounding_run, sc
     other = Predictor.from_pretrained(grounding_run, device="cpu")
     with pytest.raises(RecipeError, match=r"scene\.png: prepared by a run on scenes-cnn whose features are made othe"):
         predictor.ask(other.prepare(scene), QUESTION)
+
+
+# The command line
+
+
+def test_flags_take_away_what_the_reply_then_lists(saccade, refused, trained_run, scene, predictor, tmp_path) -> None:
+    away = ("--without-regions", 3, 4, "--without-words", 1, 4)
+    outcome = saccade("ask", trained_run, scene, QUESTION, *away, "--json", "--explain", tmp_path / "look.html")
+    found = json.loads(outcome.out)
+    assert found["without"] == {"regions": [3, 4], "words": [1, 4]}
+    assert found == json.loads(json.dumps(predictor.ask(scene, QUESTION, without=Without((3, 4), (1, 4))).to_dict()))
+    page = (tmp_path / "look.html").read_text()
+    assert "without regions 3, 4 and the words" in page
+    refused("ask", trained_run, scene, QUESTION, "--without-words", 6, parts=("has 6 words, 0 to 5, got 6",))
+    refused("ask", trained_run, scene, QUESTION, "--without-regions", 1, 1, parts=("each number once, got 1 twice",))
+
+
+def test_phrases_are_grounded_without(saccade, refused, grounding_run, scene) -> None:
+    sentence = "the red circle is left of the blue square"
+    outcome = saccade("ground", grounding_run, scene, sentence, "--without-words", 1, "--without-regions", 0, "--json")
+    assert json.loads(outcome.out)["without"] == {"regions": [0], "words": [1]}
+    lost = ("--phrase", "red circle", "--without-words", 1, 2)
+    refused("ground", grounding_run, scene, sentence, *lost, parts=("expected a word left of 'red circle'",))
+
+
+SENTENCES = ("a large red circle", "a small blue square", "a glorp")
+
+
+def test_sentences_are_matched_best_first(saccade, matching_run, scene, tmp_path) -> None:
+    matcher = Predictor.from_pretrained(matching_run, device="cpu")
+    scores = sorted(((matcher.match(scene, each).score, each) for each in SENTENCES), reverse=True)
+    for name in ("look.png", "look.html"):
+        outcome = saccade("match", matching_run, scene, *SENTENCES, "--explain", tmp_path / name)
+        assert outcome.out.endswith(f"Attention drawn in {tmp_path / name}\n")
+        assert (tmp_path / name).stat().st_size > 10_000
+    lines = [line.split(None, 1) for line in outcome.out.splitlines()[:3]]
+    assert [sentence for _, sentence in lines] == [sentence for _, sentence in scores]
+    assert [float(score) for score, _ in lines] == pytest.approx([score for score, _ in scores], rel=1e-3)
+    assert outcome.err == "Words never seen in training, ignored: glorp\n"
+    found = json.loads(saccade("match", matching_run, scene, *SENTENCES, "--without-regions", 5, "--json").out)
+    assert [each["without"]["regions"] for each in found["matches"]] == [[5]] * 3
+    assert sorted((each["score"] for each in found["matches"]), reverse=True) == [
+        each["score"] for each in found["matches"]
+    ]
+    one = saccade("match", matching_run, scene, SENTENCES[0], "--without-words", 2, "--json")
+    assert json.loads(one.out)["matches"][0]["score"] == pytest.approx(
+        matcher.match(scene, "a large circle").score, abs=1e-5
+    )
+
+
+def test_what_cannot_be_matched(refused, matching_run, trained_run, scene, tmp_path) -> None:
+    refused("match", matching_run, scene, parts=("expected at least one sentence, as in: saccade match RUN",))
+    refused("match", matching_run, scene, "a", "b", "--without-words", 0, parts=("one sentence's words, got 2 sent",))
+    refused("match", matching_run, scene, "..", parts=("at least one word", "'..'"))
+    refused("match", matching_run, tmp_path / "gone.png", "a dog", parts=("gone.png: no such image file",))
+    refused("match", matching_run, scene, "a", "--explain", "x.gif", parts=("no picture format",), code=2)
+    refused("match", trained_run, scene, "a dog", parts=("is for answering, not for matching: use saccade ask",))
+    refused("ask", matching_run, scene, "a dog?", parts=("use saccade match, or Predictor.match",))

@@ -75,12 +75,13 @@ def log_p_of(model: Toy, image: int, ids: tuple[int, ...], end: bool = True) -> 
 
 
 def everything(model: Toy, image: int, search: Search) -> list[tuple[float, tuple[int, ...]]]:
-    """Every caption of allowed length with its score, best first."""
+    """Every caption of allowed length, and of the words it is to begin with, with its score, best first."""
     words = range(END_ID + 1, model.logits.shape[-1])
     found = [
         (log_p_of(model, image, ids) / (length + 1) ** search.length_penalty, ids)
         for length in range(search.min_length, search.max_length + 1)
         for ids in itertools.product(words, repeat=length)
+        if ids[: len(search.begin)] == search.begin
     ]
     return sorted(found, key=lambda each: -each[0])
 
@@ -92,7 +93,7 @@ def plain_greedy(model: Toy, image: int, search: Search) -> tuple[tuple[int, ...
         choices[:2] = -math.inf
         if len(ids) < search.min_length:
             choices[END_ID] = -math.inf
-        word = int(choices.argmax())
+        word = int(choices.argmax()) if len(ids) >= len(search.begin) else search.begin[len(ids)]
         if word == END_ID or len(ids) == search.max_length:
             return ids, log_p_of(model, image, ids, word == END_ID), word == END_ID
         ids = (*ids, word)
@@ -105,7 +106,8 @@ def plain_beam(model: Toy, image: int, search: Search) -> list[tuple[tuple[int, 
         candidates = []
         for ids, so_far in alive:
             values = log_p(model, image, ids).tolist()
-            for word in range(END_ID if t >= search.min_length else END_ID + 1, len(values)):
+            every = range(END_ID if t >= search.min_length else END_ID + 1, len(values))
+            for word in search.begin[t : t + 1] or every:
                 candidates.append(((*ids, word), so_far + values[word]))
         candidates = sorted(candidates, key=lambda each: -each[1])[: search.beam - len(finished)]
         ended = [(ids[:-1], value) for ids, value in candidates if ids[-1] == END_ID]

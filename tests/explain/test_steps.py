@@ -44,6 +44,11 @@ def test_a_map_over_both_axes_becomes_its_marginals(axes, of_each_row):
     np.testing.assert_allclose(step.regions, joint.sum(axis=0) / joint.sum(), rtol=1e-5)
 
 
+def test_a_joint_map_over_one_axis_that_padding_has_a_part_of_is_scaled_to_sum_to_one():
+    (step,) = steps_of([AttentionMap(torch.tensor([[0.1, 0.3]]), ("words",), "glimpse 1")])
+    assert step.words == pytest.approx((0.25, 0.75))
+
+
 def test_of_an_axis_that_comes_twice_the_last_is_the_attended_one():
     rows = some_weights(5, 5)
     rows /= rows.sum(axis=1, keepdims=True)

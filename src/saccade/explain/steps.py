@@ -86,8 +86,6 @@ def boxes_of(boxes: Tensor | Float[np.ndarray, "boxes 4"] | None) -> tuple[Box, 
 def _marginal(attention: AttentionMap, axis: str) -> Float[np.ndarray, " weights"]:
     """How much each region, or each word, is attended to in all; sums to what a single distribution would."""
     weights = np.asarray(attention.weights.detach().float().cpu()[0], dtype=np.float64)
-    if attention.axes == (axis,):
-        return weights
     # Where an axis comes twice, as in self-attention, the last is the one attended to.
     kept = max(i for i, name in enumerate(attention.axes) if name == axis)
     marginal: Float[np.ndarray, " weights"] = weights.sum(axis=tuple(i for i in range(weights.ndim) if i != kept))

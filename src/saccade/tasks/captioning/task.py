@@ -272,6 +272,7 @@ class CaptioningTask(WordedTask[Caption, CaptionedImage, CaptionPrediction]):
         if texts is not None:
             raise RecipeError(f"expected images alone, got {len(texts)} texts: this run writes captions")
         away = without or [NOTHING] * len(pictures)
+        begin = "" if options.begin is None else " ".join(self.vocabulary.words(options.begin))
         refuse_words(away, "this run writes captions")
         found = self._decode(model, left_regions(regions, away), options, generator, attention=True)
         mask = regions.mask
@@ -285,7 +286,7 @@ class CaptioningTask(WordedTask[Caption, CaptionedImage, CaptionPrediction]):
                 tuple(each.of(0, {"regions": mask[i]}) for each in best[0].attention),
                 regions.of_text(i).to("cpu"),
                 away[i],
-                options.begin or "",
+                begin,
             )
             for i, (picture, best) in enumerate(zip(pictures, found, strict=True))
         ]
