@@ -6,6 +6,7 @@ import importlib.util
 import re
 import secrets
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,7 +66,8 @@ class Serve:
             print("Ctrl+C stops it.", file=sys.stderr)
             if self.open:
                 _open_soon(page)
-            serve(service, address, bound)
+            with suppress(KeyboardInterrupt):  # which is how it is stopped
+                serve(service, address, bound)
 
     def _check(self) -> None:
         """Refuse what cannot be, before anything is loaded."""

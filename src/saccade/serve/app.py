@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 # What tells of bytes as they are; forms and plain text are what a page of another origin may send unasked.
 BYTES = ("", "application/octet-stream")
 TOP_HITS = 10
+LEFT = 499  # of which nobody hears, as counted
 
 
 def create_app(service: Service, address: Address) -> Guard:
@@ -64,8 +66,15 @@ def create_app(service: Service, address: Address) -> Guard:
         Route("/metrics", endpoints.metrics),
         *(Route(path, partial(_file, file.content, file.media_type)) for path, file in files.items()),
     ]
-    handlers = {RequestError: _problem, HTTPException: _http_problem, SaccadeError: _library_problem}
-    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=running)  # type: ignore[arg-type]
+    handlers: dict[Any, Any] = {
+        RequestError: _problem,
+        HTTPException: _http_problem,
+        SaccadeError: _library_problem,
+        ClientDisconnect: _left_early,
+        Exception: _failure,
+    }
+    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=running)
+    app.router.redirect_slashes = False
     return Guard(app, address, service.settings.token, service.counters)
 
 
@@ -131,10 +140,10 @@ class Endpoints:
 
     async def search(self, request: Request) -> Response:
         """What an index has that fits a sentence, an image, or both."""
+        self.service.queue.check_room()
         with self.service.arriving.held() as held:
             asked, content = await self._parsed("search", request, held, optional=True)
             index = self.service.index_of(asked)
-            self.service.queue.check_room()
             if asked.image:
                 content = self.service.uploads.get(asked.image).content
             image = await self.service.in_thread(self.service.opened, content) if content else None
@@ -172,10 +181,10 @@ class Endpoints:
 
     async def _asked(self, action: str, request: Request, held: Any) -> tuple[Asked, bytes, ServedRun]:
         """What is asked, the image's bytes where they are sent along, and the run, all of it checked."""
+        self.service.queue.check_room()
         asked, content = await self._parsed(action, request, held)
         run = self.service.run_of(asked, action)
         run.checked(asked)
-        self.service.queue.check_room()
         return asked, content, run
 
     async def _parsed(self, action: str, request: Request, held: Any, *, optional: bool = False) -> tuple[Asked, bytes]:
@@ -247,6 +256,17 @@ async def _library_problem(_request: Request, error: SaccadeError) -> Response:
     if problem is None:
         raise error
     return refusal(problem)
+
+
+async def _left_early(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=LEFT)
+
+
+async def _failure(_request: Request, error: Exception) -> Response:
+    """What nobody expected: the log has it all, the client a number to find it by."""
+    number = secrets.token_hex(4)
+    logger.error("failure %s", number, exc_info=error)
+    return refusal(RequestError(500, f"the server failed; its log says why under {number}: tell who runs it"))
 
 
 def _media_type(request: Request) -> str:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-import logging
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +20,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from saccade.serve.counters import Counters
 from saccade.serve.problems import RequestError, refusal
 
-logger = logging.getLogger(__name__)
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 ANY = ("0.0.0.0", "::")
 OPEN = "/healthz"  # what may be asked without a token
@@ -79,15 +76,11 @@ class Guard:
             await (answer or self._app)(scope, exchange.receive, exchange.send)
         except RequestError as problem:
             await refusal(problem)(scope, exchange.receive, exchange.send)
-        except Exception:
-            number = secrets.token_hex(4)
-            logger.exception("error %s", number)
-            if exchange.status:
+        except Exception:  # which the application has logged and answered
+            if not exchange.status:
                 raise
-            failure = RequestError(500, f"the server failed, and its log says why under {number}: tell who runs it")
-            await refusal(failure)(scope, exchange.receive, exchange.send)
         finally:
-            self._counters.add("requests_total", path=_shown(scope), status=str(exchange.status or "left"))
+            self._counters.add("requests_total", path=_shown(scope), status=str(exchange.status))
 
     def _answer(self, scope: Scope) -> Response | None:
         """What is answered in place of the application; raises RequestError for what is refused."""

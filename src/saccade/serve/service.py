@@ -43,6 +43,8 @@ class Service:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """While the block runs, images that nobody asks about are dropped; then the threads end."""
+        for run in self.runs.values():
+            self._threads.submit(len, run.examples)  # a large corpus takes seconds to read
         tidying = asyncio.create_task(self._tidy())
         try:
             yield

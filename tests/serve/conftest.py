@@ -1,0 +1,89 @@
+"""A real server on a socket, over narrow runs of every task and an index: what all tests here ask."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from tests.serve.running import Running
+
+from saccade.data.scenes import Scenes
+from saccade.index.embedder import Embedder
+from saccade.index.photographs import index_photographs
+from saccade.recipes import get_recipe
+from saccade.serve.runs import ServedIndex, ServedRun
+from saccade.train import train
+
+
+@pytest.fixture(scope="session")
+def captioning_run(scenes_store, tmp_path_factory) -> Path:
+    """A narrow captioner of hard attention, which can be told how to look."""
+    recipe = get_recipe("sat-hard-scenes").smoke()
+    recipe = dataclasses.replace(
+        recipe,
+        data=dataclasses.replace(recipe.data, store=scenes_store, limit=24),
+        train=dataclasses.replace(recipe.train, accelerator="cpu", finetune_from=None, epochs=1),
+        sizes=recipe.sizes | {"hidden_size": 16, "embedding_size": 12},
+    )
+    out = tmp_path_factory.mktemp("runs") / "captioner"
+    train(recipe, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def scenes_folder(tmp_path_factory) -> Path:
+    """Seven scenes as PNG files."""
+    folder = tmp_path_factory.mktemp("scenes")
+    for number in range(7):
+        Scenes().open_image(f"test/{number:05d}").save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scenes_index(matching_run, scenes_folder, tmp_path_factory) -> Path:
+    """An index of them."""
+    out = tmp_path_factory.mktemp("indexes") / "photos"
+    index_photographs(Embedder(matching_run, device="cpu"), scenes_folder, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def answering(trained_run) -> ServedRun:
+    """A run that answers, loaded once."""
+    return ServedRun(str(trained_run), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def served(answering, matching_run, grounding_run, captioning_run) -> list[ServedRun]:
+    """A run of each task."""
+    return [answering, *(ServedRun(str(each), device="cpu") for each in (matching_run, grounding_run, captioning_run))]
+
+
+@pytest.fixture(scope="session")
+def server(served, scenes_index):
+    """A server of all of them, with the limits that it has by default."""
+    index = ServedIndex(str(scenes_index))
+    with Running(served, [index]) as running:
+        yield running
+    index.searcher.close()
+
+
+@pytest.fixture
+def small(answering):
+    """Starts a server of one run with other settings, as often as it is called."""
+    started: list[Running] = []
+
+    def start(*, host: str = "127.0.0.1", **settings) -> Running:
+        started.append(Running([answering], [], host=host, **settings))
+        return started[-1].__enter__()
+
+    yield start
+    for each in started:
+        each.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def picture(scenes_folder) -> bytes:
+    """The file of a scene."""
+    return (scenes_folder / "0.png").read_bytes()
