@@ -106,6 +106,15 @@ def _upright(
 
 
 def _open(file: Any, formats: tuple[str, ...] | None = None) -> Image.Image:
+    try:
+        return _opened(file, formats)
+    except UnidentifiedImageError:
+        if formats is None:
+            raise
+        raise ImageError(f"expected an image in one of the formats {', '.join(formats)}, got something else") from None
+
+
+def _opened(file: Any, formats: tuple[str, ...] | None) -> Image.Image:
     # Pillow warns of large images and odd metadata; the limit here is ours. Warning filters belong to the whole
     # process: threads that changed them at once would leave them changed.
     with _FILTERS, warnings.catch_warnings():

@@ -75,7 +75,7 @@ def create_app(service: Service, address: Address) -> Guard:
     }
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=running)
     app.router.redirect_slashes = False
-    return Guard(app, address, service.settings.token, service.counters)
+    return Guard(app, address, service.settings, service.counters)
 
 
 class Endpoints:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from saccade.serve.counters import Counters
 from saccade.serve.problems import RequestError, refusal
+from saccade.serve.settings import Settings
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 ANY = ("0.0.0.0", "::")
@@ -62,8 +63,9 @@ class Address:
 class Guard:
     """An ASGI application that refuses, or hands on to another one, and completes the headers of what it answers."""
 
-    def __init__(self, app: ASGIApp, address: Address, token: str | None, counters: Counters) -> None:
-        self._app, self._address, self._token, self._counters = app, address, token, counters
+    def __init__(self, app: ASGIApp, address: Address, settings: Settings, counters: Counters) -> None:
+        self._app, self._address, self._token, self._counters = app, address, settings.token, counters
+        self._header_bytes = settings.header_bytes
         self._cookie = f"saccade-{address.port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,7 +86,7 @@ class Guard:
 
     def _answer(self, scope: Scope) -> Response | None:
         """What is answered in place of the application; raises RequestError for what is refused."""
-        headers = _headers(scope)
+        headers = _headers(scope, self._header_bytes)
         self._check_host(headers.get("host", ""))
         self._check_origin(scope, headers)
         if self._token is None or scope["path"] == OPEN:
@@ -147,8 +149,11 @@ class _Exchange:
         await self._send(message)
 
 
-def _headers(scope: Scope) -> dict[str, str]:
-    """The headers by name; raises RequestError where one comes twice that must not."""
+def _headers(scope: Scope, most: int) -> dict[str, str]:
+    """The headers by name; raises RequestError for too many bytes of them, and where one comes twice that must not."""
+    size = len(scope["raw_path"]) + len(scope["query_string"])
+    if size + sum(len(name) + len(value) for name, value in scope["headers"]) > most:
+        raise RequestError(431, f"expected an address and headers of at most {most:,} bytes", {"Connection": "close"})
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         key = name.decode("latin-1")
