@@ -152,7 +152,12 @@ function slider(state) {
 /** The scale of the map shown. */
 function scaleOf(state) {
   const held = element("div", { class: "scaled" });
-  state.listen(() => held.replaceChildren(...[scale(regionsOf(state))].filter(Boolean)));
+  state.listen(() => {
+    const regions = regionsOf(state);
+    // What a word looks at most is said beside the words.
+    const shown = state.shown?.word === undefined || !regions ? regions : { ...regions, said: regions.name };
+    held.replaceChildren(...[scale(shown)].filter(Boolean));
+  });
   return held;
 }
 
