@@ -65,23 +65,28 @@ function cells(rows, columns) {
 }
 
 /** What a grid spans, were its outer cells, which the image's edges may cut, as wide and high as the others. */
-function extent(places, [rows, columns]) {
-  const across = places.slice(0, columns), down = places.filter((_, i) => i % columns === 0);
-  const alike = places.every((box, i) => {
-    const [over, beside] = [across[i % columns], down[Math.floor(i / columns)]];
-    return near(box[0], over[0]) && near(box[2], over[2]) && near(box[1], beside[1]) && near(box[3], beside[3]);
+function extent(places, [, columns]) {
+  const across = places.slice(0, columns).map((box) => [box[0], box[2]]);
+  const down = places.filter((_, i) => i % columns === 0).map((box) => [box[1], box[3]]);
+  const tiled = touching(across) && touching(down) && places.every(([x1, y1, x2, y2], i) => {
+    const [left, right] = across[i % columns], [top, bottom] = down[Math.floor(i / columns)];
+    return near(x1, left) && near(x2, right) && near(y1, top) && near(y2, bottom);
   });
-  const [left, right] = whole(across.map((box) => [box[0], box[2]]), alike);
-  const [top, bottom] = whole(down.map((box) => [box[1], box[3]]), alike && rows > 0);
+  const furthest = (side, sign) => sign * largest(places.map((box) => sign * box[side]));
+  if (!tiled) return [furthest(0, -1), furthest(1, -1), furthest(2, 1), furthest(3, 1)];
+  const [left, right] = whole(across), [top, bottom] = whole(down);
   return [left, top, right, bottom];
 }
 
-/** Where the first of a row's cells would start, and the last one end. */
-function whole(edges, alike) {
+/** Where the first of a row of cells would start, and the last one end. */
+function whole(edges) {
   const lengths = edges.map(([start, end]) => end - start), longest = largest(lengths);
-  const touching = edges.every(([start], i) => i === 0 || near(start, edges[i - 1][1]));
-  const first = edges[0], last = edges.at(-1), cut = (length) => alike && touching && length < CUT * longest;
+  const first = edges[0], last = edges.at(-1), cut = (length) => length < CUT * longest;
   return [cut(lengths[0]) ? first[1] - longest : first[0], cut(lengths.at(-1)) ? last[0] + longest : last[1]];
+}
+
+function touching(edges) {
+  return edges.every(([start], i) => i === 0 || near(start, edges[i - 1][1]));
 }
 
 function near(a, b) {

@@ -27,7 +27,7 @@ export function tables(state) {
 
 function scrolled(table) {
   const label = table.caption.textContent;
-  return element("div", { class: "scrolled", tabindex: 0, role: "region", "aria-label": label }, table);
+  return element("div", { class: "scrolled", tabindex: 0, role: "group", "aria-label": label }, table);
 }
 
 /** A row for each region: its number, where it lies, its weight in every map, and whether it is taken away. */
