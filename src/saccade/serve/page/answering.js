@@ -1,0 +1,44 @@
+/** What a model answers: the best answers as bars, and how they differ without what was taken away. */
+
+import { bar, element, table } from "./elements.js";
+import { percent, points } from "./numbers.js";
+
+const sure = (reply, answer) => reply.answers.find((each) => each.answer === answer)?.probability;
+
+/** The best answer, and how probable it is. */
+export function headline(reply) {
+  return [element("strong", { dir: "auto" }, reply.answer), ` ${percent(reply.answers[0].probability)}`];
+}
+
+/** The answers as bars, best first. */
+export function result({ reply }) {
+  const rows = reply.answers.map(({ answer, probability }) =>
+    element("li", {}, element("span", { dir: "auto" }, answer), bar(probability), element("b", {}, percent(probability))),
+  );
+  return [element("h3", {}, "Answers"), element("ol", { class: "shares" }, rows)];
+}
+
+/** The probabilities before and after, with their difference. */
+export function compared(before, after) {
+  const named = [...before.answers, ...after.answers].map((each) => each.answer);
+  const rows = [...new Set(named)].map((answer) => {
+    const [was, is] = [sure(before, answer), sure(after, answer)];
+    return [answer, cell(was, before), cell(is, after), was === undefined || is === undefined ? "" : points(was, is)];
+  });
+  return table(["answer", "before", "after", "points"], rows, { class: "compared" });
+}
+
+function cell(share, reply) {
+  if (share === undefined) return element("span", { class: "share-cell" }, `< ${percent(reply.answers.at(-1).probability)}`);
+  return element("span", { class: "share-cell" }, bar(share), element("b", {}, percent(share)));
+}
+
+/** What came of it, in words that go on behind "without them". */
+export function effect(before, after) {
+  const [was, is] = [before.answers[0].probability, sure(after, before.answer)];
+  const verb = is === undefined || is < was - 0.0005 ? "falls" : is > was + 0.0005 ? "rises" : "stays";
+  const to = is === undefined ? `to below ${percent(after.answers.at(-1).probability)}` : `to ${percent(is)}`;
+  const moved = verb === "stays" ? `stays at ${percent(was)}` : `${verb} from ${percent(was)} ${to}`;
+  const told = after.answer === before.answer ? "the answer stays the same" : `the answer becomes “${after.answer}”`;
+  return `“${before.answer}” ${moved}, and ${told}`;
+}

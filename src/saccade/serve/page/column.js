@@ -1,0 +1,174 @@
+/** What one run says about the image: its maps, its answer, and both without what was taken away. */
+
+import { showFigure } from "/viewer/viewer.js";
+import { asked } from "./api.js";
+import { beginningWith } from "./captioning.js";
+import { tools } from "./downloads.js";
+import { element, renew } from "./elements.js";
+import { Pane } from "./pane.js";
+import { withImage } from "./picture.js";
+import { ranking } from "./ranking.js";
+import { fieldsOf, missing, withoutFields } from "./requests.js";
+import { oneLine, sentences } from "./state.js";
+import { TASKS } from "./tasks.js";
+import { promised, sharesTable, takenAway, told } from "./without.js";
+
+const plain = (nodes) => nodes.map((node) => node.textContent ?? node).join("");
+
+/** A column of a run; `page` changes the state that `refresh` shows. */
+export class Column extends Pane {
+  constructor(index, run, page) {
+    super(index, { name: run.name, about: [run.model, run.task, run.trained_on && `trained on ${run.trained_on}`].filter(Boolean).join(" · ") });
+    Object.assign(this, { run, page, task: TASKS[run.task], shown: {}, past: [] });
+    this.stage = element("div", { class: "saccade stage" });
+    this.notes = element("div", { class: "notes" });
+    this.result = element("div", { class: "result" });
+    this.without = element("section", { class: "without", "aria-label": "Without what was taken away" });
+    this.after = element("div", { class: "saccade stage after" });
+    this.tools = element("div", {});
+    this.body.append(this.stage, element("div", { class: "side" }, this.notes, this.result, this.without, this.after, this.tools));
+  }
+
+  /** Show what the state says of this run. */
+  refresh(state) {
+    const own = state.columns[this.index];
+    const lacking = missing(this.run, state);
+    if (lacking) return this.clear(lacking);
+    return this.work(`Asking ${this.run.name}`, async (options) => {
+      const ask = (fields) => withImage(state.image, this.run.name,
+        (image) => asked(`/api/${this.run.action}`, { ...fields, ...image }, options), this.page.renewed);
+      const { before, fields, extra } = await this.first(ask, state, own);
+      this.draw(before, own, { ...extra, fields, image: state.image });
+      const changed = withoutFields(fields, own);
+      if (changed) this.drawWithout(await ask(changed), own, changed);
+      else this.drawWhole(fields);
+    });
+  }
+
+  /** What the run says with everything, the fields that it was asked with, and what else the task shows. */
+  async first(ask, state, own) {
+    if (this.run.task === "captioning") {
+      const list = await ask(fieldsOf(this.run, state));
+      const fields = fieldsOf(this.run, state, { begin: own.begin });
+      return { before: own.begin ? await ask(fields) : list, fields, extra: { list: list.data.reply, begin: own.begin } };
+    }
+    if (this.run.task !== "matching") {
+      const fields = fieldsOf(this.run, state);
+      return { before: await ask(fields), fields, extra: {} };
+    }
+    const lines = sentences(state.text);
+    const ranked = await ranking(lines, (text) => ask(fieldsOf(this.run, state, { text, as: "reply" })), own.sentence);
+    const chosen = ranked.find((each) => each.shown);
+    const fields = fieldsOf(this.run, state, { text: chosen?.sentence ?? oneLine(state.text) });
+    return { before: await ask(fields), fields, extra: { ranked } };
+  }
+
+  /** Draw what was said with everything; the view stays where it already shows that, and the keyboard with it. */
+  draw(before, own, { fields, image, ...extra }) {
+    const away = { regions: own.regions, words: own.words };
+    const key = JSON.stringify(away);
+    if (this.shown.before !== before || this.shown.away !== key) {
+      this.view?.destroy();
+      this.view = showFigure(this.stage, before.data.figure, this.viewing(before, own, away));
+    } else if (this.view.selected !== own.panel) {
+      this.view.select(own.panel);
+    }
+    if (this.shown.before !== before) this.past = [];
+    this.shown = { ...this.shown, before, away: key, image, fields };
+    const { reply } = before.data;
+    const unknown = reply.unknown_words ?? [];
+    renew(this.notes, unknown.length ? element("p", { class: "note", dir: "auto" }, `Never seen in training, so ignored: ${unknown.join(", ")}`) : null);
+    renew(this.result, this.task.result({
+      reply,
+      ...extra,
+      id: `begin-${this.index}`,
+      onBegin: (begin) => this.change({ begin, words: [], panel: 0 }),
+      onSentence: (sentence) => this.change({ sentence, words: [], panel: 0 }),
+      onPanel: (panel) => this.view.select(panel),
+    }));
+  }
+
+  viewing(before, own, away) {
+    const { regions, reply } = before.data;
+    const options = { heading: 3, regions, away, panel: own.panel };
+    options.onAway = (changed) => this.take(changed, { seen: true });
+    options.onPanel = (panel) => {
+      this.afterView?.select(panel);
+      this.page.change(this.index, { panel }, { push: false, refresh: false });
+    };
+    if (this.run.task === "captioning") {
+      options.onWord = (place, text) => this.change({ begin: beginningWith(reply, place, text), words: [], panel: 0 });
+    }
+    return options;
+  }
+
+  change(changes) {
+    this.page.change(this.index, changes);
+  }
+
+  /** Take these regions and words away, and no others; `seen` where the view shows that already. */
+  take({ regions, words }, { seen = false } = {}) {
+    this.past.push(JSON.parse(this.shown.away));
+    // Not drawn again, so that the keyboard stays where it is.
+    if (seen) this.shown.away = JSON.stringify({ regions, words });
+    this.change({ regions, words });
+  }
+
+  /** Take away what was before the last change, or nothing where that is not known any more. */
+  undo() {
+    const last = this.past.pop() ?? { regions: [], words: [] };
+    this.change(last);
+  }
+
+  drawWhole(fields) {
+    const { before } = this.shown;
+    this.afterView?.destroy();
+    this.afterView = null;
+    this.after.hidden = true;
+    const hint = this.run.text ? "Click regions or words away to see what the answer owes to them." : "Click regions away to see what the caption owes to them.";
+    renew(this.without, element("p", { class: "hint" }, hint));
+    const headline = this.task.headline(before.data.reply);
+    this.say(headline, `${this.run.name}: ${plain(headline)}`);
+    this.offer(before, fields);
+  }
+
+  /** Draw what is said without what was taken away beside what was said with it. */
+  drawWithout(after, own, fields) {
+    const { before } = this.shown;
+    const away = { regions: own.regions, words: own.words };
+    const [was, is] = [before.data.reply, after.data.reply];
+    const steps = promised(before.data, away);
+    const sentence = told(steps, away, this.task.effect(was, is));
+    renew(this.without,
+      element("h3", {}, `Without ${takenAway(away)}`),
+      element("p", { class: "sentence", dir: "auto" }, sentence),
+      element("div", { class: "scrolled" }, this.task.compared(was, is)),
+      sharesTable(steps),
+      element("p", { class: "buttons" },
+        element("button", { type: "button", "data-key": "undo", click: () => this.undo() }, "Undo"),
+        element("button", { type: "button", "data-key": "restore", click: () => this.take({ regions: [], words: [] }) }, "Restore all")));
+    if (this.shown.after !== after) {
+      this.afterView?.destroy();
+      this.after.hidden = false;
+      this.afterView = showFigure(this.after, after.data.figure, { heading: 4, regions: after.data.regions, away, panel: this.view.selected });
+      this.shown.after = after;
+    }
+    this.say([...this.task.headline(was), " → ", ...this.task.headline(is)], sentence);
+    this.offer(after, fields);
+  }
+
+  offer(answer, fields) {
+    const { action } = this.run;
+    renew(this.tools, tools({ action, fields, image: this.shown.image, answer, onError: (error) => this.fail(error) }));
+  }
+
+  /** Show nothing but that something is missing. */
+  clear(message) {
+    this.wait(message);
+    this.view?.destroy();
+    this.afterView?.destroy();
+    this.view = this.afterView = null;
+    this.shown = {};
+    for (const part of [this.stage, this.notes, this.result, this.without, this.after, this.tools]) part.replaceChildren();
+  }
+}

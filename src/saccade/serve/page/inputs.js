@@ -1,0 +1,110 @@
+/** What is asked: the runs, the image, the text, phrases and options, as fields that show and change the state. */
+
+import { counted } from "/viewer/numbers.js";
+import { element, renew } from "./elements.js";
+import { drawOptions, enteredOptions } from "./options.js";
+import { Phrases } from "./phrases.js";
+import { pictureOf } from "./picture.js";
+import { oneLine } from "./state.js";
+import { VERBS } from "./tasks.js";
+
+const at = (id) => document.getElementById(id);
+const unique = (values) => [...new Set(values)];
+
+/** The fields. `onAsk()` when an answer is wanted, `onRuns(names)` when others are chosen. */
+export class Inputs {
+  constructor(choices, { onAsk, onRuns }) {
+    this.choices = choices;
+    this.text = at("text");
+    this.form = at("inputs");
+    this.phrases = new Phrases(at("phrases"), () => this.complete() && onAsk());
+    this.fill(at("run"), choices);
+    at("beside").append(...grouped(choices));
+    for (const id of ["run", "beside"]) at(id).addEventListener("change", () => onRuns([at("run").value, at("beside").value].filter(Boolean)));
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      onAsk();
+    });
+    this.text.addEventListener("keydown", (event) => {
+      const line = event.shiftKey && this.severalLines;
+      if (event.key !== "Enter" || line || event.isComposing) return;
+      event.preventDefault();
+      onAsk();
+    });
+    this.text.addEventListener("input", () => this.phrases.show(oneLine(this.text.value), this.phrases.value));
+    this.onOptions = () => this.complete() && onAsk();
+  }
+
+  fill(select, choices) {
+    renew(select, grouped(choices));
+  }
+
+  /** Whether a text is there where one is read. */
+  complete() {
+    return !this.reads.length || oneLine(this.text.value) !== "";
+  }
+
+  /** What stands in the fields. */
+  get entered() {
+    return {
+      text: this.reads.length ? this.text.value.trim() : this.kept,
+      phrases: at("phrases").hidden ? [] : this.phrases.value,
+      options: { ...this.others, ...enteredOptions(at("options")) },
+      withImage: at("with-image").checked,
+    };
+  }
+
+  /** Show a state in the fields; `runs` are those that it names. */
+  show(state, runs) {
+    at("run").value = state.runs[0] ?? "";
+    at("beside").value = state.runs[1] ?? "";
+    this.reads = unique(runs.map((run) => run.text).filter(Boolean));
+    this.severalLines = runs.some((run) => run.task === "matching");
+    this.kept = state.text;
+    at("text-field").hidden = !this.reads.length;
+    at("text-label").textContent = capital(this.reads.join(" or "));
+    at("text-hint").textContent = this.severalLines ? "Several sentences, one a line (Shift and Enter), are ranked." : "";
+    if (this.text.value.trim() !== state.text) this.text.value = state.text;
+    at("phrases").hidden = !runs.some((run) => run.task === "grounding");
+    this.phrases.show(oneLine(state.text), state.phrases, { all: true });
+    const known = new Set(runs.flatMap((run) => Object.keys(run.options)));
+    this.others = Object.fromEntries(Object.entries(state.options).filter(([name]) => !known.has(name)));
+    drawOptions(at("options"), runs, state.options, this.onOptions);
+    at("with-image-field").hidden = !runs.some((run) => run.task === "search");
+    at("with-image").checked = state.withImage;
+    at("ask").textContent = unique(runs.map((run) => VERBS[run.action])).join(" and ") || "Ask";
+    this.showImage(state.image);
+  }
+
+  /** Show the image that is chosen, small. */
+  async showImage(image) {
+    const key = JSON.stringify(image);
+    if (this.imageShown === key) return;
+    this.imageShown = key;
+    const picture = await pictureOf(image).catch(() => null);
+    if (this.imageShown !== key) return;
+    at("thumbnail").hidden = !picture;
+    renew(at("thumbnail"), picture);
+    const told = image && !picture ? "An image that was uploaded; " : "";
+    at("image-hint").textContent = `${told}${image ? "another: drop or paste it" : "or drop one anywhere, or paste it"}`;
+  }
+
+  /** Show what is expected of the chosen example, and that it is no longer asked as it was. */
+  showExpected(example, text) {
+    const known = example && example.expected.length && (!example.text || example.text === text);
+    at("expected").hidden = !known;
+    if (!known) return;
+    const [first, ...others] = unique(example.expected);
+    const more = others.length ? element("details", {}, element("summary", {}, `${counted(others.length, "other")}`), element("ul", {}, others.map((each) => element("li", { dir: "auto" }, each)))) : null;
+    renew(at("expected"), "Expected: ", element("strong", { dir: "auto" }, first), more);
+  }
+}
+
+function grouped(choices) {
+  const option = (run) => element("option", { value: run.name }, run.label);
+  const [runs, indexes] = [choices.filter((run) => run.task !== "search"), choices.filter((run) => run.task === "search")];
+  if (!indexes.length) return runs.map(option);
+  return [element("optgroup", { label: "Runs" }, runs.map(option)), element("optgroup", { label: "Search in" }, indexes.map(option))];
+}
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -1,0 +1,11 @@
+/** The tasks by name: how a reply is shown, and held against the one before. */
+
+import * as answering from "./answering.js";
+import * as captioning from "./captioning.js";
+import * as grounding from "./grounding.js";
+import * as matching from "./matching.js";
+
+export const TASKS = { answering, captioning, grounding, matching };
+
+/** The button's words by what a run does. */
+export const VERBS = { ask: "Ask", caption: "Caption", ground: "Find", match: "Match", search: "Search" };
