@@ -5,6 +5,9 @@ import { percent, points } from "./numbers.js";
 
 const sure = (reply, answer) => reply.answers.find((each) => each.answer === answer)?.probability;
 
+/** The panel shown first: the last map, from which the answer came. */
+export const firstPanel = (figure) => figure.panels.length - 1;
+
 /** The best answer, and how probable it is. */
 export function headline(reply) {
   return [element("strong", { dir: "auto" }, reply.answer), ` ${percent(reply.answers[0].probability)}`];

@@ -6,6 +6,9 @@ import { probability } from "./numbers.js";
 const WITHOUT_WORDS = "(a caption without words)";
 const readable = (caption) => (caption.trim() ? caption : WITHOUT_WORDS);
 
+/** The panel shown first: the image. */
+export const firstPanel = () => 0;
+
 /** The caption. */
 export function headline(reply) {
   return [element("strong", { dir: "auto" }, readable(reply.caption)), ` ${probability(reply.log_probability)}`];
@@ -35,7 +38,7 @@ export function result({ reply, list, begin, onBegin, id }) {
 function further(reply, begin, onBegin) {
   return [
     element("p", {}, "Continued from “", element("span", { dir: "auto" }, begin), "”: ", element("strong", { dir: "auto" }, readable(reply.caption)), ` ${probability(reply.log_probability)}`),
-    element("p", {}, element("button", { type: "button", class: "quiet", "data-key": "best-caption", click: () => onBegin("") }, "Back to the best caption")),
+    element("p", {}, element("button", { type: "button", class: "plain", "data-key": "best-caption", click: () => onBegin("") }, "Back to the best caption")),
   ];
 }
 

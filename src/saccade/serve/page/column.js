@@ -13,6 +13,8 @@ import { oneLine, sentences } from "./state.js";
 import { TASKS } from "./tasks.js";
 import { promised, sharesTable, takenAway, told } from "./without.js";
 
+// The column has the bars beside the view, where those without what was taken away come to stand beside them.
+const barless = (figure) => ({ ...figure, panels: figure.panels.map((panel) => ({ ...panel, bars: [] })) });
 const plain = (nodes) => nodes.map((node) => node.textContent ?? node).join("");
 
 /** A column of a run; `page` changes the state that `refresh` shows. */
@@ -20,13 +22,13 @@ export class Column extends Pane {
   constructor(index, run, page) {
     super(index, { name: run.name, about: [run.model, run.task, run.trained_on && `trained on ${run.trained_on}`].filter(Boolean).join(" · ") });
     Object.assign(this, { run, page, task: TASKS[run.task], shown: {}, past: [] });
-    this.stage = element("div", { class: "saccade stage" });
+    this.room = element("div", { class: "view" });
     this.notes = element("div", { class: "notes" });
     this.result = element("div", { class: "result" });
     this.without = element("section", { class: "without", "aria-label": "Without what was taken away" });
-    this.after = element("div", { class: "saccade stage after" });
-    this.tools = element("div", {});
-    this.body.append(this.stage, element("div", { class: "side" }, this.notes, this.result, this.without, this.after, this.tools));
+    this.after = element("div", { class: "view after" });
+    this.files = element("div", {});
+    this.body.append(this.room, element("div", { class: "side" }, this.notes, this.result, this.without, this.after, this.files));
   }
 
   /** Show what the state says of this run. */
@@ -68,10 +70,9 @@ export class Column extends Pane {
     const away = { regions: own.regions, words: own.words };
     const key = JSON.stringify(away);
     if (this.shown.before !== before || this.shown.away !== key) {
-      this.view?.destroy();
-      this.view = showFigure(this.stage, before.data.figure, this.viewing(before, own, away));
-    } else if (this.view.selected !== own.panel) {
-      this.view.select(own.panel);
+      this.view = showFigure(this.room, barless(before.data.figure), this.viewing(before, own, away));
+    } else {
+      this.view.select(this.panelOf(own, before));
     }
     if (this.shown.before !== before) this.past = [];
     this.shown = { ...this.shown, before, away: key, image, fields };
@@ -82,24 +83,33 @@ export class Column extends Pane {
       reply,
       ...extra,
       id: `begin-${this.index}`,
-      onBegin: (begin) => this.change({ begin, words: [], panel: 0 }),
-      onSentence: (sentence) => this.change({ sentence, words: [], panel: 0 }),
+      onBegin: (begin) => this.change({ begin, words: [], panel: null }),
+      onSentence: (sentence) => this.change({ sentence, words: [], panel: null }),
       onPanel: (panel) => this.view.select(panel),
     }));
   }
 
+  panelOf(own, { data: { figure } }) {
+    return own.panel ?? this.task.firstPanel(figure);
+  }
+
   viewing(before, own, away) {
-    const { regions, reply } = before.data;
-    const options = { heading: 3, regions, away, panel: own.panel };
+    const { reply } = before.data;
+    const options = { ...this.reading(before), away, panel: this.panelOf(own, before) };
     options.onAway = (changed) => this.take(changed, { seen: true });
     options.onPanel = (panel) => {
       this.afterView?.select(panel);
       this.page.change(this.index, { panel }, { push: false, refresh: false });
     };
     if (this.run.task === "captioning") {
-      options.onWord = (place, text) => this.change({ begin: beginningWith(reply, place, text), words: [], panel: 0 });
+      options.onWord = (place, text) => this.change({ begin: beginningWith(reply, place, text), words: [], panel: null });
     }
     return options;
+  }
+
+  /** How a view of an answer is read: where its regions are, and which words can be taken away. */
+  reading({ data: { regions, reply } }) {
+    return { heading: 0, regions, ...(this.run.text && { words: reply.words }) };
   }
 
   change(changes) {
@@ -142,15 +152,14 @@ export class Column extends Pane {
     renew(this.without,
       element("h3", {}, `Without ${takenAway(away)}`),
       element("p", { class: "sentence", dir: "auto" }, sentence),
-      element("div", { class: "scrolled" }, this.task.compared(was, is)),
+      element("div", { class: "wide" }, this.task.compared(was, is)),
       sharesTable(steps),
       element("p", { class: "buttons" },
         element("button", { type: "button", "data-key": "undo", click: () => this.undo() }, "Undo"),
         element("button", { type: "button", "data-key": "restore", click: () => this.take({ regions: [], words: [] }) }, "Restore all")));
     if (this.shown.after !== after) {
-      this.afterView?.destroy();
       this.after.hidden = false;
-      this.afterView = showFigure(this.after, after.data.figure, { heading: 4, regions: after.data.regions, away, panel: this.view.selected });
+      this.afterView = showFigure(this.after, barless(after.data.figure), { ...this.reading(after), away, panel: this.view.selected });
       this.shown.after = after;
     }
     this.say([...this.task.headline(was), " → ", ...this.task.headline(is)], sentence);
@@ -159,7 +168,7 @@ export class Column extends Pane {
 
   offer(answer, fields) {
     const { action } = this.run;
-    renew(this.tools, tools({ action, fields, image: this.shown.image, answer, onError: (error) => this.fail(error) }));
+    renew(this.files, tools({ action, fields, image: this.shown.image, answer, onError: (error) => this.fail(error) }));
   }
 
   /** Show nothing but that something is missing. */
@@ -169,6 +178,6 @@ export class Column extends Pane {
     this.afterView?.destroy();
     this.view = this.afterView = null;
     this.shown = {};
-    for (const part of [this.stage, this.notes, this.result, this.without, this.after, this.tools]) part.replaceChildren();
+    for (const part of [this.room, this.notes, this.result, this.without, this.after, this.files]) part.replaceChildren();
   }
 }

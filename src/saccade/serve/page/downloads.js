@@ -17,11 +17,11 @@ export function tools({ action, fields, image, answer, forms = Object.keys(FILES
     return withImage(image, fields.run, made, () => {}).then((blob) => save(blob, `${name}.${form}`)).catch(onError);
   }));
   const json = button("JSON", "json", () => save(new Blob([answer.text], { type: "application/json" }), `${name}.json`));
-  return element("div", { class: "tools" }, element("span", { class: "hint" }, "Download"), ...drawn, json, command(answer.data.command));
+  return element("div", { class: "files" }, element("span", { class: "hint" }, "Download"), ...drawn, json, command(answer.data.command));
 }
 
 function button(label, key, save) {
-  return element("button", { type: "button", class: "quiet", "data-key": `save-${key}`, "aria-label": `Download as ${label}`, click: save }, label);
+  return element("button", { type: "button", class: "plain", "data-key": `save-${key}`, "aria-label": `Download as ${label}`, click: save }, label);
 }
 
 /** Save bytes as a file of the browser's. */
@@ -36,7 +36,7 @@ function command(line) {
   if (!line) return null;
   const code = element("code", { tabindex: "0", "aria-label": "Command line that does the same" }, line);
   const told = element("span", { class: "hint", role: "status" });
-  const copy = element("button", { type: "button", class: "quiet", "data-key": "copy", click: async () => {
+  const copy = element("button", { type: "button", class: "plain", "data-key": "copy", click: async () => {
     told.textContent = (await copied(line, code)) ? "copied" : "press Ctrl+C";
   } }, "Copy");
   return element("details", { class: "command" }, element("summary", { "data-key": "command" }, "The same from the command line"),

@@ -18,7 +18,8 @@ export class Examples {
     this.runs = groups.filter((run, index) => groups.findIndex((other) => other.trained_on === run.trained_on) === index);
     this.chosen = image?.example === undefined ? null : image;
     this.draw();
-    await Promise.all(this.runs.map((run) => this.load(run, this.counts.get(run.name) ?? FIRST)));
+    const needed = (run) => (this.chosen?.run === run.name ? this.chosen.example + 1 : 0);
+    await Promise.all(this.runs.map((run) => this.load(run, Math.max(FIRST, needed(run), this.counts.get(run.name) ?? 0))));
   }
 
   /** The example of that run and number, undefined where it is not among those that are shown. */
@@ -51,7 +52,7 @@ export class Examples {
     return [
       element("h2", {}, title),
       element("ul", { class: "thumbnails" }, examples.map((example) => element("li", {}, this.button(run, example)))),
-      more && element("button", { type: "button", class: "quiet", "data-key": `more-${run.name}`, click: () => this.more(run) }, "More examples"),
+      more && element("button", { type: "button", class: "plain", "data-key": `more-${run.name}`, click: () => this.more(run) }, "More examples"),
     ].filter(Boolean);
   }
 

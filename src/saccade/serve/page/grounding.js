@@ -7,6 +7,9 @@ import { percent, points } from "./numbers.js";
 const SAME = 0.5;
 const swatch = (color) => element("i", { class: `swatch color-${color % 6}`, "aria-hidden": "true" });
 
+/** The panel shown first: the image with all boxes. */
+export const firstPanel = () => 0;
+
 /** How many phrases were found. */
 export function headline(reply) {
   return [element("strong", {}, counted(reply.phrases.length, "phrase")), " found"];

@@ -177,7 +177,6 @@ function listen() {
 }
 
 async function start() {
-  themes.first = null;
   try {
     catalogue = await get("/api/runs");
   } catch (error) {

@@ -3,6 +3,9 @@
 import { element, table } from "./elements.js";
 import { short, signed } from "./numbers.js";
 
+/** The panel shown first: the last map. */
+export const firstPanel = (figure) => figure.panels.length - 1;
+
 /** The score. */
 export function headline(reply) {
   return ["score ", element("strong", {}, short(reply.score))];

@@ -13,11 +13,12 @@ export class Pane {
     this.live = element("p", { class: "heard", "aria-live": "polite" });
     this.alert = element("div", { class: "alert", role: "alert" });
     this.progress = element("div", { class: "progress", role: "status" });
+    this.missing = element("p", { class: "missing" });
     this.body = element("div", { class: "body" });
     const title = element("h2", { id, dir: "auto" }, name);
     this.element = element("section", { class: "column", "aria-labelledby": id },
       element("header", {}, title, element("p", { class: "hint" }, about)),
-      this.headline, this.live, this.progress, this.alert, this.body);
+      this.headline, this.live, this.progress, this.alert, this.missing, this.body);
   }
 
   /** Do some work that can be stopped, saying what it is; what was under way is stopped, errors are shown. */
@@ -56,7 +57,7 @@ export class Pane {
       this.idle();
     };
     renew(this.progress, element("progress", { "aria-label": what }), element("span", {}, what), seconds,
-      element("button", { type: "button", class: "quiet", "data-key": "stop", click: stop }, "Stop"));
+      element("button", { type: "button", class: "plain", "data-key": "stop", click: stop }, "Stop"));
   }
 
   idle() {
@@ -75,6 +76,7 @@ export class Pane {
 
   /** Say what was answered, to be seen and to be heard. */
   say(headline, heard) {
+    this.missing.textContent = "";
     this.headline.replaceChildren(...headline);
     this.live.textContent = heard;
   }
@@ -84,7 +86,8 @@ export class Pane {
     this.stop();
     this.idle();
     this.alert.replaceChildren();
-    this.say([element("span", { class: "hint" }, message)], "");
+    this.say([], "");
+    this.missing.textContent = message;
   }
 
   destroy() {

@@ -2,6 +2,8 @@
 
 import { oneLine } from "./state.js";
 
+const SEVERAL = 5;
+
 /** The fields that a run is asked with, but for the image; `text` is what it reads. */
 export function fieldsOf(run, state, { text = oneLine(state.text), begin = "", as = "figure" } = {}) {
   const fields = { run: run.name, as };
@@ -23,12 +25,17 @@ export function withoutFields(fields, own) {
 
 /** The values of a run's options that differ from its own. */
 export function optionsOf(run, state) {
-  const values = {};
+  const values = run.task === "captioning" ? { top: severalCaptions(run, state) } : {};
   for (const name of Object.keys(run.options)) {
     const value = state.options[name];
     if (value !== undefined && value !== "") values[name] = Number.isNaN(Number(value)) ? value : Number(value);
   }
   return values;
+}
+
+/** How many captions there are to choose from unless it is said: as many as a search of that width finds, but few. */
+function severalCaptions(run, state) {
+  return Math.min(SEVERAL, Number(state.options.beam) || run.options.beam?.default || 1);
 }
 
 /** What is missing before a run can be asked, in words; "" where nothing is. */

@@ -16,10 +16,10 @@ export class SearchColumn extends Pane {
   constructor(index, run, page) {
     super(index, { name: run.index, about: `${run.count.toLocaleString("en")} ${run.holds} indexed by ${run.by}` });
     Object.assign(this, { run, page });
-    this.stage = element("div", { class: "saccade stage" });
+    this.room = element("div", { class: "view" });
     this.result = element("div", { class: "result" });
-    this.tools = element("div", {});
-    this.body.append(this.stage, element("div", { class: "side" }, this.result, this.tools));
+    this.files = element("div", {});
+    this.body.append(this.room, element("div", { class: "side" }, this.result, this.files));
   }
 
   /** Show what the state finds in this index. */
@@ -38,8 +38,8 @@ export class SearchColumn extends Pane {
     const { data } = answer;
     if (this.answer !== answer) {
       this.view?.destroy();
-      this.stage.replaceChildren();
-      this.view = data.figure ? showFigure(this.stage, data.figure, { heading: 3 }) : null;
+      this.room.replaceChildren();
+      this.view = data.figure ? showFigure(this.room, data.figure, { heading: 3 }) : null;
     }
     this.answer = answer;
     const unlikely = data.hits.filter((hit) => hit.unlikely).length;
@@ -50,8 +50,8 @@ export class SearchColumn extends Pane {
       unknown.length ? element("p", { class: "note", dir: "auto" }, `Never seen in training, so ignored: ${unknown.join(", ")}`) : null,
       unlikely && unlikely === data.hits.length ? element("p", { class: "note" }, NOTHING) : null,
       element("h3", {}, "Hits"),
-      element("div", { class: "scrolled" }, this.hits(data.hits)));
-    renew(this.tools, tools({ action: "search", fields, image, answer, onError: (error) => this.fail(error) }));
+      element("div", { class: "wide" }, this.hits(data.hits)));
+    renew(this.files, tools({ action: "search", fields, image, answer, onError: (error) => this.fail(error) }));
   }
 
   hits(found) {
@@ -70,6 +70,6 @@ export class SearchColumn extends Pane {
     this.wait(message);
     this.view?.destroy();
     this.view = this.answer = null;
-    for (const part of [this.stage, this.result, this.tools]) part.replaceChildren();
+    for (const part of [this.room, this.result, this.files]) part.replaceChildren();
   }
 }

@@ -4,8 +4,11 @@ import { ranges, unranged } from "./numbers.js";
 
 const SEARCH = "search:";
 
-/** What differs between the runs side by side: the panel, what is taken away, how a caption begins, which sentence (null: the best). */
-export const apart = () => ({ panel: 0, regions: [], words: [], begin: "", sentence: null });
+/**
+ * What differs between the runs side by side: the panel (null: the task's first), what is taken away, how a caption
+ * begins, which sentence (null: the best).
+ */
+export const apart = () => ({ panel: null, regions: [], words: [], begin: "", sentence: null });
 
 /** A state of nothing chosen. */
 export const nothing = () => ({
@@ -25,6 +28,10 @@ export const indexName = (name) => name.slice(SEARCH.length);
 /** The name among the runs of an index. */
 export const searchName = (index) => SEARCH + index;
 
+// In a link things are counted from 1, and what is not there is not chosen.
+const counted = (place) => (place === null ? 0 : place + 1);
+const place = (text) => (/^[1-9]\d{0,4}$/.test(text ?? "") ? Number(text) - 1 : null);
+
 /** The fragment of a state, without its "#"; what is as in `nothing` is left out. */
 export function toFragment(state) {
   const fields = new URLSearchParams();
@@ -40,11 +47,11 @@ export function toFragment(state) {
   if (state.withImage) fields.append("with-image", "yes");
   state.columns.slice(0, state.runs.length).forEach((column, index) => {
     const put = (name, value) => value && fields.append(`${name}.${index + 1}`, value);
-    put("panel", column.panel);
+    put("panel", counted(column.panel));
     put("without-regions", ranges(column.regions));
     put("without-words", ranges(column.words));
     put("begin", column.begin);
-    put("sentence", column.sentence === null ? 0 : column.sentence + 1);
+    put("sentence", counted(column.sentence));
   });
   return fields.toString();
 }
@@ -66,11 +73,11 @@ export function fromFragment(fragment) {
   state.columns = state.columns.map((_, index) => {
     const value = (name) => fields.get(`${name}.${index + 1}`);
     return {
-      panel: Number(value("panel")) || 0,
+      panel: place(value("panel")),
       regions: unranged(value("without-regions")),
       words: unranged(value("without-words")),
       begin: value("begin") ?? "",
-      sentence: value("sentence") > 0 ? Number(value("sentence")) - 1 : null,
+      sentence: place(value("sentence")),
     };
   });
   return state;
