@@ -5,6 +5,9 @@ import { percent, points } from "./numbers.js";
 
 const sure = (reply, answer) => reply.answers.find((each) => each.answer === answer)?.probability;
 
+/** Whether `compared` shows all that `result` does. */
+export const comparesAll = true;
+
 /** The panel shown first: the last map, from which the answer came. */
 export const firstPanel = (figure) => figure.panels.length - 1;
 

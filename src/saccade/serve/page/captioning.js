@@ -11,7 +11,7 @@ export const firstPanel = () => 0;
 
 /** The caption. */
 export function headline(reply) {
-  return [element("strong", { dir: "auto" }, readable(reply.caption)), ` ${probability(reply.log_probability)}`];
+  return [element("strong", { dir: "auto" }, readable(reply.caption)), element("small", {}, ` probability ${probability(reply.log_probability)}`)];
 }
 
 /**

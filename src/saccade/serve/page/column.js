@@ -13,8 +13,8 @@ import { oneLine, sentences } from "./state.js";
 import { TASKS } from "./tasks.js";
 import { promised, sharesTable, takenAway, told } from "./without.js";
 
-// The column has the bars beside the view, where those without what was taken away come to stand beside them.
-const barless = (figure) => ({ ...figure, panels: figure.panels.map((panel) => ({ ...panel, bars: [] })) });
+// The column has the bars and the other captions beside the view, where what is said without a region comes to stand, too.
+const bare = (figure) => ({ ...figure, panels: figure.panels.map((panel) => ({ ...panel, bars: [] })), listing: null });
 const plain = (nodes) => nodes.map((node) => node.textContent ?? node).join("");
 
 /** A column of a run; `page` changes the state that `refresh` shows. */
@@ -59,7 +59,7 @@ export class Column extends Pane {
       return { before: await ask(fields), fields, extra: {} };
     }
     const lines = sentences(state.text);
-    const ranked = await ranking(lines, (text) => ask(fieldsOf(this.run, state, { text, as: "reply" })), own.sentence);
+    const ranked = await ranking(lines, (text) => ask(fieldsOf(this.run, state, { text, as: "reply" })), own.chosen);
     const chosen = ranked.find((each) => each.shown);
     const fields = fieldsOf(this.run, state, { text: chosen?.sentence ?? oneLine(state.text) });
     return { before: await ask(fields), fields, extra: { ranked } };
@@ -70,7 +70,7 @@ export class Column extends Pane {
     const away = { regions: own.regions, words: own.words };
     const key = JSON.stringify(away);
     if (this.shown.before !== before || this.shown.away !== key) {
-      this.view = showFigure(this.room, barless(before.data.figure), this.viewing(before, own, away));
+      this.view = showFigure(this.room, bare(before.data.figure), this.viewing(before, own, away));
     } else {
       this.view.select(this.panelOf(own, before));
     }
@@ -84,7 +84,7 @@ export class Column extends Pane {
       ...extra,
       id: `begin-${this.index}`,
       onBegin: (begin) => this.change({ begin, words: [], panel: null }),
-      onSentence: (sentence) => this.change({ sentence, words: [], panel: null }),
+      onSentence: (chosen) => this.change({ chosen, words: [], panel: null }),
       onPanel: (panel) => this.view.select(panel),
     }));
   }
@@ -135,6 +135,8 @@ export class Column extends Pane {
     this.afterView?.destroy();
     this.afterView = null;
     this.after.hidden = true;
+    this.shown.after = null;
+    this.result.hidden = false;
     const hint = this.run.text ? "Click regions or words away to see what the answer owes to them." : "Click regions away to see what the caption owes to them.";
     renew(this.without, element("p", { class: "hint" }, hint));
     const headline = this.task.headline(before.data.reply);
@@ -149,17 +151,19 @@ export class Column extends Pane {
     const [was, is] = [before.data.reply, after.data.reply];
     const steps = promised(before.data, away);
     const sentence = told(steps, away, this.task.effect(was, is));
+    // The comparison has it all.
+    this.result.hidden = Boolean(this.task.comparesAll);
     renew(this.without,
       element("h3", {}, `Without ${takenAway(away)}`),
       element("p", { class: "sentence", dir: "auto" }, sentence),
-      element("div", { class: "wide" }, this.task.compared(was, is)),
+      element("div", { class: "across" }, this.task.compared(was, is)),
       sharesTable(steps),
       element("p", { class: "buttons" },
         element("button", { type: "button", "data-key": "undo", click: () => this.undo() }, "Undo"),
         element("button", { type: "button", "data-key": "restore", click: () => this.take({ regions: [], words: [] }) }, "Restore all")));
     if (this.shown.after !== after) {
       this.after.hidden = false;
-      this.afterView = showFigure(this.after, barless(after.data.figure), { ...this.reading(after), away, panel: this.view.selected });
+      this.afterView = showFigure(this.after, bare(after.data.figure), { ...this.reading(after), away, panel: this.view.selected });
       this.shown.after = after;
     }
     this.say([...this.task.headline(was), " → ", ...this.task.headline(is)], sentence);

@@ -7,6 +7,9 @@ import { percent, points } from "./numbers.js";
 const SAME = 0.5;
 const swatch = (color) => element("i", { class: `swatch color-${color % 6}`, "aria-hidden": "true" });
 
+/** Whether `compared` shows all that `result` does. */
+export const comparesAll = true;
+
 /** The panel shown first: the image with all boxes. */
 export const firstPanel = () => 0;
 

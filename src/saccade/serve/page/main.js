@@ -111,7 +111,7 @@ function ask() {
   const entered = inputs.entered;
   const another = entered.text !== state.text;
   // The words of another text are others; the regions are the same as long as the image is.
-  const own = another ? { words: [], sentence: null, begin: "" } : {};
+  const own = another ? { words: [], chosen: null, begin: "" } : {};
   change({ ...entered, columns: state.columns.map((column) => ({ ...column, ...own })) });
   reveal();
 }

@@ -11,20 +11,14 @@ export function headline(reply) {
   return ["score ", element("strong", {}, short(reply.score))];
 }
 
-/** The sentences by their scores, best first, each of which can be looked at; of a single one what its score is made of. */
-export function result({ reply, ranked, onSentence }) {
-  if (ranked.length < 2) return parts(reply);
+/** The sentences by their scores, best first, each of which can be looked at; nothing of a single one. */
+export function result({ ranked, onSentence }) {
+  if (ranked.length < 2) return [];
   const rows = ranked.map(({ sentence, place, score, shown, error }) => element("li", {},
     element("button", { type: "button", class: "text", "aria-current": shown && "true", "data-key": `sentence-${place}`, click: () => onSentence(place), dir: "auto" }, sentence),
     element("b", {}, score === null ? error || "…" : short(score)),
   ));
-  return [element("h3", {}, "Sentences by their score"), element("ol", { class: "captions" }, rows), ...parts(reply)];
-}
-
-function parts(reply) {
-  if (reply.parts.length < 2) return [];
-  const sum = reply.parts.map((part) => short(part)).join(" + ").replaceAll("+ −", "− ");
-  return [element("p", { class: "hint" }, `${short(reply.score)} = ${sum}, one of each step from 0 on`)];
+  return [element("h3", {}, "Sentences by their score"), element("ol", { class: "captions" }, rows)];
 }
 
 /** The scores before and after, and those of the steps, with their differences. */

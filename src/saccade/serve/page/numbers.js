@@ -34,7 +34,8 @@ export function short(value, digits = 4) {
 /** The probability that a log-probability is, to two digits. */
 export function probability(logarithm) {
   const value = Math.exp(Math.min(0, logarithm));
-  return value >= 0.001 ? Number(value.toPrecision(2)).toString() : value.toExponential(1).replace("-", "−");
+  if (value > 0 && value < 1e-7) return value.toExponential(1).replace("-", "−");
+  return value.toLocaleString("en", { maximumSignificantDigits: 2 });
 }
 
 

@@ -1,6 +1,7 @@
 /** The options of the chosen runs as fields: one for all that have it. */
 
 import { element, renew } from "./elements.js";
+import { optionsOf } from "./requests.js";
 
 const LABELS = {
   top: { answering: "Answers", captioning: "Captions", search: "Hits" },
@@ -25,8 +26,11 @@ const ELSEWHERE = new Set(["begin", "phrase", "without", "without_regions", "wit
 export function drawOptions(parent, runs, values, onChange) {
   const fields = new Map();
   for (const run of runs) {
+    const own = optionsOf(run, { options: {} });
     for (const [name, option] of Object.entries(run.options)) {
-      if (!ELSEWHERE.has(name) && !fields.has(name)) fields.set(name, field(name, option, labelOf(name, runs), values[name], onChange));
+      if (ELSEWHERE.has(name) || fields.has(name)) continue;
+      const asked = { ...option, default: own[name] ?? option.default };
+      fields.set(name, field(name, asked, labelOf(name, runs), values[name], onChange));
     }
   }
   renew(parent, [...fields.values()]);

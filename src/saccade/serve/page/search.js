@@ -1,20 +1,23 @@
 /** What an index has that fits the words, the image or both: the hits with their maps, unlikely ones marked. */
 
+import { placed } from "/viewer/geometry.js";
+import { drawPicture } from "/viewer/marks.js";
 import { showFigure } from "/viewer/viewer.js";
 import { asked } from "./api.js";
 import { tools } from "./downloads.js";
-import { element, renew, table } from "./elements.js";
+import { element, renew } from "./elements.js";
 import { percent, short } from "./numbers.js";
 import { Pane } from "./pane.js";
 import { withImage } from "./picture.js";
 import { oneLine } from "./state.js";
 
 const NOTHING = "Nothing here is likely to be what was asked for: these come nearest.";
+const SIDE = 160;
 
-/** A column of an index; `page` is told where an image was uploaded again. */
+/** A column of an index; `page` changes the state that `refresh` shows. */
 export class SearchColumn extends Pane {
   constructor(index, run, page) {
-    super(index, { name: run.index, about: `${run.count.toLocaleString("en")} ${run.holds} indexed by ${run.by}` });
+    super(index, { name: run.index, about: `${run.count.toLocaleString("en")} ${run.holds} · indexed by ${run.by}` });
     Object.assign(this, { run, page });
     this.room = element("div", { class: "view" });
     this.result = element("div", { class: "result" });
@@ -27,43 +30,44 @@ export class SearchColumn extends Pane {
     const text = oneLine(state.text);
     const image = state.withImage ? state.image : null;
     if (!text && !image) return this.clear("Type what to look for and press Enter, or search by the image.");
-    const fields = { index: this.run.index, as: "figure", ...(text && { text }), ...(state.options.top && { top: Number(state.options.top) }) };
+    const top = state.options.top ? { top: Number(state.options.top) } : {};
+    const fields = { index: this.run.index, as: "figure", ...(text && { text }), ...top };
     return this.work(`Searching ${this.run.index}`, async (options) => {
       const ask = (own) => asked("/api/search", { ...fields, ...own }, options);
-      this.draw(await withImage(image, null, ask, this.page.renewed), fields, image);
+      const answer = await withImage(image, null, ask, this.page.renewed);
+      this.draw(answer, state.columns[this.index].chosen ?? 0);
+      renew(this.files, tools({ action: "search", fields, image, answer, onError: (error) => this.fail(error) }));
     });
   }
 
-  draw(answer, fields, image) {
-    const { data } = answer;
+  draw(answer, chosen) {
+    const { hits, unknown_words: unknown, figure } = answer.data;
+    const parts = partsOf(answer.data);
+    const unlikely = hits.filter((hit) => hit.unlikely).length;
+    const none = unlikely > 0 && unlikely === hits.length;
+    const found = `${hits.length} found${unlikely ? `, ${unlikely} of them unlikely` : ""}`;
     if (this.answer !== answer) {
-      this.view?.destroy();
-      this.room.replaceChildren();
-      this.view = data.figure ? showFigure(this.room, data.figure, { heading: 3 }) : null;
+      renew(this.result,
+        unknown.length ? element("p", { class: "note", dir: "auto" }, `Never seen in training, so ignored: ${unknown.join(", ")}`) : null,
+        none ? element("p", { class: "note" }, NOTHING) : null,
+        element("h3", {}, "Hits, best first"),
+        element("ol", { class: "hits" }, hits.map((hit, place) => this.hit(hit, place, parts[place], figure))));
+      this.say([element("strong", {}, found)], `${this.name}: ${none ? NOTHING : found}`);
     }
     this.answer = answer;
-    const unlikely = data.hits.filter((hit) => hit.unlikely).length;
-    const heard = unlikely === data.hits.length && unlikely ? NOTHING : `${data.hits.length} found, the best ${data.hits[0]?.id ?? "none"}`;
-    this.say([element("strong", {}, `${data.hits.length} hits`), unlikely ? ` ${unlikely} unlikely` : ""], `${this.name}: ${heard}`);
-    const unknown = data.unknown_words ?? [];
-    renew(this.result,
-      unknown.length ? element("p", { class: "note", dir: "auto" }, `Never seen in training, so ignored: ${unknown.join(", ")}`) : null,
-      unlikely && unlikely === data.hits.length ? element("p", { class: "note" }, NOTHING) : null,
-      element("h3", {}, "Hits"),
-      element("div", { class: "wide" }, this.hits(data.hits)));
-    renew(this.files, tools({ action: "search", fields, image, answer, onError: (error) => this.fail(error) }));
+    this.result.querySelectorAll("button").forEach((button, place) => button.setAttribute("aria-pressed", place === chosen));
+    if (parts[chosen]) this.view = showFigure(this.room, parts[chosen], { heading: 3, panel: parts[chosen].panels.length - 1 });
+    else this.room.replaceChildren();
   }
 
-  hits(found) {
-    const known = found.some((hit) => hit.share !== null && hit.share !== undefined);
-    const headings = known ? ["", "score", "above", ""] : ["", "score", ""];
-    const rows = found.map((hit) => [
-      hit.id,
-      short(hit.score),
-      ...(known ? [hit.share === null ? "" : percent(hit.share)] : []),
-      hit.unlikely ? element("em", { class: "unlikely" }, "unlikely") : "",
-    ]);
-    return table(headings, rows, { class: "hits" });
+  hit({ id, score, share, unlikely }, place, part, figure) {
+    const canvas = part ? element("canvas", { width: SIDE, height: SIDE, "aria-hidden": "true" }) : null;
+    if (canvas) drawLast(canvas, part, figure);
+    const above = share === null || share === undefined ? "" : `, above ${percent(share)} of all`;
+    const choose = () => this.page.change(this.index, { chosen: place });
+    return element("li", {}, element("button", { type: "button", "data-key": `hit-${place}`, click: choose },
+      canvas, element("span", {}, id), element("small", {}, `score ${short(score)}${above}`),
+      unlikely ? element("span", { class: "unlikely" }, "unlikely") : null));
   }
 
   clear(message) {
@@ -72,4 +76,21 @@ export class SearchColumn extends Pane {
     this.view = this.answer = null;
     for (const part of [this.room, this.result, this.files]) part.replaceChildren();
   }
+}
+
+/** The figure of each hit, null where its image could not be drawn; a figure of a single hit has it among its parts, too. */
+function partsOf({ hits, figure }) {
+  if (!figure) return hits.map(() => null);
+  const tables = { images: figure.images, places: figure.places };
+  return hits.map((hit) => figure.parts.find((part) => part.title === hit.id)).map((part) => part && { ...part, ...tables });
+}
+
+/** Draw the last map of a hit, small. */
+async function drawLast(canvas, part, figure) {
+  const picture = part.panels.findLast((panel) => panel.picture)?.picture;
+  const url = figure.images[picture.image];
+  const bytes = Uint8Array.from(atob(url.slice(url.indexOf(",") + 1)), (character) => character.charCodeAt(0));
+  const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
+  const regions = picture.regions && placed(picture.regions, figure.places);
+  drawPicture(canvas, bitmap, { side: SIDE, density: 2, regions });
 }

@@ -6,9 +6,9 @@ const SEARCH = "search:";
 
 /**
  * What differs between the runs side by side: the panel (null: the task's first), what is taken away, how a caption
- * begins, which sentence (null: the best).
+ * begins, which sentence or hit is chosen (null: the best).
  */
-export const apart = () => ({ panel: null, regions: [], words: [], begin: "", sentence: null });
+export const apart = () => ({ panel: null, regions: [], words: [], begin: "", chosen: null });
 
 /** A state of nothing chosen. */
 export const nothing = () => ({
@@ -51,7 +51,7 @@ export function toFragment(state) {
     put("without-regions", ranges(column.regions));
     put("without-words", ranges(column.words));
     put("begin", column.begin);
-    put("sentence", counted(column.sentence));
+    put("chosen", counted(column.chosen));
   });
   return fields.toString();
 }
@@ -77,7 +77,7 @@ export function fromFragment(fragment) {
       regions: unranged(value("without-regions")),
       words: unranged(value("without-words")),
       begin: value("begin") ?? "",
-      sentence: place(value("sentence")),
+      chosen: place(value("chosen")),
     };
   });
   return state;
