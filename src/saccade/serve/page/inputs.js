@@ -21,6 +21,7 @@ export class Inputs {
     this.fill(at("run"), choices);
     at("beside").append(...grouped(choices));
     for (const id of ["run", "beside"]) at(id).addEventListener("change", () => onRuns([at("run").value, at("beside").value].filter(Boolean)));
+    at("ask").disabled = false;
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       onAsk();

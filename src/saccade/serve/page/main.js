@@ -181,6 +181,7 @@ async function start() {
     catalogue = await get("/api/runs");
   } catch (error) {
     fail(error);
+    at("welcome").textContent = "Start the server again, then load this page again.";
     return;
   }
   catalogue.choices = choicesOf(catalogue);
