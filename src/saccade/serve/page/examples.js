@@ -42,18 +42,24 @@ export class Examples {
   }
 
   draw() {
-    renew(this.parent, this.runs.filter((run) => this.found.get(run.name)?.length).flatMap((run) => this.group(run)));
+    const groups = this.runs.filter((run) => this.found.get(run.name)?.length);
+    renew(this.parent, groups.flatMap((run, index) => this.group(run, index > 0)));
   }
 
-  group(run) {
+  /** The heading, the pictures and a button for more; those of a further run are opened by a click. */
+  group(run, further) {
     const examples = this.found.get(run.name);
     const more = examples.length >= this.counts.get(run.name) && examples.length < run.examples;
-    const title = this.runs.length > 1 ? `Examples of ${run.name}` : "Or one of the test examples";
-    return [
-      element("h2", {}, title),
+    const held = [
       element("ul", { class: "thumbnails" }, examples.map((example) => element("li", {}, this.button(run, example)))),
       more && element("button", { type: "button", class: "plain", "data-key": `more-${run.name}`, click: () => this.more(run) }, "More examples"),
     ].filter(Boolean);
+    if (!further) return [element("h2", {}, this.runs.length > 1 ? `Examples of ${run.name}` : "Or one of the test examples"), ...held];
+    const open = this.chosen?.run === run.name || this.opened === run.name;
+    const toggle = (event) => {
+      this.opened = event.target.open ? run.name : null;
+    };
+    return [element("details", { open, toggle }, element("summary", { "data-key": `examples-${run.name}` }, `Examples of ${run.name}`), held)];
   }
 
   more(run) {

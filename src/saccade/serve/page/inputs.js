@@ -73,7 +73,7 @@ export class Inputs {
     drawOptions(at("options"), runs, state.options, this.onOptions);
     at("with-image-field").hidden = !runs.some((run) => run.task === "search");
     at("with-image").checked = state.withImage;
-    at("ask").textContent = unique(runs.map((run) => VERBS[run.action])).join(" and ") || "Ask";
+    at("ask").textContent = capital(unique(runs.map((run) => VERBS[run.action])).join(" and ")) || "Ask";
     this.showImage(state.image);
   }
 

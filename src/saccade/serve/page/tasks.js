@@ -7,5 +7,5 @@ import * as matching from "./matching.js";
 
 export const TASKS = { answering, captioning, grounding, matching };
 
-/** The button's words by what a run does. */
-export const VERBS = { ask: "Ask", caption: "Caption", ground: "Find", match: "Match", search: "Search" };
+/** What the button says, by what a run does. */
+export const VERBS = { ask: "ask", caption: "caption", ground: "find", match: "match", search: "search" };
