@@ -86,6 +86,46 @@ def grounding_run(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def captioning_run(scenes_store, tmp_path_factory) -> Path:
+    """A narrow captioner of hard attention, which can be told how to look; copy it before changing it."""
+    from saccade.recipes import get_recipe
+    from saccade.train import train
+
+    recipe = get_recipe("sat-hard-scenes").smoke()
+    recipe = dataclasses.replace(
+        recipe,
+        data=dataclasses.replace(recipe.data, store=scenes_store, limit=24),
+        train=dataclasses.replace(recipe.train, accelerator="cpu", finetune_from=None, epochs=1),
+        sizes=recipe.sizes | {"hidden_size": 16, "embedding_size": 12},
+    )
+    out = tmp_path_factory.mktemp("runs") / "captioner"
+    train(recipe, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def scenes_folder(tmp_path_factory) -> Path:
+    """Seven scenes as PNG files."""
+    from saccade.data.scenes import Scenes
+
+    folder = tmp_path_factory.mktemp("scenes")
+    for number in range(7):
+        Scenes().open_image(f"test/{number:05d}").save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scenes_index(matching_run, scenes_folder, tmp_path_factory) -> Path:
+    """An index of the seven scenes."""
+    from saccade.index.embedder import Embedder
+    from saccade.index.photographs import index_photographs
+
+    out = tmp_path_factory.mktemp("indexes") / "photos"
+    index_photographs(Embedder(matching_run, device="cpu"), scenes_folder, out)
+    return out
+
+
+@pytest.fixture(scope="session")
 def scene(tmp_path_factory) -> Path:
     """A held-out scene as a PNG file."""
     from saccade.data.scenes import Scenes

@@ -78,11 +78,16 @@ export class SearchColumn extends Pane {
   }
 }
 
-/** The figure of each hit, null where its image could not be drawn; a figure of a single hit has it among its parts, too. */
+/** The figure of each hit, null for one whose image could not be read and that was left out. */
 function partsOf({ hits, figure }) {
-  if (!figure) return hits.map(() => null);
-  const tables = { images: figure.images, places: figure.places };
-  return hits.map((hit) => figure.parts.find((part) => part.title === hit.id)).map((part) => part && { ...part, ...tables });
+  const tables = { images: figure?.images, places: figure?.places };
+  let next = 0;
+  return hits.map((hit) => {
+    const part = figure?.parts[next];
+    if (part?.title !== hit.id) return null;
+    next += 1;
+    return { ...part, ...tables };
+  });
 }
 
 /** Draw the last map of a hit, small. */
