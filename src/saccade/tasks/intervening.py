@@ -52,6 +52,8 @@ class LeftTexts:
     def map_of(self, attention: AttentionMap, text: int, masks: Mapping[str, Bool[Tensor, " places"]]) -> AttentionMap:
         """The map of one text, as `AttentionMap.of` gives it, over all words shown: 0 where one was taken away."""
         found = attention.of(text, {**masks, "words": self.words.mask[text]})
+        if len(self.places[text]) == len(self.shown[text]):
+            return found
         weights, places = found.weights, torch.tensor(self.places[text])
         for dimension, axis in enumerate(found.axes, start=1):
             if axis == "words":
