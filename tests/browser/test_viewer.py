@@ -152,12 +152,9 @@ def test_a_region_pointed_at_shades_the_words_that_look_at_it(opened):
         at_region(browser, region).perform()
         shares = (weights[:, region] / weights[:, region].sum()).tolist()
         assert texts(browser, ".line .word small") == [weight_text(share, 4) for share in shares]
-        shades = (
-            "return [...document.querySelectorAll('.line .word')].map(each => each.style.getPropertyValue('--share'))"
-        )
-        np.testing.assert_allclose(
-            [float(shade) for shade in browser.execute_script(shades)], scaled(shares), atol=1e-4
-        )
+        shade = "each => Number(each.style.getPropertyValue('--share'))"
+        shades = browser.execute_script(f"return [...document.querySelectorAll('.line .word')].map({shade})")
+        np.testing.assert_allclose(shades, scaled(shares), atol=1e-4)
         row, column = divmod(region, 5)
         word, weight = figure.links.words[int(np.argmax(shares))], figure.panels[1].picture.regions.weights[region]
         assert said(browser) == (

@@ -1,8 +1,10 @@
-"""A page read back: its elements in order, and its text."""
+"""A page read back: its elements in order, its text, and the figures that it holds."""
 
 from __future__ import annotations
 
+import json
 from html.parser import HTMLParser
+from typing import Any
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -21,6 +23,8 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
+        if tag == "script":
+            self.texts.append((f"script {dict(attrs).get('type', '')}".strip(), ""))
         if tag not in VOID:
             self.open.append(tag)
 
@@ -28,12 +32,27 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" not in self.open:
-            self.texts.append((self.open[-1] if self.open else "", data))
+        inside = self.open[-1] if self.open else ""
+        if inside == "script":
+            name, text = self.texts[-1]
+            self.texts[-1] = (name, text + data)
+        else:
+            self.texts.append((inside, data))
 
     @property
     def text(self) -> str:
-        return "".join(text for _, text in self.texts)
+        """What is read where no script runs."""
+        return "".join(text for tag, text in self.texts if tag != "style" and not tag.startswith("script"))
+
+    @property
+    def figures(self) -> list[dict[str, Any]]:
+        """The JSON of the figures in the page."""
+        return [json.loads(text) for tag, text in self.texts if tag == "script application/json"]
+
+    @property
+    def scripts(self) -> list[str]:
+        """The scripts that run."""
+        return [text for tag, text in self.texts if tag == "script"]
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]

@@ -31,7 +31,8 @@ def test_a_page_is_saved_with_the_question_as_its_title_in_a_new_folder(tmp_path
 
 def test_a_page_of_several_is_saved(tmp_path):
     save(captions_figure([a_caption(), a_caption()]), tmp_path / "a.htm")
-    assert len(Reader((tmp_path / "a.htm").read_text(encoding="utf-8")).all("img")) == 8
+    [figure] = Reader((tmp_path / "a.htm").read_text(encoding="utf-8")).figures
+    assert [len(part["panels"]) for part in figure["parts"]] == [4, 4]
 
 
 def test_another_suffix_is_refused_with_the_known_ones(tmp_path):

@@ -1,17 +1,19 @@
-"""Pages and pieces of HTML: well formed, nothing from outside, nothing unescaped, every weight in reach of a reader."""
+"""Pages and pieces of HTML as Python makes them: whole, nothing from outside, nothing unescaped, and small.
+
+What the script in them draws is tested in a browser: tests/browser/test_viewer.py.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from base64 import b64decode
 from importlib.resources import files
-from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image
 from tests.explain.page_reader import Reader
-from tests.explain.samples import EVIL, GREY, SAMPLES, a_caption, a_grounding, a_map, an_answer
+from tests.explain.samples import EVIL, GREY, SAMPLES, a_caption, a_map, an_answer
+from tools.viewer_colors import FILES
 
 from saccade.errors import SaccadeError
 from saccade.explain import (
@@ -27,18 +29,20 @@ from saccade.explain import (
     figure_page,
     page,
 )
-from saccade.explain.viewer import SIDES
+from saccade.explain.viewer import bundle
 
 REPORT = [
-    MetricsTable("Numbers", ["all"], {"r-dan": [0.5]}),
+    MetricsTable("Numbers", ["all"], {"r-dan": [0.5]}, caption="Of 7 questions."),
     Facts("How", {"seed": "0"}),
     Commands("Next", [("saccade train r-dan-scenes", "Train longer")]),
     Chart("Curves", "<svg></svg>", "A curve"),
 ]
+VIEWER = files("saccade.explain.viewer")
+MODULES = sorted(each.name for each in VIEWER.iterdir() if each.name.endswith(".js"))
 
 
-def pictures(read: Reader) -> list[Image.Image]:
-    return [Image.open(BytesIO(b64decode(str(image["src"]).split(",")[1]))) for image in read.all("img")]
+def source(name: str) -> str:
+    return VIEWER.joinpath(name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", [*SAMPLES, "report"])
@@ -47,104 +51,89 @@ def test_a_page_is_well_formed_and_needs_nothing_from_outside(name):
     markup = page("A report", [*REPORT, an_answer()], lead="So.") if figure is None else figure_page(figure)
     read = Reader(markup)
     assert markup.startswith("<!DOCTYPE html>")
-    assert not [outside for outside in ("http", "url(", "@import") if outside in markup]
-    assert not {"script", "link", "iframe"} & {tag for tag, _ in read.elements}
-    assert all(str(image["src"]).startswith("data:image/jpeg;base64,") for image in read.all("img"))
-    assert all(set(image) == {"src", "width", "height", "alt"} for image in read.all("img"))
+    assert not [outside for outside in ("http", "url(", "@import", "import(", "fetch(", "eval(") if outside in markup]
+    assert not {"link", "iframe", "img"} & {tag for tag, _ in read.elements}
     assert read.all("html") == [{"lang": "en", "class": "saccade"}]
-    assert "prefers-color-scheme: dark" in markup
+    assert [each for each in read.all("script") if each] == [{"type": "application/json"}]
+    assert len(read.scripts) == 1
+    assert "light-dark(" in markup
     assert "@media print" in markup
+    assert not [attributes for _, attributes in read.elements if "style" in attributes]
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_page_holds_the_figure_as_its_json_values(name):
+    [found] = Reader(figure_page(SAMPLES[name])).figures
+    expected = json.loads(json.dumps(SAMPLES[name].to_dict()))
+    for figure, part in zip([found, *found["parts"]], [expected, *expected["parts"]], strict=True):
+        if links := figure["links"]:
+            maps = [
+                panel["picture"] and (panel["picture"]["regions"] or {}).get("weights") for panel in figure["panels"]
+            ]
+            links["weights"] = [maps[row] if isinstance(row, int) else row for row in links["weights"]]
+            assert links == part["links"]
+    assert found == expected
+
+
+def test_maps_stand_once_in_a_page():
+    [found] = Reader(figure_page(a_caption())).figures
+    assert found["links"]["weights"] == [1, 2, 3]
+
+
+def a_long_caption() -> Figure:
+    words = tuple(f"word{i}" for i in range(20))
+    maps = np.random.default_rng(0).dirichlet(np.ones(196), 20)
+    return a_caption(words, maps=maps, betas=np.linspace(0, 1, 20), grid=(14, 14))
+
+
+def an_answer_of_eight_glimpses() -> Figure:
+    random = np.random.default_rng(0)
+    words = ("what", "is", "the", "color", "of", "the", "small", "thing", "that", "stands", "in", "front", "of", "it")
+    maps = random.dirichlet(np.ones(len(words) * 100), 8).reshape(8, len(words), 100)
+    attention = tuple(a_map(each, ("words", "regions"), f"glimpse {i + 1}") for i, each in enumerate(maps))
+    return an_answer("?", words, attention=attention, boxes=random.random((100, 4)), grid=None)
+
+
+@pytest.mark.parametrize("make", [a_long_caption, an_answer_of_eight_glimpses])
+@pytest.mark.parametrize("write", [figure_page, figure_fragment])
+def test_a_page_weighs_at_most_150_kilobytes_without_its_images(make, write):
+    markup = write(make())
+    without = re.sub(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]*", "", markup)
+    assert len(without) < len(markup)
+    assert len(without.encode()) <= 150_000
 
 
 def test_every_class_has_its_style_and_every_style_its_class():
-    styles = files("saccade.explain.viewer").joinpath("templates", "figure.css").read_text(encoding="utf-8")
-    styled = set(re.findall(r"\.([a-z]+)", re.sub(r"\{[^{}]*\}", "{}", styles)))
-    whole = page("All", [*REPORT, *SAMPLES.values()], lead="So.")
-    used = {name for _, attributes in Reader(whole).elements for name in str(attributes.get("class", "")).split()}
-    assert used - styled == {"large"}  # the size that the others differ from
+    styles = re.sub(r"\{[^{}]*\}|@media[^{]*|@container[^{]*", "{}", bundle.styles())
+    styled = set(re.findall(r"\.([a-z]+)", styles)) - {"saccade"}
+    templates = [each.read_text(encoding="utf-8") for each in VIEWER.joinpath("templates").iterdir()]
+    written = "".join([*map(source, MODULES), *templates])
+    given = re.findall(r'class: ["`]([^"`]*)["`]|class="([^"]*)"|toggle\("([a-z]+)"', written)
+    used = set(re.findall(r"[a-z]+", re.sub(r"\$\{.*?\}|saccade", " ", " ".join(sum(given, ()))))) | {"boxed"}
+    assert used - styled == {"canvas", "line", "readout", "shown"}  # by which others find them
     assert styled - used == set()
 
 
-def test_the_images_are_the_picture_and_one_map_for_each_step():
-    read = Reader(figure_page(an_answer()))
-    images = read.all("img")
-    assert [picture.size for picture in pictures(read)] == [(560, 187)] * 3
-    assert [(image["width"], image["height"]) for image in images] == [("560", "187")] * 3
-    assert images[0]["alt"] == "The image asked about: What color?"
-    assert images[1]["alt"] == (
-        "step 1, weights over the image: 15 regions, the strongest 0.72, 11 times the even share"
-    )
-    assert images[2]["alt"] == "step 2, weights over the image: even: none of 15 regions above 1.2 times the mean"
+def test_modules_keep_to_what_is_joined():
+    names: list[str] = []
+    for module in MODULES:
+        text = source(module)
+        assert len(re.findall(r"^import ", text, re.MULTILINE)) == len(bundle._IMPORT.findall(text)), module
+        assert len(re.findall(r"\bexport\b", text)) == len(bundle._EXPORT.findall(text)), module
+        names += re.findall(r"^(?:export )?(?:async )?(?:function|const|let|class) (\w+)", text, re.MULTILINE)
+    assert len(MODULES) > 8
+    assert sorted(names) == sorted(set(names))  # they share one scope in a page
+    joined = bundle.script()
+    assert not re.findall(r"^(?:import|export)\b", joined, re.MULTILINE)
+    assert all(re.search(rf"\b{name}\b", joined) for name in names)
+    assert "</" not in joined
+    assert "<!--" not in joined
+    assert not re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function", joined)
 
 
-def test_every_word_carries_its_weight_as_text_and_title():
-    read = Reader(figure_page(an_answer(words=("what", "color", "is", "it"))))
-    spans = [span for span in read.all("span") if span.get("class") == "word"]
-    assert [span["title"] for span in spans] == ["weight 0.10", "weight 0.20", "weight 0.30", "weight 0.40"]
-    assert [span["style"] for span in spans] == ["--share:0.100", "--share:0.200", "--share:0.300", "--share:0.400"]
-    found = re.findall(r"(what|color|is|it) (0\.\d\d)", read.text)
-    assert found == [("what", "0.10"), ("color", "0.20"), ("is", "0.30"), ("it", "0.40")]
-
-
-def test_answers_are_listed_with_percentages():
-    text = Reader(figure_page(an_answer())).text
-    assert "red83.1 %" in text
-    assert "blue< 0.1 %" in text
-
-
-def test_every_word_of_a_caption_has_its_panel_and_its_beta():
-    read = Reader(figure_page(a_caption(betas=np.array([0.0, 0.314, 1.0]))))
-    assert read.text_of("h3") == ["image", "a", "dog", "runs"]
-    assert read.text_of("b") == ["0.00", "0.31", "1.00"]
-    gauges = [p["style"] for p in read.all("p") if p.get("class") == "gauge"]
-    assert gauges == ["--share:0.000", "--share:0.314", "--share:1.000"]
-    assert "probability 0.018, on average 0.37 a word" in read.text_of("p")
-    assert read.all("img")[2]["alt"].startswith("word 2, 'dog', weights over the image: 35 regions, the strongest 0.60")
-    assert Reader(figure_page(a_caption(betas=None))).text_of("b") == []
-
-
-def test_the_maps_of_a_page_are_lightest_at_the_strongest_region():
-    found = pictures(Reader(figure_page(a_caption())))[1:]
-    for at, picture in enumerate(found):
-        light = np.asarray(picture.convert("L")).astype(int)
-        y, x = np.unravel_index(light.argmax(), light.shape)
-        assert (y * 5 // light.shape[0], x * 7 // light.shape[1]) == divmod(at, 7)
-
-
-@pytest.mark.parametrize(
-    ("name", "size"),
-    [("answer", "large"), ("caption", "small"), ("caption over boxes", "wide"), ("caption without attention", "alone")],
-)
-def test_pictures_are_as_large_as_needed_to_be_read(name, size):
-    read = Reader(figure_page(SAMPLES[name]))
-    assert {picture.width for picture in pictures(read)} == {SIDES[size]}
-    assert next(div["class"] for div in read.all("div")) == f"panels {size}"
-
-
-def test_an_even_map_says_so_in_the_page():
-    almost = np.linspace(1, 1.15, 35) / np.linspace(1, 1.15, 35).sum()
-    figure = a_caption(("a", "b"), maps=np.stack([np.full(35, 1 / 35), almost]))
-    said = "even: none of 35 regions above 1.2 times the mean"
-    assert Reader(figure_page(figure)).text.count(said) == 2
-    assert [panel["picture"]["regions"]["said"] for panel in figure.to_dict()["panels"][1:]] == [said, said]
-    assert "even:" not in Reader(figure_page(a_caption(("a", "b")))).text
-
-
-def test_other_texts_stand_with_their_numbers():
-    read = Reader(figure_page(a_caption(alternatives=(("a cat", -0.5), ("two dogs", -2000.0)))))
-    assert read.text_of("dt") == ["0.61", "2.6e-869"]
-    assert read.text_of("dd") == ["a cat", "two dogs"]
-
-
-def test_words_of_an_outline_have_its_colour_and_the_picture_says_its_label():
-    read = Reader(figure_page(a_grounding()))
-    spans = [span for span in read.all("span") if span.get("class") == "word"]
-    colors = [re.findall(r"--color:(.*)", str(span["style"])) for span in spans]
-    assert colors[0] == colors[1] == ["rgb(0 114 178)"]
-    assert colors[2] == []
-    assert colors[3] == colors[4] != colors[0]
-    assert [image["alt"] for image in read.all("img")] == ["A grey image; outlined: a man, a dog"]
-    assert "title" not in spans[0]
+@pytest.mark.parametrize("name", FILES)
+def test_colours_and_constants_are_those_of_python(name):
+    assert source(name) == FILES[name](), "run python tools/viewer_colors.py"
 
 
 def test_text_of_others_is_escaped_everywhere():
@@ -157,35 +146,38 @@ def test_text_of_others_is_escaped_everywhere():
         Facts(EVIL, {EVIL: EVIL}),
         Commands(EVIL, [(EVIL, EVIL)]),
     ]
-    markup = page(EVIL, [answer, caption, Figure(EVIL, (EVIL,), (outlined,), reading=EVIL), *report], lead=EVIL)
-    read = Reader(markup)
-    assert "<script" not in markup
-    assert "<script" not in figure_fragment(answer) + figure_page(caption)
-    # Once in each place: 3 of the page, 5 of the answer, 4 of the caption, 5 of the outlined, 5, 3 and 3 of the report.
-    assert read.text.count(EVIL) == 28
-    assert all(set(image) == {"src", "width", "height", "alt"} for image in read.all("img"))
+    figures = [answer, caption, Figure(EVIL, (EVIL, "<!-- </script>"), (outlined,), reading=EVIL)]
+    whole = page(EVIL, [*figures, *report], lead=EVIL)
+    for markup in (whole, *map(figure_page, figures), *map(figure_fragment, figures)):
+        assert "<script>alert" not in markup
+        assert "<!--" not in markup
+        read = Reader(markup)
+        assert len(read.scripts) == 1
+        assert read.figures[0]["title"] == EVIL
+    read = Reader(whole)
+    # Once in each place: 3 of the page, what stands in for each of 3 figures, 5, 3 and 3 of the report.
+    assert read.text.count(EVIL) == 17
+    assert [figure["lines"][-1] for figure in read.figures] == [EVIL, EVIL, "<!-- </script>"]
 
 
-def test_one_figure_is_the_page_and_parts_have_headings():
+def test_one_figure_is_the_page_and_those_of_a_report_have_headings():
     one = Reader(figure_page(a_caption()))
     assert (one.text_of("title"), one.text_of("h1"), one.text_of("h2")) == (["a dog runs"], ["a dog runs"], [])
-    parts = (a_caption(), a_caption((), maps=None, betas=None))
-    several = Reader(figure_page(Figure("Captions of 2 images", parts=parts)))
-    assert several.text_of("h1") == ["Captions of 2 images"]
-    assert several.text_of("h2") == ["a dog runs", "(a caption without words)"]
+    assert [div["data-saccade"] for div in one.all("div") if "data-saccade" in div] == ["0"]
     report = Reader(page("A report", [*REPORT, an_answer()]))
-    assert report.text_of("h2") == ["Numbers", "How", "Next", "Curves", "What color?"]
+    assert report.text_of("h2") == ["Numbers", "How", "Next", "Curves"]
+    assert [div["data-saccade"] for div in report.all("div") if "data-saccade" in div] == ["2"]
+    assert Reader(page("No figure", REPORT)).all("script") == []
 
 
 def test_half_an_emoji_can_be_written():
-    assert figure_page(a_caption(("\ud83d",))).encode("utf-8").count(b"?") > 0
-    assert figure_fragment(a_caption(("\ud83d",))).encode("utf-8")
+    for markup in (figure_page(a_caption(("\ud83d",))), figure_fragment(a_caption(("\ud83d",)))):
+        assert markup.encode("utf-8").count(b"?") > 0
+        assert Reader(markup).figures[0]["links"]["words"] == ["?"]
 
 
-def test_text_goes_from_right_to_left_where_its_script_does():
-    read = Reader(figure_page(an_answer("ما هذا اللون؟", ("ما", "هذا"))))
-    assert read.all("h1") == [{"dir": "auto"}]
-    assert {p.get("dir") for p in read.all("p") if p.get("class") == "words"} == {"auto"}
+def test_headings_go_from_right_to_left_where_their_script_does():
+    assert Reader(figure_page(an_answer("ما هذا اللون؟", ("ما", "هذا")))).all("h1") == [{"dir": "auto"}]
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -194,15 +186,25 @@ def test_a_piece_for_a_notebook_styles_nothing_else(name):
     read = Reader(markup)
     outermost, *_ = read.elements
     assert outermost == ("div", {"class": "saccade"})
-    assert not {"html", "body", "head", "script", "link", "iframe", "h1"} & {tag for tag, _ in read.elements}
-    assert read.text_of("h2")[0] == SAMPLES[name].title
+    assert not {"html", "body", "head", "link", "iframe", "h1"} & {tag for tag, _ in read.elements}
     [style] = re.findall(r"<style>(.*?)</style>", markup, re.DOTALL)
-    rules = re.sub(r"@media[^{]*\{((?:[^{}]*\{[^{}]*\})*)\s*\}", r"\1", style)
+    rules = re.sub(r"@[a-z]+[^{]*\{((?:[^{}]*\{[^{}]*\})*)\s*\}", r"\1", style)
     selectors = [each.strip() for rule in re.findall(r"([^{}]+)\{[^{}]*\}", rules) for each in rule.split(",")]
     assert len(selectors) > 50
-    assert [each for each in selectors if not re.match(r"(div)?\.saccade\b", each)] == []
+    assert [each for each in selectors if not re.match(r'(div|html|\[data-theme="\w+"\] )?\.saccade\b', each)] == []
     assert "@keyframes" not in style
     assert " id=" not in markup
+    assert read.scripts[0].strip().startswith("(() => {")
+    assert read.scripts[0].strip().endswith("})();")
+
+
+def test_a_piece_shows_the_picture_where_no_script_runs():
+    read = Reader(figure_fragment(an_answer()))
+    [image] = read.all("img")
+    assert str(image["src"]).startswith("data:image/jpeg;base64,")
+    assert image["alt"] == "What color?"
+    assert "trust the notebook" in read.text
+    assert "Allow it, or write the figure as .png" in Reader(figure_page(an_answer())).text
 
 
 def test_the_table_has_percentages_dashes_and_the_best_in_bold():

@@ -33,7 +33,7 @@ export function scale(regions) {
   const said = element("p", { class: "quiet" }, regions.said ?? "");
   if (regions.style !== "heat") return said;
   const top = scaleTop(regions.weights), even = 1 / regions.weights.length;
-  return element("div", { class: "scale" },
+  return element("div", {},
     element("div", { class: "ramp", "aria-hidden": "true" }, element("i", { "--share": even / top })),
     element("p", { class: "ends" }, element("span", {}, "0"),
       element("span", {}, `tick: even share, ${shortText(even)}`), element("span", {}, shortText(top))),

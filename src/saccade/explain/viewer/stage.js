@@ -12,10 +12,9 @@ const STILL = 0.01;
 
 /** The stage of a figure; `bitmaps` are promises of the decoded images. */
 export function stage(state, bitmaps) {
-  const image = element("div", { class: "image" }, imageOf(state, bitmaps));
   const beside = element("div", { class: "beside" }, wordLine(state), readout(state), details(state));
   const whole = element("div", { class: "stage" },
-    element("div", { class: "look" }, image, slider(state), scaleOf(state)), beside);
+    element("div", { class: "look" }, imageOf(state, bitmaps), slider(state), scaleOf(state)), beside);
   state.listen(async () => {
     const bitmap = await bitmaps[pictureOf(state).image];
     if (bitmap) whole.style.setProperty("--aspect", bitmap.width / bitmap.height);
@@ -181,7 +180,7 @@ function hintOf(state) {
 
 /** The bars of the panel, or of the one panel that has some; its gauge and note. */
 function details(state) {
-  const held = element("div", { class: "details" });
+  const held = element("div");
   let shown = null;
   const first = state.panels.find((panel) => panel.bars.length);
   state.listen(() => {
