@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.explain.page_reader import Reader
 
 from saccade import checkpoint
 from saccade.cli import COMMANDS, main
@@ -528,8 +529,9 @@ def test_ask_draws_a_picture_and_a_page(saccade, trained_run, scene, tmp_path) -
     with Image.open(tmp_path / "new" / "look.png") as picture:
         assert picture.width > 200
     page = (tmp_path / "look.html").read_text()
-    assert "<img" in page
-    assert "circle" in page
+    [figure] = Reader(page).figures
+    assert "circle" in figure["title"]
+    assert figure["panels"][0]["picture"]["image"] == 0
     assert files_below(tmp_path) == ["look.html", "new", "new/look.png"]
 
 

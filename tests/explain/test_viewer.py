@@ -108,7 +108,7 @@ def test_every_class_has_its_style_and_every_style_its_class():
     styled = set(re.findall(r"\.([a-z]+)", styles)) - {"saccade"}
     templates = [each.read_text(encoding="utf-8") for each in VIEWER.joinpath("templates").iterdir()]
     written = "".join([*map(source, MODULES), *templates])
-    given = re.findall(r'class: ["`]([^"`]*)["`]|class="([^"]*)"|toggle\("([a-z]+)"', written)
+    given = re.findall(r'class: ["`]([^"`]*)["`]|class="([^"]*)"|classList\.toggle\("([a-z]+)"', written)
     used = set(re.findall(r"[a-z]+", re.sub(r"\$\{.*?\}|saccade", " ", " ".join(sum(given, ()))))) | {"boxed"}
     assert used - styled == {"canvas", "line", "readout", "shown"}  # by which others find them
     assert styled - used == set()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.explain.page_reader import Reader
 
 from saccade.cli import main
 from saccade.data.scenes import Scenes
@@ -118,8 +118,8 @@ def test_the_sheet_has_a_part_for_each_hit_that_links_to_its_file(searcher, phot
         assert all(panel.picture.regions is not None for panel in steps)
         assert "unlikely" in part.lines[0]
     save(figure, tmp_path / "hits.html")
-    links = re.findall(r'<a href="(file://[^"]+)">', (tmp_path / "hits.html").read_text())
-    assert links == [part.link for part in figure.parts]
+    [shown] = Reader((tmp_path / "hits.html").read_text()).figures
+    assert [part["link"] for part in shown["parts"]] == [part.link for part in figure.parts]
     save(figure, tmp_path / "hits.png")
     like = Query(image=photos / "2.png")
     assert searcher.figure(like, searcher.search(like, top=2)).parts[0].title == "2.png"
