@@ -29,9 +29,14 @@ export function sheet(state, bitmaps, seen, { buttons }) {
       item.querySelector("button")?.setAttribute("aria-current", chosen);
     }));
   }
-  // Boxes have labels to be read.
-  const boxed = state.panels.some(({ picture: shown }) => shown && (shown.outlines.length || shown.regions?.grid === null));
-  return element("ol", { class: `sheet${boxed ? " boxed" : ""}` }, made);
+  return element("ol", { class: `sheet ${widthOf(state.panels)}` }, made);
+}
+
+/** How much room panels need: bars alone most, then words, and boxes with labels to be read. */
+function widthOf(panels) {
+  if (!panels.some(({ picture: shown }) => shown)) return "widest";
+  const wide = ({ picture: shown, words }) => words || shown?.outlines.length || shown?.regions?.grid === null;
+  return panels.some(wide) ? "wider" : "narrow";
 }
 
 function picture(shown, bitmaps, seen) {
