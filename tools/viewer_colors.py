@@ -26,7 +26,7 @@ def constants() -> str:
     """The module of constants."""
     lines = ["/** Of saccade.explain: written by tools/viewer_colors.py. */", ""]
     for module, names in NAMES.items():
-        lines += [f"export const {name} = {json.dumps(_plain(getattr(module, name)))};" for name in names]
+        lines += [f"export const {name} = {_written(getattr(module, name))};" for name in names]
     return "\n".join([*lines, ""])
 
 
@@ -35,13 +35,16 @@ def styles() -> str:
     lines = ["/* Of saccade.explain.colors: written by tools/viewer_colors.py. */", ".saccade {"]
     for name, (light, dark) in colors.THEMES.items():
         lines.append(f"  --{name}: light-dark({_rgb(light)}, {_rgb(dark)});")
-    scale = ", ".join(_rgb(tuple(color)) for color in colors.scale_colors(STOPS).tolist())
+    stops = [_rgb(tuple(color)) for color in colors.scale_colors(STOPS).tolist()]
+    scale = ",\n    ".join(", ".join(stops[i : i + 7]) for i in range(0, STOPS, 7))
     outlines = (f"  --outline-{i}: {_rgb(color)};" for i, color in enumerate(colors.OUTLINES))
-    return "\n".join([*lines, *outlines, f"  --scale: linear-gradient(to right, {scale});", "}", ""])
+    return "\n".join([*lines, *outlines, f"  --scale: linear-gradient(\n    to right, {scale}\n  );", "}", ""])
 
 
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else value
+def _written(value: Any) -> str:
+    """The value in JavaScript, a row of a table a line."""
+    plain = value.tolist() if hasattr(value, "tolist") else value
+    return json.dumps(plain).replace("[[", "[\n  [").replace("], [", "],\n  [").replace("]]", "],\n]")
 
 
 def _rgb(color: tuple[int, ...]) -> str:

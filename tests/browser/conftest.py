@@ -124,3 +124,23 @@ def violations(browser: Any) -> list[str]:
         for each in found
         for node in each["nodes"] or [{"target": ""}]
     ]
+
+
+@pytest.fixture
+def opened(browser, tmp_path) -> Callable[..., Any]:
+    """Opens a figure's page, or any page's text, as a file, and waits until all is drawn."""
+
+    drawn = "[...document.querySelectorAll('canvas')].every(each => each.dataset.drawn)"
+
+    def opened(shown: Any) -> Any:
+        from saccade.explain import figure_page
+
+        path = tmp_path / "page.html"
+        path.write_text(shown if isinstance(shown, str) else figure_page(shown), encoding="utf-8")
+        browser.get(path.as_uri())
+        until(browser, "document.querySelector('.figure')")
+        browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+        until(browser, drawn)
+        return browser
+
+    return opened

@@ -32,7 +32,7 @@ from tests.explain.samples import a_caption, a_map, an_answer, peaked
 from saccade.explain import Figure, RegionWeights
 from saccade.explain.weights import scale_top, scaled, short_text, strongest, weight_text
 
-ENTER, SPACE, TAB = "\ue007", "\ue00d", "\ue004"
+ENTER, SPACE, TAB, RIGHT = "\ue007", "\ue00d", "\ue004", "\ue014"
 KINDS = {".js": "text/javascript", ".css": "text/css"}
 SHELL = (
     '<!DOCTYPE html><html lang="en"><head><title>t</title><link rel="stylesheet" href="/viewer/viewer.css"></head>'
@@ -234,6 +234,45 @@ def test_axe_finds_nothing_where_things_are_taken_away(browser, served, theme):
     all_of(browser, "button.word")[0].click()
     until(browser, "document.querySelector('[data-key=away-3]')")
     assert violations(browser) == []
+
+
+def test_what_is_pinned_gives_way_to_a_panel_that_is_chosen(served):
+    browser = served(a_linked_answer())
+    all_of(browser, "button.word")[1].click()
+    leave(browser)
+    assert "“color”" in said(browser)
+    one(browser, "input[type=range]").send_keys(RIGHT)
+    leave(browser)
+    assert said(browser) == ""
+
+
+def test_regions_that_are_not_those_of_the_maps_are_taken_away_all_the_same(served):
+    """As those of a grounder, whose maps are over cells of the image."""
+    given = {"boxes": [[0.0, 0.0, 0.5, 1.0], [0.4, 0.0, 1.0, 1.0]], "grid": None}
+    browser = served(a_linked_answer(), onAway=True, panel=1, regions=given)
+    at_fraction(browser, 0.8, 0.5).click().perform()
+    assert calls(browser) == [away([1], [])]
+    assert said(browser) == "Region 1 (40 to 100 % across, 0 to 100 % down) is taken away"
+    one(browser, "summary").click()
+    until(browser, "document.querySelectorAll('details table').length === 3")
+    assert len(all_of(browser, "input[type=checkbox]")) == 2
+    one(browser, "[data-key=taking-false]").click()
+    at_region(browser, 6).perform()
+    assert said(browser).startswith("Region 6 (row 2, column 2): glimpse 1 gives it")
+
+
+def test_a_page_does_not_jump_when_a_figure_is_drawn_anew(served):
+    browser = served(a_linked_answer())
+    script = """
+        const done = arguments[0], heights = [], canvas = () => document.querySelector(".stage canvas");
+        const height = () => Math.round(document.querySelector("#one .stage").getBoundingClientRect().height);
+        const first = height(), old = canvas();
+        show();
+        requestAnimationFrame(() => requestAnimationFrame(() => done([first, height(), old !== canvas()])));
+    """
+    before, after, anew = browser.execute_async_script(script)
+    assert before == after
+    assert anew
 
 
 def test_an_image_that_is_none_leaves_the_words(served):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from tests.browser.conftest import until
 from tests.explain.samples import a_map, an_answer, peaked
 
 from saccade.explain import Figure
@@ -93,3 +94,9 @@ def leave(browser: Any) -> None:
     """Move the pointer and the focus to where there is nothing to show."""
     actions(browser).move_to_element(one(browser, "h1")).perform()
     browser.execute_script("document.activeElement.blur()")
+
+
+def open_tables(browser: Any, least: int) -> None:
+    for summary in all_of(browser, "summary"):
+        browser.execute_script("arguments[0].click()", summary)
+    until(browser, f"document.querySelectorAll('details table').length >= {least}")

@@ -36,7 +36,8 @@ export function patternOf(color) {
 /** Draws on a canvas in screen pixels. */
 class Marks {
   constructor(context, width, height, density) {
-    Object.assign(this, { context, width, height, size: Math.max(LEAST_LABEL, Math.round(Math.max(width, height) / 28)) });
+    const size = Math.max(LEAST_LABEL, Math.round(Math.max(width, height) / 28));
+    Object.assign(this, { context, width, height, size });
     context.scale(density, density);
   }
 

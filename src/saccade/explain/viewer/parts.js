@@ -8,7 +8,8 @@ import { counted, scaled, scaleTop, shortText, weightText } from "./numbers.js";
 export function altOf(picture, regions, outlines, away = 0) {
   const labels = outlines.map((outline) => outline.label).filter(Boolean).join(", ");
   const map = regions ? `${regions.name}, weights over the image: ${regions.said}` : picture.alt || "the image";
-  return [map, labels && `outlined: ${labels}`, away && `taken away: ${counted(away, "region")}`].filter(Boolean).join("; ");
+  const gone = away && `taken away: ${counted(away, "region")}`;
+  return [map, labels && `outlined: ${labels}`, gone].filter(Boolean).join("; ");
 }
 
 /** The bars, the best first. */

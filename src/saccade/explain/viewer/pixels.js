@@ -9,6 +9,7 @@ const STEPS = 512;
 // An eighth of a value of 256 at the most lies beyond.
 const REACH = 3.5;
 const kept = new WeakMap();
+const kernels = new Map();
 
 /** The colour, from 0 to 255, at a place on the scale as it looks over middle grey. */
 export function scaleColor(share) {
@@ -80,11 +81,7 @@ function under(bitmap, width, height) {
 
 /** A grid's weights at every pixel: between the centres of its cells cubic, or linear and then smoothed. */
 function enlarged(weights, [rows, columns], width, height, smooth) {
-  const kernel = (count, length) => {
-    const taps = interpolation(count, length, smooth ? linear : cubic, smooth ? 1 : 2);
-    return smooth ? blurred(taps, SMOOTHING * (length / count)) : taps;
-  };
-  const across = kernel(columns, width).map(narrow), down = kernel(rows, height).map(narrow);
+  const across = kernel(columns, width, smooth), down = kernel(rows, height, smooth);
   const found = new Float32Array(width * height), row = new Float64Array(columns);
   for (let y = 0, at = 0; y < height; y++) {
     row.fill(0);
@@ -101,12 +98,23 @@ function enlarged(weights, [rows, columns], width, height, smooth) {
   return found;
 }
 
-/** For each of so many pixels the shares of the cells in it, by a filter that reaches so many cells; rows sum to 1. */
-function interpolation(cells, pixels, filter, support) {
+/** For each of so many pixels the cells seen in it, from the first, and their shares; kept for the next map. */
+function kernel(cells, length, smooth) {
+  const asked = `${cells} ${length} ${smooth}`;
+  if (!kernels.has(asked)) {
+    const taps = interpolation(cells, length, smooth ? linear : cubic);
+    if (kernels.size > 7) kernels.clear();
+    kernels.set(asked, (smooth ? blurred(taps, SMOOTHING * (length / cells)) : taps).map(narrow));
+  }
+  return kernels.get(asked);
+}
+
+/** For each of so many pixels the shares of all cells in it, by a filter of how far away they are; rows sum to 1. */
+function interpolation(cells, pixels, filter) {
   const scale = cells / pixels, wide = Math.max(1, scale);
   return Array.from({ length: pixels }, (_, pixel) => {
     const centre = (pixel + 0.5) * scale;
-    const taps = Array.from({ length: cells }, (_, cell) => filter(Math.abs(cell + 0.5 - centre) / wide, support));
+    const taps = Array.from({ length: cells }, (_, cell) => filter(Math.abs(cell + 0.5 - centre) / wide));
     return divided(taps);
   });
 }

@@ -1,14 +1,13 @@
 /** The chosen panel, large: its image with the map, a slider over the panels, and what stands beside it. */
 
 import { element } from "./dom.js";
-import { centredIn, inside, regionAt } from "./geometry.js";
 import { drawPicture } from "./marks.js";
 import { altOf, bars, gauge, scale } from "./parts.js";
+import { followPointer } from "./pointer.js";
 import { wordLine } from "./words.js";
 
 const SIDE = 560;
-// A pointer that moved less than this share of the image between down and up has clicked.
-const STILL = 0.01;
+const STEPS_OF = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 };
 
 /** The stage of a figure; `bitmaps` are promises of the decoded images. */
 export function stage(state, bitmaps) {
@@ -24,15 +23,16 @@ export function stage(state, bitmaps) {
 
 /** The picture shown: that of the panel, or the image alone for a step that has none. */
 function pictureOf(state) {
-  return state.current.picture ?? { ...state.panels.find((panel) => panel.picture).picture, regions: null, outlines: [] };
+  const { picture } = state.current;
+  return picture ?? { ...state.panels.find((panel) => panel.picture).picture, regions: null, outlines: [] };
 }
 
 /** What lies over the image now: the map of the word pointed at, or the panel's; null for the bare image. */
 function regionsOf(state) {
   const word = state.shown?.word, own = pictureOf(state).regions ?? null;
   if (word === undefined || !state.linked) return own;
-  const look = state.lookOf(word);
-  return look && { ...state.maps, weights: look, name: `what “${state.words[word]}” looks at`, said: state.saidOfWord(word) };
+  const weights = state.lookOf(word), name = `what “${state.words[word]}” looks at`;
+  return weights && { ...state.maps, weights, name, said: state.saidOfWord(word) };
 }
 
 /** The outlines to draw: those of the word pointed at, where words have some, or the panel's. */
@@ -43,92 +43,50 @@ function outlinesOf(state) {
   return [all.find((outline) => outline.color === color)].filter(Boolean);
 }
 
+/** The canvas, drawn anew after every change and when its size changes; arrow keys on it choose the panel. */
 function imageOf(state, bitmaps) {
   const canvas = element("canvas", { role: "img" });
   let waiting = false, dragged = null;
-  const draw = async () => {
-    waiting = false;
-    const picture = pictureOf(state), bitmap = await bitmaps[picture.image];
-    if (!bitmap || picture !== pictureOf(state)) return;
-    const density = Math.min(2, window.devicePixelRatio || 1);
-    canvas.style.aspectRatio = `${bitmap.width} / ${bitmap.height}`;
-    const side = Math.round(Math.max(canvas.clientWidth, canvas.clientHeight)) || SIDE;
-    const regions = regionsOf(state), outlines = outlinesOf(state), { removable, away } = state;
-    const hatched = removable ? [...away.regions].map((i) => removable.places[i]).filter(Boolean) : [];
-    const framed = state.regions?.places[state.shown?.region] ?? null;
-    canvas.setAttribute("aria-label", altOf(picture, regions, outlines, hatched.length));
-    drawPicture(canvas, bitmap, { side, density, regions, outlines, hatched, framed, dragged });
-    canvas.dataset.drawn = (Number(canvas.dataset.drawn) || 0) + 1;
-  };
   const redraw = () => {
     if (!waiting) requestAnimationFrame(draw);
     waiting = true;
   };
+  const draw = () => {
+    waiting = false;
+    drawStage(canvas, state, bitmaps, dragged);
+  };
   state.listen(redraw);
   const observer = new ResizeObserver(redraw);
   observer.observe(canvas);
-  state.ends = [...(state.ends ?? []), () => observer.disconnect()];
-  pointing(canvas, state, (box) => {
+  state.ends.push(() => observer.disconnect());
+  followPointer(canvas, state, (box) => {
     dragged = box;
     redraw();
   });
-  const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 };
+  const several = state.panels.length > 1;
+  const step = (event) => {
+    if (!several || !(event.key in STEPS_OF)) return;
+    event.preventDefault();
+    state.select(state.panel + STEPS_OF[event.key]);
+  };
   return element("div", {
-    class: "canvas", tabindex: state.panels.length > 1 ? 0 : null, role: "group", "aria-label": "The image shown",
-    "data-key": "stage",
-    keydown: (event) => {
-      if (!(event.key in step) || state.panels.length < 2) return;
-      event.preventDefault();
-      state.select(state.panel + step[event.key]);
-    },
+    class: "canvas", tabindex: several ? 0 : null, role: "group", "aria-label": "The image shown", "data-key": "stage",
+    keydown: step,
   }, canvas);
 }
 
-/** Regions under the pointer are shown; a click pins them or takes them away, a dragged box takes all in it away. */
-function pointing(canvas, state, drag) {
-  let start = null;
-  const place = (event) => {
-    const box = canvas.getBoundingClientRect();
-    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-  };
-  const box = (event) => inside([...start, ...place(event)]);
-  const regionOf = (event) => {
-    const map = state.current?.picture?.regions;
-    const weights = map && map.places.length === state.regions?.places.length ? map.weights : null;
-    return state.regions ? regionAt(state.regions, place(event), weights) : null;
-  };
-  const far = (event) => start && Math.hypot(...place(event).map((at, i) => at - start[i])) > STILL;
-  canvas.addEventListener("pointermove", (event) => {
-    // A finger that moves scrolls the page.
-    if (state.taking && far(event) && event.pointerType !== "touch") return drag(box(event));
-    const region = regionOf(event);
-    state.point(region === null ? null : { region });
-  });
-  canvas.addEventListener("pointerleave", () => state.point(null));
-  canvas.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
-    start = place(event);
-    if (state.taking && event.pointerType !== "touch") canvas.setPointerCapture(event.pointerId);
-  });
-  canvas.addEventListener("pointercancel", () => {
-    start = null;
-    drag(null);
-  });
-  canvas.addEventListener("pointerup", (event) => {
-    if (!start) return;
-    const [moved, area, region] = [far(event), box(event), regionOf(event)];
-    start = null;
-    drag(null);
-    if (state.taking && moved) return takeAll(state, area);
-    if (region === null) return;
-    if (state.taking) state.toggle("regions", region);
-    else state.pinned({ region });
-  });
-}
-
-function takeAll(state, area) {
-  const found = centredIn(state.removable, area);
-  if (found.length) state.takeAway({ ...state.away, regions: new Set([...state.away.regions, ...found]) });
+async function drawStage(canvas, state, bitmaps, dragged) {
+  const picture = pictureOf(state), bitmap = await bitmaps[picture.image];
+  if (!bitmap || picture.image !== pictureOf(state).image) return;
+  canvas.style.aspectRatio = `${bitmap.width} / ${bitmap.height}`;
+  const side = Math.round(Math.max(canvas.clientWidth, canvas.clientHeight)) || SIDE;
+  const density = Math.min(2, window.devicePixelRatio || 1);
+  const regions = regionsOf(state), outlines = outlinesOf(state), { removable, away } = state;
+  const hatched = removable ? [...away.regions].map((i) => removable.places[i]).filter(Boolean) : [];
+  const framed = state.regions?.places[state.shown?.region] ?? null;
+  canvas.setAttribute("aria-label", altOf(picture, regions, outlines, hatched.length));
+  drawPicture(canvas, bitmap, { side, density, regions, outlines, hatched, framed, dragged });
+  canvas.dataset.drawn = (Number(canvas.dataset.drawn) || 0) + 1;
 }
 
 /** The slider over the panels, with the name of the one shown; null for a single one. */
@@ -154,7 +112,8 @@ function scaleOf(state) {
   state.listen(() => {
     const regions = regionsOf(state);
     // What a word looks at most is said beside the words.
-    const shown = state.shown?.word === undefined || !regions ? regions : { ...regions, said: regions.name };
+    const word = state.linked && regions && state.shown?.word !== undefined;
+    const shown = word ? { ...regions, said: `${regions.name}: ${state.linked.name}` } : regions;
     held.replaceChildren(...[scale(shown)].filter(Boolean));
   });
   return held;
@@ -174,8 +133,11 @@ function readout(state) {
 
 function hintOf(state) {
   const kept = state.taking ? "a click takes it away" : "a click keeps it";
-  if (state.linked) return `Point at a word to see what it looks at, at the image to see which words look there; ${kept}.`;
-  return `Point at the image to see what a region weighs; ${kept}.`;
+  if (state.linked && state.sameRegions(state.maps)) {
+    return `Point at a word to see what it looks at, at the image to see which words look there; ${kept}.`;
+  }
+  const words = state.linked ? "at a word to see what it looks at, " : "";
+  return `Point ${words}at the image to see ${state.taking ? "its regions" : "what a region weighs"}; ${kept}.`;
 }
 
 /** The bars of the panel, or of the one panel that has some; its gauge and note. */

@@ -4,8 +4,9 @@ import { placed, regionName } from "./geometry.js";
 import { largest, shares, shortText, strongest, sum } from "./numbers.js";
 
 /**
- * One figure as it is shown now: its panels, where regions lie, which panel is chosen, which word or region is `hover`ed
- * or `pin`ned ({word: i} or {region: i}), what is `away`, and whether a click takes away. Listeners hear every change.
+ * One figure as it is shown now: its panels, where regions lie, which panel is chosen, which word or region is under
+ * the pointer (`hover`) or pinned (`pin`), as {word: i} or {region: i}, what is `away`, and whether a click takes away.
+ * Listeners hear every change.
  */
 export class State {
   constructor(figure, tables, options) {
@@ -20,7 +21,8 @@ export class State {
     this.linked = this.maps && figure.links?.words.length === this.words.length ? this.withRows(figure.links) : null;
     const start = Math.min(Math.max(0, options.panel ?? 0), Math.max(0, this.panels.length - 1));
     const away = { regions: new Set(options.away?.regions ?? []), words: new Set(options.away?.words ?? []) };
-    Object.assign(this, { panel: start, hover: null, pin: null, away, taking: Boolean(options.onAway), listeners: [] });
+    Object.assign(this, { panel: start, hover: null, pin: null, away, taking: Boolean(options.onAway) });
+    Object.assign(this, { listeners: [], ends: [] });
   }
 
   /** The links; a row that is a number is the map of that panel. */
@@ -70,7 +72,8 @@ export class State {
   select(index) {
     const panel = Math.min(this.panels.length - 1, Math.max(0, index));
     if (panel === this.panel || panel < 0) return;
-    this.change({ panel });
+    // A word that stays pinned would hide what was chosen.
+    this.change({ panel, pin: this.pin?.word === undefined ? this.pin : null });
     this.options.onPanel?.(panel);
   }
 
@@ -116,8 +119,8 @@ export class State {
   /** The panel that shows what this word looks at, as a caption's words have each their own; null for none. */
   panelOf(word) {
     const first = this.panels.length - this.words.length;
-    return first >= 0 && this.panels[first + word]?.title === this.words[word] && this.options.words === undefined
-      && this.linked && this.panels.slice(first).every((panel, i) => panel.title === this.words[i]) ? first + word : null;
+    const alike = () => this.panels.slice(first).every((panel, i) => panel.title === this.words[i]);
+    return first >= 0 && this.linked && alike() ? first + word : null;
   }
 
   /** The word that the panel shown belongs to, or null. */

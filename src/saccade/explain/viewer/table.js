@@ -75,7 +75,8 @@ function checkbox(state, region) {
 /** A row for each word: its weight in every panel that has words, and the region it looks at most. */
 function wordTable(state) {
   const panels = state.panels.filter((panel) => panel.words?.weights?.length === state.words.length);
-  const head = ["word", ...panels.map((panel) => panel.title), ...(state.linked ? ["looks most at region", "with"] : [])];
+  const looks = state.linked ? ["looks most at region", "with"] : [];
+  const head = ["word", ...panels.map((panel) => panel.title), ...looks];
   const rows = state.words.map((word, i) => {
     const weights = panels.map((panel) => weightText(panel.words.weights[i], state.words.length));
     const look = state.linked && state.lookOf(i), most = look ? look.indexOf(largest(look)) : null;

@@ -10,9 +10,8 @@ export function tools(state) {
   if (!state.options.onAway) return null;
   const name = `saccade-click-${groups += 1}`;
   const choice = (taking, label) => {
-    const radio = element("input", {
-      type: "radio", name, "data-key": `taking-${taking}`, change: () => state.change({ taking, hover: null, pin: null }),
-    });
+    const change = () => state.change({ taking, hover: null, pin: null });
+    const radio = element("input", { type: "radio", name, "data-key": `taking-${taking}`, change });
     radio.checked = state.taking === taking;
     return element("label", {}, radio, label);
   };
@@ -22,9 +21,10 @@ export function tools(state) {
   const count = element("span", { class: "quiet", role: "status" });
   state.listen(() => {
     const { regions, words } = state.away;
-    const said = [regions.size && counted(regions.size, "region"), words.size && counted(words.size, "word")];
-    count.textContent = said.some(Boolean) ? `Taken away: ${said.filter(Boolean).join(" and ")}` : "Nothing is taken away";
-    back.disabled = !said.some(Boolean);
+    const said = [[regions.size, "region"], [words.size, "word"]].filter(([size]) => size);
+    const parts = said.map(([size, what]) => counted(size, what)).join(" and ");
+    count.textContent = parts ? `Taken away: ${parts}` : "Nothing is taken away";
+    back.disabled = !parts;
   });
   return element("div", { class: "tools" },
     element("fieldset", {}, element("legend", {}, "A click"), choice(true, "takes away"), choice(false, "pins")),

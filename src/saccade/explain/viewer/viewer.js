@@ -1,4 +1,4 @@
-/** Draws a figure, the JSON of `Figure.to_dict()`, into an element of class `saccade`: the one way figures become HTML. */
+/** Draws a figure, the JSON of `Figure.to_dict()`, into an element of class `saccade`: the one way to HTML. */
 
 import { element } from "./dom.js";
 import { listing } from "./parts.js";
@@ -9,20 +9,23 @@ import { tables } from "./table.js";
 import { tools } from "./tools.js";
 
 const views = new WeakMap();
+const LINK = /^(https?|file):/;
 
 /**
  * Draw `figure` into an element, in place of what was drawn there; the focus, what is open and what a click does stay.
  *
  * Options, all of them optional: `heading` is the level of the title's heading, 0 for none; `panel` is the one shown
- * first, and `onPanel(index)` is told of another; `regions` ({boxes, grid}) are the image's, where they are not those of
- * the figure's maps; `words` those of the text, where they are not the figure's; `away` ({regions, words}) what is taken
- * away, by number. With `onAway(away)` a click takes away; with `onWord(place, text)` a caption's words can be written.
+ * first, and `onPanel(index)` is told of another; `regions` ({boxes, grid}) are the image's, where they are not those
+ * of the figure's maps; `words` those of the text, where they are not the figure's; `away` ({regions, words}) is what
+ * is taken away, by number. With `onAway(away)` a click takes away, and what is away then is told; with
+ * `onWord(place, text)` another word can be written in place of one of a caption's.
  *
  * Gives {element, figure, select(index), selected, destroy()}.
  */
 export function showFigure(target, figure, options = {}) {
   const before = views.get(target)?.leave();
-  const shared = { bitmaps: (figure.images ?? []).map(decoded), tables: figure.places ?? [], ends: [], ...whenSeen() };
+  const images = new Map((figure.images ?? []).map((url) => [url, before?.images.get(url) ?? decoded(url)]));
+  const shared = { images, bitmaps: [...images.values()], tables: figure.places ?? [], ends: [], ...whenSeen() };
   const state = new State(figure, shared.tables, options);
   if (before) state.taking = Boolean(options.onAway) && before.taking;
   target.replaceChildren(section(state, shared, options.heading ?? 2));
@@ -55,13 +58,13 @@ function section(state, shared, level) {
   made.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && state.pin) state.change({ pin: null });
   });
-  shared.ends.push(() => state.ends?.forEach((end) => end()));
+  shared.ends.push(...state.ends);
   return made;
 }
 
 function title(figure, level) {
   if (!level || !figure.title) return null;
-  const text = figure.link ? element("a", { href: figure.link }, figure.title) : figure.title;
+  const text = LINK.test(figure.link) ? element("a", { href: figure.link }, figure.title) : figure.title;
   return element(`h${level}`, { dir: "auto" }, text);
 }
 
@@ -69,11 +72,9 @@ function title(figure, level) {
 function panels(state, shared) {
   if (!state.panels.length) return [];
   const several = state.panels.length > 1 && state.figure.size !== "alone";
-  if (!state.panels.some((panel) => panel.picture)) return sheet(state, shared.bitmaps, shared.seen, { buttons: false });
-  return [
-    tools(state), stage(state, shared.bitmaps),
-    several ? sheet(state, shared.bitmaps, shared.seen, { buttons: true }) : null, tables(state),
-  ];
+  const below = (buttons) => sheet(state, shared.bitmaps, shared.seen, { buttons });
+  if (!state.panels.some((panel) => panel.picture)) return below(false);
+  return [tools(state), stage(state, shared.bitmaps), several ? below(true) : null, tables(state)];
 }
 
 /** What of a view stays in the next one: where the focus is, which details are open, what a click does. */
@@ -81,7 +82,8 @@ function left(target, state, shared) {
   for (const end of shared.ends) end();
   shared.stop();
   const focused = target.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-  return { focused, open: target.querySelector("details")?.open ?? false, taking: state.taking };
+  const open = target.querySelector("details")?.open ?? false;
+  return { focused, open, taking: state.taking, images: shared.images };
 }
 
 function resume(target, { focused, open }) {
@@ -101,7 +103,7 @@ async function decoded(url) {
   }
 }
 
-/** `seen(element, draw)` draws once, when the element is near to being seen or about to be printed; `stop()` ends it. */
+/** `seen(element, draw)` draws once, when an element is near to being seen or is to be printed; `stop()` ends it. */
 function whenSeen() {
   const waiting = new Map();
   const draw = (each) => {
