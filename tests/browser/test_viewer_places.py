@@ -42,6 +42,16 @@ def test_a_phone_shows_all_without_scrolling_sideways(browser, opened):
     assert browser.execute_script(beyond) == []
 
 
+def test_words_stay_under_the_pointer_that_points_at_them(browser, opened):
+    phone(browser)
+    opened(a_linked_answer())
+    top = "return document.querySelector('button.word').getBoundingClientRect().top + scrollY"
+    before = browser.execute_script(top)
+    browser.execute_script("document.querySelector('button.word').focus({ preventScroll: true })")
+    until(browser, "document.querySelector('.ramp')")
+    assert browser.execute_script(top) == before
+
+
 def test_text_goes_from_right_to_left_where_its_script_does(opened):
     browser = opened(a_linked_answer("ما هذا اللون؟", ("ما", "هذا", "اللون", "؟")))
     first, second = all_of(browser, ".line .word")[:2]

@@ -12,12 +12,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
 
 from saccade.explain.figure import Figure
 from saccade.explain.figure_json import jpeg_url
 from saccade.explain.png import draw
 from saccade.explain.report import Chart, Commands, Facts, MetricsTable
 from saccade.explain.viewer import bundle
+
+# Of the picture in a notebook that is not trusted, in pixels: as wide as notebooks are.
+WIDEST = 1000
 
 Section = Figure | MetricsTable | Facts | Commands | Chart
 
@@ -46,7 +50,9 @@ def figure_fragment(figure: Figure) -> str:
 
     Where scripts do not run, as in a notebook that is not trusted, it shows the picture.
     """
-    return _rendered("fragment.html", figure=figure, picture=jpeg_url(draw(figure)))
+    picture = draw(figure)
+    picture.thumbnail((WIDEST, picture.height), Image.Resampling.LANCZOS)
+    return _rendered("fragment.html", figure=figure, picture=jpeg_url(picture))
 
 
 def _page(title: str, lead: str, sections: Sequence[Section], *, titled: bool) -> str:

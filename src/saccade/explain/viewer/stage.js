@@ -108,7 +108,7 @@ function slider(state) {
 
 /** The scale of the map shown. */
 function scaleOf(state) {
-  const held = element("div", { class: "scaled" });
+  const style = state.maps?.style ?? "bare", held = element("div", { class: `scaled ${style}` });
   state.listen(() => {
     const regions = regionsOf(state);
     // What a word looks at most is said beside the words.
