@@ -144,3 +144,32 @@ def opened(browser, tmp_path) -> Callable[..., Any]:
         return browser
 
     return opened
+
+
+@pytest.fixture(scope="session")
+def runs(trained_run, matching_run, grounding_run, captioning_run) -> list[Any]:
+    """A run of each task, as a server has them: "run", "matcher", "grounder" and "captioner"."""
+    from saccade.serve.runs import ServedRun
+
+    return [ServedRun(str(each), device="cpu") for each in (trained_run, matching_run, grounding_run, captioning_run)]
+
+
+@pytest.fixture(scope="session")
+def serving(runs, scenes_index) -> Iterator[Any]:
+    """A server of them and of an index, "photos"."""
+    from tests.serve.running import Running
+
+    from saccade.serve.runs import ServedIndex
+
+    index = ServedIndex(str(scenes_index))
+    with Running(runs, [index]) as running:
+        yield running
+    index.searcher.close()
+
+
+@pytest.fixture
+def page(browser, serving) -> Any:
+    """The page of that server, not opened yet."""
+    from tests.browser.serving import Page
+
+    return Page(browser, serving.port)

@@ -91,7 +91,8 @@ class Page:
     def focused(self) -> str:
         """What has the focus: its key, id or text."""
         return self.script(
-            "(({ dataset, id, innerText, tagName }) => dataset.key || id || innerText || tagName)(document.activeElement)"
+            "(({ dataset, id, innerText, tagName }) => tagName === 'BODY' ? tagName : dataset.key || id || innerText)"
+            "(document.activeElement)"
         )
 
     def tab_to(self, wanted: str, most: int = 150) -> Page:

@@ -1,0 +1,267 @@
+"""The page of `saccade serve`, task by task: what it shows is what the library says, by mouse and by keyboard."""
+
+from __future__ import annotations
+
+import pytest
+from tests.browser.conftest import complaints, until
+
+from saccade.types import Without
+
+QUESTION = "what color is the circle?"
+SENTENCE = "the large circle is left of the square"
+ENTER, SHIFT, LET_GO, HOME, RIGHT, SPACE, TAB = "\ue007", "\ue008", "\ue000", "\ue011", "\ue014", "\ue00d", "\ue004"
+
+
+@pytest.fixture
+def run(runs):
+    """The predictor of a run by its name."""
+    return {each.name: each.predictor for each in runs}
+
+
+@pytest.fixture
+def scene_file(scenes_folder):
+    return scenes_folder / "0.png"
+
+
+@pytest.fixture(autouse=True)
+def silent(browser):
+    """No test leaves a complaint in the console."""
+    yield
+    assert complaints(browser) == []
+
+
+def percentages(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def test_a_question_about_a_file_by_mouse(page, run, scene_file):
+    page.open().give(scene_file).ask(QUESTION)
+    said = run["run"].ask(scene_file, QUESTION)
+    assert page.headline() == f"{said.answer} {percentages(said.answers[0][1])}"
+    answers = [tuple(text.split("\n")) for text in page.texts(".shares li")]
+    assert answers == [(answer, percentages(share)) for answer, share in said.answers]
+
+
+def test_how_many_answers_is_a_field(page, run, scene_file):
+    page.open().give(scene_file).ask(QUESTION)
+    field = page.find("#option-top")
+    field.send_keys("3", ENTER)
+    until(page.browser, "document.querySelectorAll('.shares li').length === 3")
+    assert page.state["option.top"] == "3"
+
+
+def test_an_example_is_answered_at_once_and_tells_what_is_expected(page, serving):
+    first = serving.get("/api/runs/run/examples", count=1).json()["examples"][0]
+    page.open()
+    page.wait_for(".thumbnails button")
+    page.find(".thumbnails button").click()
+    page.wait_for(".headline", "%")
+    assert page.find("#text").get_attribute("value") == first["text"]
+    assert page.wait_for("#expected", "Expected") == f"Expected: {first['expected'][0]}"
+
+
+def test_a_question_by_keyboard_alone(page):
+    page.open()
+    page.wait_for(".thumbnails button")
+    page.press("e").press(ENTER).settle()
+    page.wait_for(".headline", "%")
+    page.press("/")
+    assert page.focused == "text"
+    page.press("!", ENTER).settle()
+    assert page.state["text"].endswith("!")
+    page.press(TAB).tab_to("slider").press(HOME)
+    assert page.state["panel.1"] == "1"
+    page.press(RIGHT)
+    assert page.state["panel.1"] == "2"
+    page.tab_to("word-0").press(ENTER)
+    page.wait_for(".without h3", "Without 1 word")
+    assert page.focused == "word-0"
+    page.press("u").settle()
+    until(page.browser, "document.querySelectorAll('.without h3').length === 0")
+    assert "without-words.1" not in page.state
+
+
+def test_tab_goes_through_the_page_and_out_of_it(page):
+    page.open(run="run", example=0, of="run", text=QUESTION)
+    page.wait_for(".headline", "%")
+    page.press(TAB)
+    assert page.focused == "skip"
+    seen = set()
+    for _ in range(120):
+        outlined = "getComputedStyle(document.activeElement, null).outlineStyle !== 'none'"
+        assert page.focused == "BODY" or page.script(f"document.activeElement.id === 'file' || {outlined}"), page.focused
+        seen.add(page.focused)
+        page.press(TAB)
+        if page.focused in ("BODY", "skip"):
+            break
+    assert page.focused in ("BODY", "skip")
+    assert {"run", "beside", "file", "text", "ask", "slider", "word-0", "save-json", "help"} <= seen
+
+
+def test_the_skip_link_leads_to_the_answers_and_leaves_the_address(page):
+    page.open(run="run", example=0, of="run", text=QUESTION)
+    before = page.state
+    page.press(TAB).press(ENTER)
+    assert page.focused == "results"
+    assert page.state == before
+
+
+def test_pointing_at_a_word_and_at_a_region_tells_what_they_have_to_do_with_each_other(page):
+    from selenium.webdriver import ActionChains
+
+    page.open(run="run", example=0, of="run", text=QUESTION)
+    ActionChains(page.browser).move_to_element(page.find("[data-key=word-1]")).perform()
+    assert "looks at" in page.wait_for(".view [role=status]", "“color”")
+    canvas = page.find(".view .stage canvas")
+    ActionChains(page.browser).move_to_element(canvas).perform()
+    page.wait_for(".view [role=status]", "row")
+
+
+def test_captions_to_choose_from_and_to_continue(page, run, scene_file):
+    page.open(run="captioner").give(scene_file)
+    [said] = run["captioner"].caption(scene_file, beam=3, top=3)
+    assert page.headline().startswith(said.caption)
+    listed = page.texts(".captions li button")
+    assert listed == [said.caption, *(text for text, _ in said.alternatives)]
+    page.find("[data-key=caption-1]").click()
+    page.settle()
+    until(page.browser, "document.querySelector('[data-key=caption-1]').getAttribute('aria-current') === 'true'")
+    assert page.state["begin.1"] == said.alternatives[0][0]
+    assert page.headline().startswith(said.alternatives[0][0])
+
+
+def test_another_word_in_a_caption(page, run, scene_file):
+    page.open(run="captioner").give(scene_file)
+    [said] = run["captioner"].caption(scene_file, beam=3, top=3)
+    page.find("[data-key=word-1]").click()
+    page.find("[data-key=another]").send_keys("red", ENTER)
+    page.settle()
+    begin = f"{said.words[0]} red"
+    page.wait_for(".captions ~ p", "Continued from")
+    [other] = run["captioner"].caption(scene_file, beam=3, top=3, begin=begin)
+    assert page.state["begin.1"] == begin
+    assert other.caption.startswith(begin)
+    assert page.headline().startswith(other.caption)
+    page.find("[data-key=best-caption]").click()
+    page.settle()
+    assert "begin.1" not in page.state
+    assert page.headline().startswith(said.caption)
+
+
+def test_a_caption_by_keyboard_alone_with_another_look(page):
+    page.open(run="captioner")
+    page.wait_for(".thumbnails button")
+    page.press("e").press(ENTER).settle()
+    page.wait_for(".headline", "probability")
+    page.script("document.querySelector('#option-look').focus()")
+    page.press("a").settle()
+    assert page.state["option.look"] == "argmax"
+    page.tab_to("begin").press("a", ENTER).settle()
+    assert page.state["begin.1"] == "a"
+    assert page.headline().startswith("a ")
+
+
+def test_sentences_are_ranked(page, run, scene_file):
+    sentences = ["a red circle", "a large square below a circle", "a cross"]
+    page.open(run="matcher").give(scene_file)
+    another_line = SHIFT + ENTER + LET_GO
+    page.find("#text").send_keys(another_line.join(sentences), ENTER)
+    page.settle()
+    page.wait_for(".headline", "score")
+    scores = {sentence: run["matcher"].match(scene_file, sentence).score for sentence in sentences}
+    ranked = sorted(sentences, key=scores.__getitem__, reverse=True)
+    assert page.texts(".captions li button") == ranked
+    assert float(page.headline().removeprefix("score ").replace("−", "-")) == pytest.approx(scores[ranked[0]], rel=1e-3)
+    page.find(f"[data-key=sentence-{sentences.index(ranked[2])}]").click()
+    page.settle()
+    assert page.state["chosen.1"] == str(sentences.index(ranked[2]) + 1)
+    assert page.texts(".captions [aria-current=true]") == [ranked[2]]
+
+
+def test_phrases_noticed_and_chosen_by_hand(page, run, scene_file):
+    page.open(run="grounder").give(scene_file).ask(SENTENCE)
+    words = SENTENCE.split()
+    noticed = [each.text for each in run["grounder"].ground(scene_file, SENTENCE).phrases]
+    assert page.texts(".captions li button") == noticed
+    for place in (1, 2):
+        page.find(f"[data-key=phrase-word-{place}]").click()
+        page.settle()
+    chosen = " ".join(words[1:3])
+    page.wait_for(".headline", "1 phrase")
+    assert page.texts(".captions li button") == [chosen]
+    assert page.state["phrase"] == chosen
+    [found] = run["grounder"].ground(scene_file, SENTENCE, [chosen]).phrases
+    assert page.texts(".captions b") == [percentages(found.found.scores[0])]
+
+
+def test_phrases_by_keyboard_alone(page):
+    page.open(run="grounder", example=0, of="grounder", text=SENTENCE)
+    page.tab_to("phrase-word-1").press(SPACE).settle()
+    assert page.focused == "phrase-word-1"
+    page.tab_to("phrase-0").press(ENTER)
+    assert page.state["phrase"] == "large"
+    assert page.state["panel.1"] == "2"
+
+
+def test_a_search_shows_hits_with_their_maps(page, serving):
+    hits = serving.post("/api/search", {"index": "photos", "text": "a red circle"}).json()["hits"]
+    page.open(run="search:photos").ask("a red circle")
+    page.wait_for(".hits button")
+    assert page.texts(".hits button > span:not(.unlikely)") == [hit["id"] for hit in hits]
+    unlikely = page.script("[...document.querySelectorAll('.hits button')].map(e => e.innerText.includes('unlikely'))")
+    assert unlikely == [hit["unlikely"] for hit in hits]
+    page.find("[data-key=hit-2]").click()
+    page.wait_for(".view h3", hits[2]["id"])
+    assert page.state["chosen.1"] == "3"
+
+
+def test_a_search_by_an_image(page, serving, scene_file):
+    page.open(run="search:photos").give(scene_file)
+    page.find("#with-image").click()
+    page.find("#ask").click()
+    page.settle()
+    token = serving.keep(scene_file.read_bytes())
+    hits = serving.post("/api/search", {"index": "photos", "image": token}).json()["hits"]
+    assert page.wait_for(".hits button").startswith(hits[0]["id"]) or hits[0]["id"] in page.texts(".hits button")[0]
+
+
+def test_what_is_taken_away_is_held_against_what_the_map_promised(page, run, scene_file):
+    page.open().give(scene_file).ask(QUESTION)
+    before = run["run"].ask(scene_file, QUESTION)
+    grid = before.regions.grid
+    place = grid[1] + 1
+    page.click_region(place, grid)
+    page.wait_for(".without h3", "Without 1 region")
+    assert page.state["without-regions.1"] == str(place)
+    after = run["run"].ask(scene_file, QUESTION, without=Without((place,)))
+    was, now = dict(before.answers), dict(after.answers)
+    names = page.texts(".compared tbody th")
+    cells = page.texts(".compared tbody td")
+    told = {name: tuple(cells[3 * row : 3 * row + 2]) for row, name in enumerate(names)}
+    for answer in was.keys() & now.keys():
+        assert told[answer] == (percentages(was[answer]), percentages(now[answer]))
+    maps = [each.weights[0][place].item() for each in before.attention if each.axes == ("regions",)]
+    share = 100 * sum(maps) / len(maps)
+    sentence = page.wait_for(".sentence")
+    assert f"gave this region {round(share)} %" in sentence or share < 1
+    assert f"“{before.answer}”" in sentence
+    assert page.headline().split(" → ")[1].startswith(after.answer)
+    page.find("[data-key=restore]").click()
+    page.settle()
+    assert page.headline() == f"{before.answer} {percentages(was[before.answer])}"
+    assert "without-regions.1" not in page.state
+
+
+@pytest.mark.parametrize(("name", "said"), [("captioner", "the caption"), ("matcher", "the score"), ("grounder", "box")])
+def test_each_task_says_what_became_of_it(page, run, name, said, scene_file):
+    page.open(run=name).give(scene_file)
+    if name != "captioner":
+        page.ask(SENTENCE)
+    page.wait_for(".headline")
+    page.find(".numbers summary").click()
+    page.wait_for("[data-key=away-4], .numbers table")
+    page.find("[data-key=away-4]").click()
+    assert said in page.wait_for(".sentence")
+    page.settle()
+    assert page.texts(".after .stage canvas") == [""]
+    assert page.focused == "away-4"
