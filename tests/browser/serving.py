@@ -59,6 +59,13 @@ class Page:
     def alerts(self) -> list[str]:
         return self.texts("[role=alert] p")
 
+    def click(self, selector: str) -> Page:
+        """Click the first that the selector finds, where it is in the middle of the window."""
+        found = self.find(selector)
+        self.script("arguments[0].scrollIntoView({ block: 'center' })", found)
+        found.click()
+        return self.settle()
+
     def choose(self, select: str, name: str) -> Page:
         """Choose a run, or the one beside it."""
         self.find(f"#{select} option[value='{name}']").click()

@@ -54,7 +54,7 @@ def test_an_example_is_answered_at_once_and_tells_what_is_expected(page, serving
     first = serving.get("/api/runs/run/examples", count=1).json()["examples"][0]
     page.open()
     page.wait_for(".thumbnails button")
-    page.find(".thumbnails button").click()
+    page.click(".thumbnails button")
     page.wait_for(".headline", "%")
     assert page.find("#text").get_attribute("value") == first["text"]
     assert page.wait_for("#expected", "Expected") == f"Expected: {first['expected'][0]}"
@@ -123,8 +123,7 @@ def test_captions_to_choose_from_and_to_continue(page, run, scene_file):
     assert page.headline().startswith(said.caption)
     listed = page.texts(".captions li button")
     assert listed == [said.caption, *(text for text, _ in said.alternatives)]
-    page.find("[data-key=caption-1]").click()
-    page.settle()
+    page.click("[data-key=caption-1]")
     until(page.browser, "document.querySelector('[data-key=caption-1]').getAttribute('aria-current') === 'true'")
     assert page.state["begin.1"] == said.alternatives[0][0]
     assert page.headline().startswith(said.alternatives[0][0])
@@ -133,7 +132,7 @@ def test_captions_to_choose_from_and_to_continue(page, run, scene_file):
 def test_another_word_in_a_caption(page, run, scene_file):
     page.open(run="captioner").give(scene_file)
     [said] = run["captioner"].caption(scene_file, beam=3, top=3)
-    page.find("[data-key=word-1]").click()
+    page.click("[data-key=word-1]")
     page.find("[data-key=another]").send_keys("red", ENTER)
     page.settle()
     begin = f"{said.words[0]} red"
@@ -142,8 +141,7 @@ def test_another_word_in_a_caption(page, run, scene_file):
     assert page.state["begin.1"] == begin
     assert other.caption.startswith(begin)
     assert page.headline().startswith(other.caption)
-    page.find("[data-key=best-caption]").click()
-    page.settle()
+    page.click("[data-key=best-caption]")
     assert "begin.1" not in page.state
     assert page.headline().startswith(said.caption)
 
@@ -184,8 +182,7 @@ def test_phrases_noticed_and_chosen_by_hand(page, run, scene_file):
     noticed = [each.text for each in run["grounder"].ground(scene_file, SENTENCE).phrases]
     assert page.texts(".captions li button") == noticed
     for place in (1, 2):
-        page.find(f"[data-key=phrase-word-{place}]").click()
-        page.settle()
+        page.click(f"[data-key=phrase-word-{place}]")
     chosen = " ".join(words[1:3])
     page.wait_for(".headline", "1 phrase")
     assert page.texts(".captions li button") == [chosen]
@@ -210,16 +207,15 @@ def test_a_search_shows_hits_with_their_maps(page, serving):
     assert page.texts(".hits button > span:not(.unlikely)") == [hit["id"] for hit in hits]
     unlikely = page.script("[...document.querySelectorAll('.hits button')].map(e => e.innerText.includes('unlikely'))")
     assert unlikely == [hit["unlikely"] for hit in hits]
-    page.find("[data-key=hit-2]").click()
+    page.click("[data-key=hit-2]")
     page.wait_for(".view h3", hits[2]["id"])
     assert page.state["chosen.1"] == "3"
 
 
 def test_a_search_by_an_image(page, serving, scene_file):
     page.open(run="search:photos").give(scene_file)
-    page.find("#with-image").click()
-    page.find("#ask").click()
-    page.settle()
+    page.click("#with-image")
+    page.click("#ask")
     token = serving.keep(scene_file.read_bytes())
     hits = serving.post("/api/search", {"index": "photos", "image": token}).json()["hits"]
     assert page.wait_for(".hits button").startswith(hits[0]["id"]) or hits[0]["id"] in page.texts(".hits button")[0]
@@ -246,8 +242,7 @@ def test_what_is_taken_away_is_held_against_what_the_map_promised(page, run, sce
     assert f"gave this region {round(share)} %" in sentence or share < 1
     assert f"“{before.answer}”" in sentence
     assert page.headline().split(" → ")[1].startswith(after.answer)
-    page.find("[data-key=restore]").click()
-    page.settle()
+    page.click("[data-key=restore]")
     assert page.headline() == f"{before.answer} {percentages(was[before.answer])}"
     assert "without-regions.1" not in page.state
 
@@ -258,9 +253,9 @@ def test_each_task_says_what_became_of_it(page, run, name, said, scene_file):
     if name != "captioner":
         page.ask(SENTENCE)
     page.wait_for(".headline")
-    page.find(".numbers summary").click()
+    page.click(".numbers summary")
     page.wait_for("[data-key=away-4], .numbers table")
-    page.find("[data-key=away-4]").click()
+    page.click("[data-key=away-4]")
     assert said in page.wait_for(".sentence")
     page.settle()
     assert page.texts(".after .stage canvas") == [""]
