@@ -59,6 +59,10 @@ class Running:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self.join()
+
+    def join(self) -> None:
+        """Wait until it has stopped."""
         self._thread.join(20)
         assert not self._thread.is_alive()
 
