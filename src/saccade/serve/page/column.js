@@ -25,7 +25,7 @@ export class Column extends Pane {
     this.room = element("div", { class: "view" });
     this.notes = element("div", { class: "notes" });
     this.result = element("div", { class: "result" });
-    this.without = element("section", { class: "without", "aria-label": "Without what was taken away" });
+    this.without = element("div", { class: "without" });
     this.after = element("div", { class: "view after" });
     this.files = element("div", {});
     this.body.append(this.room, element("div", { class: "side" }, this.notes, this.result, this.without, this.after, this.files));
@@ -156,7 +156,7 @@ export class Column extends Pane {
     renew(this.without,
       element("h3", {}, `Without ${takenAway(away)}`),
       element("p", { class: "sentence", dir: "auto" }, sentence),
-      element("div", { class: "across" }, this.task.compared(was, is)),
+      element("div", { class: "across", tabindex: 0, role: "group", "aria-label": "Before and after" }, this.task.compared(was, is)),
       sharesTable(steps),
       element("p", { class: "buttons" },
         element("button", { type: "button", "data-key": "undo", click: () => this.undo() }, "Undo"),
