@@ -53,17 +53,18 @@ def driver(tmp_path_factory) -> Iterator[Any]:
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     options.binary_location = str(shutil.which("chromium"))
-    # A proxy of the machine must not stand between the driver and the browser beside it.
-    os.environ["NO_PROXY"] = ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1", "localhost")))
     service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
-    started = webdriver.Chrome(options=options, service=service)
-    started.set_script_timeout(SECONDS)
-    started.set_page_load_timeout(SECONDS)
-    started.downloads = downloads
-    try:
-        yield started
-    finally:
-        started.quit()
+    with pytest.MonkeyPatch.context() as patch:
+        # A proxy of the machine must not stand between the driver and the browser beside it.
+        patch.setenv("NO_PROXY", ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1", "localhost"))))
+        started = webdriver.Chrome(options=options, service=service)
+        started.set_script_timeout(SECONDS)
+        started.set_page_load_timeout(SECONDS)
+        started.downloads = downloads
+        try:
+            yield started
+        finally:
+            started.quit()
 
 
 @pytest.fixture

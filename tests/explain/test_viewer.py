@@ -112,7 +112,7 @@ def test_every_class_has_its_style_and_every_style_its_class():
     given = re.findall(r'class: ["`]([^"`]*)["`]|class="([^"]*)"|classList\.toggle\("([a-z]+)"', written)
     used = set(re.findall(r"[a-z]+", re.sub(r"\$\{.*?\}|saccade", " ", " ".join(sum(given, ())))))
     used |= {"heat", "light", "narrow", "wider", "widest"}  # by the style of maps and the width that panels need
-    assert used - styled == {"canvas", "line", "narrow", "readout", "shown"}  # by which others find them
+    assert used - styled == {"canvas", "line", "readout", "shown"}  # by which others find them
     assert styled - used == set()
 
 
