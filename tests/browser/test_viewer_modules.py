@@ -121,6 +121,8 @@ def test_a_view_is_given_chosen_and_ended(served):
     browser.execute_script("show({ heading: 4 })")
     assert texts(browser, "#one h4") == ["What color is it?"]
     assert complaints(browser) == []
+    browser.execute_script("const old = view; show(); old.destroy()")
+    assert texts(browser, "#one h2") == ["What color is it?"]
     browser.execute_script("view.destroy()")
     assert texts(browser, "#one") == [""]
 

@@ -29,6 +29,7 @@ export function showFigure(target, figure, options = {}) {
   const state = new State(figure, shared.tables, options);
   if (before) state.taking = Boolean(options.onAway) && before.taking;
   target.replaceChildren(section(state, shared, options.heading ?? 2));
+  const own = { leave: () => left(target, state, shared) };
   const view = {
     element: target,
     figure,
@@ -37,12 +38,14 @@ export function showFigure(target, figure, options = {}) {
       return state.panel;
     },
     destroy: () => {
-      views.get(target)?.leave();
+      // What was drawn there since is not this view's to end.
+      if (views.get(target) !== own) return;
+      own.leave();
       views.delete(target);
       target.replaceChildren();
     },
   };
-  views.set(target, { leave: () => left(target, state, shared) });
+  views.set(target, own);
   if (before) resume(target, before);
   return view;
 }

@@ -28,9 +28,8 @@ function numbersOf(state) {
 function oneWord(state, text, i) {
   const active = Boolean(state.linked) || state.wordsGo || Boolean(state.options.onWord);
   const number = element("small"), note = heard("");
-  const colors = (state.current?.words?.colors?.length ? state.current : state).words?.colors ?? state.shaded?.colors;
   const shown = element(active ? "button" : "span", {
-    class: "word", ...colorOf(colors?.[i]), ...(active ? listeners(state, i) : {}),
+    class: "word", ...colorOf(state.shaded?.colors?.[i]), ...(active ? listeners(state, i) : {}),
   }, element("span", {}, text), number, note);
   const refresh = (weight, share) => {
     const away = state.away.words.has(i), chosen = state.shown?.word === i || state.panelWord === i;
