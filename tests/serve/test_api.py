@@ -142,20 +142,31 @@ def test_what_is_taken_away_is_taken_away(action: str, server, predictors, pictu
 
 @pytest.mark.parametrize("action", CASES)
 def test_the_command_is_one_that_parses_to_the_same(action: str, server, tmp_path) -> None:
-    if action not in COMMANDS:
-        pytest.skip(f"there is no command saccade {action}")
     run, values = CASES[action]
     awkward = {"text": '--explain it\'s $HOME `a` \\ "b"'} if "text" in values and action != "ground" else {}
     asked = {"run": run, "example": 1, **values, **awkward}
     words = shlex.split(server.post(f"/api/{action}", asked).json()["command"])
     assert words[:2] == ["saccade", action]
     parsed = parse(COMMANDS[action], words[2:], prog="saccade")
-    said = {"text": getattr(parsed, "question", getattr(parsed, "sentence", ""))} if "text" in values else {}
+    texts = [getattr(parsed, name) for name in ("question", "sentence", "sentences") if hasattr(parsed, name)]
+    said = {"text": texts[0] if isinstance(texts[0], str) else texts[0][0]} if "text" in values else {}
     said |= {name: getattr(parsed, name) for name in values if name != "text"}
     expected = {**values, **awkward}
     assert {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()} == {
         name: f" {value}" if str(value).startswith("--") else value for name, value in expected.items()
     }
+
+
+def test_a_caption_goes_on_from_the_words_it_begins_with(server, predictors, picture) -> None:
+    values = {"begin": "a large", "beam": 2, "top": 2}
+    answer = server.post("/api/caption", {"image": server.keep(picture), **values}).json()
+    assert close(answer["reply"], plain(replied(predictors["caption"], picture, values).to_dict()))
+    assert answer["reply"]["caption"].startswith("a large")
+    assert answer["command"].endswith(" IMAGE --top 2 --beam 2 --begin 'a large'")
+    unknown = server.post("/api/caption", {"example": 0, "begin": "a blorp"})
+    assert unknown.status == 422
+    assert "blorp" in unknown.error
+    assert server.post("/api/caption", {"example": 0, "without_words": [0]}).status == 422
 
 
 def test_examples_are_the_first_of_the_test_split(server, picture, predictors) -> None:

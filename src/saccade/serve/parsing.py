@@ -19,12 +19,12 @@ LOOKS = ("expectation", "argmax", "sample")
 PENALTY = Limit(least=-10, most=10)
 TOKEN = 64  # characters of an image's token, at most
 # What each kind of request may be told beside its image, `run` and `as`.
-ABOUT_IMAGES = ("run", "image", "example", "without_regions", "as")
+ABOUT_IMAGES = ("run", "image", "example", "without_regions", "without_words", "as")
 NAMES: Mapping[str, tuple[str, ...]] = {
-    "ask": (*ABOUT_IMAGES, "text", "without_words", "top"),
+    "ask": (*ABOUT_IMAGES, "text", "top"),
     "caption": (*ABOUT_IMAGES, "beam", "length_penalty", "top", "look", "begin"),
-    "match": (*ABOUT_IMAGES, "text", "without_words"),
-    "ground": (*ABOUT_IMAGES, "text", "without_words", "phrase", "nms"),
+    "match": (*ABOUT_IMAGES, "text"),
+    "ground": (*ABOUT_IMAGES, "text", "phrase", "nms"),
     "search": ("index", "image", "text", "top", "as"),
 }
 OPTIONS = ("top", "beam", "length_penalty", "look", "begin", "phrase", "nms")

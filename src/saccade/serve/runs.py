@@ -161,11 +161,12 @@ def check_names(kind: str, said: Sequence[str]) -> None:
     """Raise RunError where two have one name."""
     found: dict[str, str] = {}
     for each in said:
-        if (other := found.setdefault(name_of(each), each)) is not each:
+        if (name := name_of(each)) in found:
             raise RunError(
-                f"{kind}s: {other} and {each} are both called {name_of(each)!r}, by which they are told apart: rename "
+                f"{kind}s: {found[name]} and {each} are both called {name!r}, by which they are told apart: rename "
                 "the folder of one of them"
             )
+        found[name] = each
 
 
 def name_of(said: str) -> str:
