@@ -49,7 +49,9 @@ class Page:
 
     def wait_for(self, selector: str, text: str = "") -> str:
         """The text of the first of them that holds a text, when there is one."""
-        script = "[...document.querySelectorAll(arguments[0])].map(e => e.innerText).find(t => t.includes(arguments[1]))"
+        script = (
+            "[...document.querySelectorAll(arguments[0])].map(e => e.innerText).find(t => t.includes(arguments[1]))"
+        )
         return until(self.browser, script, selector, text)
 
     def headline(self, column: int = 0) -> str:

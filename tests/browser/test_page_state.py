@@ -159,7 +159,7 @@ def test_an_image_that_the_server_dropped_is_uploaded_again(page, serving, scene
 def test_an_image_that_is_dropped_or_pasted(page, kind, scene_file):
     page.open(run="captioner")
     page.browser.execute_script(DROP, "scene.png", "image/png", kind, encoded(scene_file))
-    page.wait_for(".headline", "probability")
+    page.wait_for(".headline strong")
     with Image.open(scene_file) as image:
         assert page.script("document.querySelector('#thumbnail canvas').width") == image.width
 

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
-
 import pytest
 from tests.serve.running import Running
 
-from saccade.data.scenes import Scenes
-from saccade.index.embedder import Embedder
-from saccade.index.photographs import index_photographs
-from saccade.recipes import get_recipe
 from saccade.serve.runs import ServedIndex, ServedRun
-from saccade.train import train
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 /** What a model answers: the best answers as bars, and how they differ without what was taken away. */
 
 import { bar, element, table } from "./elements.js";
+import { lastMap } from "./figures.js";
 import { percent, points } from "./numbers.js";
 
 const sure = (reply, answer) => reply.answers.find((each) => each.answer === answer)?.probability;
@@ -9,17 +10,26 @@ const sure = (reply, answer) => reply.answers.find((each) => each.answer === ans
 export const comparesAll = true;
 
 /** The panel shown first: the last map, from which the answer came. */
-export const firstPanel = (figure) => figure.panels.length - 1;
+export const firstPanel = lastMap;
 
 /** The best answer, and how probable it is. */
 export function headline(reply) {
   return [element("strong", { dir: "auto" }, reply.answer), ` ${percent(reply.answers[0].probability)}`];
 }
 
+/** The headline of both, before and after. */
+export const change = (before, after) => [...headline(before), " → ", ...headline(after)];
+
 /** The answers as bars, best first. */
 export function result({ reply }) {
   const rows = reply.answers.map(({ answer, probability }) =>
-    element("li", {}, element("span", { dir: "auto" }, answer), bar(probability), element("b", {}, percent(probability))),
+    element(
+      "li",
+      {},
+      element("span", { dir: "auto" }, answer),
+      bar(probability),
+      element("b", {}, percent(probability)),
+    ),
   );
   return [element("h3", {}, "Answers"), element("ol", { class: "shares" }, rows)];
 }
@@ -35,7 +45,8 @@ export function compared(before, after) {
 }
 
 function cell(share, reply) {
-  if (share === undefined) return element("span", { class: "share-cell" }, `< ${percent(reply.answers.at(-1).probability)}`);
+  if (share === undefined)
+    return element("span", { class: "share-cell" }, `< ${percent(reply.answers.at(-1).probability)}`);
   return element("span", { class: "share-cell" }, bar(share), element("b", {}, percent(share)));
 }
 

@@ -4,7 +4,7 @@ const TRIES = 6;
 const LONGEST_WAIT = 20;
 const KEPT = 24;
 const GONE =
-  "The server does not answer. Is saccade serve still running? Start it again and press the button: what you entered is kept.";
+  "The server does not answer. Is saccade serve still running? Start it again and press the button: all is kept.";
 
 /** What went wrong, in words for people, with the status of HTTP, 0 where no answer came. */
 export class ApiError extends Error {

@@ -11,8 +11,11 @@ export const firstPanel = () => 0;
 
 /** The caption. */
 export function headline(reply) {
-  return [element("strong", { dir: "auto" }, readable(reply.caption)), element("small", {}, ` probability ${probability(reply.log_probability)}`)];
+  return [element("strong", { dir: "auto" }, readable(reply.caption))];
 }
+
+/** The headline where something was taken away: the same, for two captions are too long to stand beside each other. */
+export const change = headline;
 
 /**
  * The best captions, each of which can be looked at, and a field for how one begins. `list` is the reply whose captions
@@ -23,7 +26,18 @@ export function result({ reply, list, begin, onBegin, id }) {
   const rows = [best, ...list.alternatives].map(({ caption, log_probability: logarithm }, index) => {
     const shown = caption === reply.caption;
     const choose = () => onBegin(index === 0 ? "" : caption);
-    const button = element("button", { type: "button", class: "text", "aria-current": shown && "true", "data-key": `caption-${index}`, click: choose, dir: "auto" }, readable(caption));
+    const button = element(
+      "button",
+      {
+        type: "button",
+        class: "text",
+        "aria-current": shown && "true",
+        "data-key": `caption-${index}`,
+        click: choose,
+        dir: "auto",
+      },
+      readable(caption),
+    );
     return element("li", {}, button, element("b", {}, probability(logarithm)));
   });
   const continued = begin && ![best, ...list.alternatives].some(({ caption }) => caption === begin);
@@ -37,17 +51,50 @@ export function result({ reply, list, begin, onBegin, id }) {
 
 function further(reply, begin, onBegin) {
   return [
-    element("p", {}, "Continued from “", element("span", { dir: "auto" }, begin), "”: ", element("strong", { dir: "auto" }, readable(reply.caption)), ` ${probability(reply.log_probability)}`),
-    element("p", {}, element("button", { type: "button", class: "plain", "data-key": "best-caption", click: () => onBegin("") }, "Back to the best caption")),
+    element(
+      "p",
+      {},
+      "Continued from “",
+      element("span", { dir: "auto" }, begin),
+      "”: ",
+      element("strong", { dir: "auto" }, readable(reply.caption)),
+      ` ${probability(reply.log_probability)}`,
+    ),
+    element(
+      "p",
+      {},
+      element(
+        "button",
+        { type: "button", class: "plain", "data-key": "best-caption", click: () => onBegin("") },
+        "Back to the best caption",
+      ),
+    ),
   ];
 }
 
 function beginning(begin, onBegin, id) {
-  const field = element("input", { id, type: "text", value: begin, autocomplete: "off", spellcheck: "false", "data-key": "begin", keydown: (event) => {
-    if (event.key === "Enter" && !event.isComposing) onBegin(field.value.trim());
-  } });
-  const button = element("button", { type: "button", "data-key": "continue", click: () => onBegin(field.value.trim()) }, "Continue");
-  return element("div", { class: "field" }, element("label", { for: id }, "Begin the caption with"), element("div", { class: "joined" }, field, button));
+  const field = element("input", {
+    id,
+    type: "text",
+    value: begin,
+    autocomplete: "off",
+    spellcheck: "false",
+    "data-key": "begin",
+    keydown: (event) => {
+      if (event.key === "Enter" && !event.isComposing) onBegin(field.value.trim());
+    },
+  });
+  const button = element(
+    "button",
+    { type: "button", "data-key": "continue", click: () => onBegin(field.value.trim()) },
+    "Continue",
+  );
+  return element(
+    "div",
+    { class: "field" },
+    element("label", { for: id }, "Begin the caption with"),
+    element("div", { class: "joined" }, field, button),
+  );
 }
 
 /** The words that a caption begins with once another stands at a place. */
@@ -58,10 +105,24 @@ export function beginningWith(reply, place, text) {
 /** Both captions below each other, the words that only one of them has marked. */
 export function compared(before, after) {
   const kept = common(before.words, after.words);
-  const said = (reply, side) => element("dd", { dir: "auto" }, reply.words.flatMap((word, place) => [
-    kept.some((pair) => pair[side] === place) ? word : element("mark", {}, word), " ",
-  ]), element("small", {}, ` ${probability(reply.log_probability)}`));
-  return element("dl", { class: "compared" }, element("dt", {}, "before"), said(before, 0), element("dt", {}, "after"), said(after, 1));
+  const said = (reply, side) =>
+    element(
+      "dd",
+      { dir: "auto" },
+      reply.words.flatMap((word, place) => [
+        kept.some((pair) => pair[side] === place) ? word : element("mark", {}, word),
+        " ",
+      ]),
+      element("small", {}, ` ${probability(reply.log_probability)}`),
+    );
+  return element(
+    "dl",
+    { class: "compared" },
+    element("dt", {}, "before"),
+    said(before, 0),
+    element("dt", {}, "after"),
+    said(after, 1),
+  );
 }
 
 /** The places of the longest common subsequence of two lists of words, as pairs. */
@@ -69,11 +130,12 @@ export function common(first, second) {
   const lengths = Array.from({ length: first.length + 1 }, () => Array(second.length + 1).fill(0));
   for (let i = first.length - 1; i >= 0; i -= 1) {
     for (let j = second.length - 1; j >= 0; j -= 1) {
-      lengths[i][j] = first[i] === second[j] ? lengths[i + 1][j + 1] + 1 : Math.max(lengths[i + 1][j], lengths[i][j + 1]);
+      lengths[i][j] =
+        first[i] === second[j] ? lengths[i + 1][j + 1] + 1 : Math.max(lengths[i + 1][j], lengths[i][j + 1]);
     }
   }
   const pairs = [];
-  for (let i = 0, j = 0; i < first.length && j < second.length; ) {
+  for (let i = 0, j = 0; i < first.length && j < second.length;) {
     if (first[i] === second[j]) pairs.push([i++, j++]);
     else if (lengths[i + 1][j] >= lengths[i][j + 1]) i += 1;
     else j += 1;

@@ -5,6 +5,7 @@ import { asked } from "./api.js";
 import { beginningWith } from "./captioning.js";
 import { tools } from "./downloads.js";
 import { element, renew } from "./elements.js";
+import { bare } from "./figures.js";
 import { Pane } from "./pane.js";
 import { withImage } from "./picture.js";
 import { ranking } from "./ranking.js";
@@ -13,14 +14,15 @@ import { oneLine, sentences } from "./state.js";
 import { TASKS } from "./tasks.js";
 import { promised, sharesTable, takenAway, told } from "./without.js";
 
-// The column has the bars and the other captions beside the view, where what is said without a region comes to stand, too.
-const bare = (figure) => ({ ...figure, panels: figure.panels.map((panel) => ({ ...panel, bars: [] })), listing: null });
 const plain = (nodes) => nodes.map((node) => node.textContent ?? node).join("");
 
 /** A column of a run; `page` changes the state that `refresh` shows. */
 export class Column extends Pane {
   constructor(index, run, page) {
-    super(index, { name: run.name, about: [run.model, run.task, run.trained_on && `trained on ${run.trained_on}`].filter(Boolean).join(" · ") });
+    super(index, {
+      name: run.name,
+      about: [run.model, run.task, run.trained_on && `trained on ${run.trained_on}`].filter(Boolean).join(" · "),
+    });
     Object.assign(this, { run, page, task: TASKS[run.task], shown: {}, past: [] });
     this.room = element("div", { class: "view" });
     this.notes = element("div", { class: "notes" });
@@ -28,7 +30,10 @@ export class Column extends Pane {
     this.without = element("div", { class: "without" });
     this.after = element("div", { class: "view after" });
     this.files = element("div", {});
-    this.body.append(this.room, element("div", { class: "side" }, this.notes, this.result, this.without, this.after, this.files));
+    this.body.append(
+      this.room,
+      element("div", { class: "side" }, this.notes, this.result, this.without, this.after, this.files),
+    );
   }
 
   /** Show what the state says of this run. */
@@ -37,8 +42,13 @@ export class Column extends Pane {
     const lacking = missing(this.run, state);
     if (lacking) return this.clear(lacking);
     return this.work(`Asking ${this.run.name}`, async (options) => {
-      const ask = (fields) => withImage(state.image, this.run.name,
-        (image) => asked(`/api/${this.run.action}`, { ...fields, ...image }, options), this.page.renewed);
+      const ask = (fields) =>
+        withImage(
+          state.image,
+          this.run.name,
+          (image) => asked(`/api/${this.run.action}`, { ...fields, ...image }, options),
+          this.page.renewed,
+        );
       const { before, fields, extra } = await this.first(ask, state, own);
       this.draw(before, own, { ...extra, fields, image: state.image });
       const changed = withoutFields(fields, own);
@@ -52,7 +62,11 @@ export class Column extends Pane {
     if (this.run.task === "captioning") {
       const list = await ask(fieldsOf(this.run, state));
       const fields = fieldsOf(this.run, state, { begin: own.begin });
-      return { before: own.begin ? await ask(fields) : list, fields, extra: { list: list.data.reply, begin: own.begin } };
+      return {
+        before: own.begin ? await ask(fields) : list,
+        fields,
+        extra: { list: list.data.reply, begin: own.begin },
+      };
     }
     if (this.run.task !== "matching") {
       const fields = fieldsOf(this.run, state);
@@ -78,15 +92,23 @@ export class Column extends Pane {
     this.shown = { ...this.shown, before, away: key, image, fields };
     const { reply } = before.data;
     const unknown = reply.unknown_words ?? [];
-    renew(this.notes, unknown.length ? element("p", { class: "note", dir: "auto" }, `Never seen in training, so ignored: ${unknown.join(", ")}`) : null);
-    renew(this.result, this.task.result({
-      reply,
-      ...extra,
-      id: `begin-${this.index}`,
-      onBegin: (begin) => this.change({ begin, words: [], panel: null }),
-      onSentence: (chosen) => this.change({ chosen, words: [], panel: null }),
-      onPanel: (panel) => this.view.select(panel),
-    }));
+    renew(
+      this.notes,
+      unknown.length
+        ? element("p", { class: "note", dir: "auto" }, `Never seen in training, so ignored: ${unknown.join(", ")}`)
+        : null,
+    );
+    renew(
+      this.result,
+      this.task.result({
+        reply,
+        ...extra,
+        id: `begin-${this.index}`,
+        onBegin: (begin) => this.change({ begin, words: [], panel: null }),
+        onSentence: (chosen) => this.change({ chosen, words: [], panel: null }),
+        onPanel: (panel) => this.view.select(panel),
+      }),
+    );
   }
 
   panelOf(own, { data: { figure } }) {
@@ -102,7 +124,8 @@ export class Column extends Pane {
       this.page.change(this.index, { panel }, { push: false, refresh: false });
     };
     if (this.run.task === "captioning") {
-      options.onWord = (place, text) => this.change({ begin: beginningWith(reply, place, text), words: [], panel: null });
+      options.onWord = (place, text) =>
+        this.change({ begin: beginningWith(reply, place, text), words: [], panel: null });
     }
     return options;
   }
@@ -137,7 +160,9 @@ export class Column extends Pane {
     this.after.hidden = true;
     this.shown.after = null;
     this.result.hidden = false;
-    const hint = this.run.text ? "Click regions or words away to see what the answer owes to them." : "Click regions away to see what the caption owes to them.";
+    const hint = this.run.text
+      ? "Click regions or words away to see what the answer owes to them."
+      : "Click regions away to see what the caption owes to them.";
     renew(this.without, element("p", { class: "hint" }, hint));
     const headline = this.task.headline(before.data.reply);
     this.say(headline, `${this.run.name}: ${plain(headline)}`);
@@ -153,20 +178,37 @@ export class Column extends Pane {
     const sentence = told(steps, away, this.task.effect(was, is));
     // The comparison has it all.
     this.result.hidden = Boolean(this.task.comparesAll);
-    renew(this.without,
+    renew(
+      this.without,
       element("h3", {}, `Without ${takenAway(away)}`),
       element("p", { class: "sentence", dir: "auto" }, sentence),
-      element("div", { class: "across", tabindex: 0, role: "group", "aria-label": "Before and after" }, this.task.compared(was, is)),
+      element(
+        "div",
+        { class: "across", tabindex: 0, role: "group", "aria-label": "Before and after" },
+        this.task.compared(was, is),
+      ),
       sharesTable(steps),
-      element("p", { class: "buttons" },
+      element(
+        "p",
+        { class: "buttons" },
         element("button", { type: "button", "data-key": "undo", click: () => this.undo() }, "Undo"),
-        element("button", { type: "button", "data-key": "restore", click: () => this.take({ regions: [], words: [] }) }, "Restore all")));
+        element(
+          "button",
+          { type: "button", "data-key": "restore", click: () => this.take({ regions: [], words: [] }) },
+          "Restore all",
+        ),
+      ),
+    );
     if (this.shown.after !== after) {
       this.after.hidden = false;
-      this.afterView = showFigure(this.after, bare(after.data.figure), { ...this.reading(after), away, panel: this.view.selected });
+      this.afterView = showFigure(this.after, bare(after.data.figure), {
+        ...this.reading(after),
+        away,
+        panel: this.view.selected,
+      });
       this.shown.after = after;
     }
-    this.say([...this.task.headline(was), " → ", ...this.task.headline(is)], sentence);
+    this.say(this.task.change(was, is), sentence);
     this.offer(after, fields);
   }
 
@@ -182,6 +224,7 @@ export class Column extends Pane {
     this.afterView?.destroy();
     this.view = this.afterView = null;
     this.shown = {};
-    for (const part of [this.room, this.notes, this.result, this.without, this.after, this.files]) part.replaceChildren();
+    for (const part of [this.room, this.notes, this.result, this.without, this.after, this.files])
+      part.replaceChildren();
   }
 }

@@ -12,16 +12,33 @@ const FILES = { png: "PNG", html: "HTML" };
  */
 export function tools({ action, fields, image, answer, forms = Object.keys(FILES), onError }) {
   const name = `saccade-${action}`;
-  const drawn = forms.map((form) => button(FILES[form], form, () => {
-    const made = (own) => post(`/api/${action}`, { ...fields, ...own, as: form }).then((response) => response.blob());
-    return withImage(image, fields.run, made, () => {}).then((blob) => save(blob, `${name}.${form}`)).catch(onError);
-  }));
-  const json = button("JSON", "json", () => save(new Blob([answer.text], { type: "application/json" }), `${name}.json`));
-  return element("div", { class: "files" }, element("span", { class: "hint" }, "Download"), ...drawn, json, command(answer.data.command));
+  const drawn = forms.map((form) =>
+    button(FILES[form], form, () => {
+      const made = (own) => post(`/api/${action}`, { ...fields, ...own, as: form }).then((response) => response.blob());
+      return withImage(image, fields.run, made, () => {})
+        .then((blob) => save(blob, `${name}.${form}`))
+        .catch(onError);
+    }),
+  );
+  const json = button("JSON", "json", () =>
+    save(new Blob([answer.text], { type: "application/json" }), `${name}.json`),
+  );
+  return element(
+    "div",
+    { class: "files" },
+    element("span", { class: "hint" }, "Download"),
+    ...drawn,
+    json,
+    command(answer.data.command),
+  );
 }
 
 function button(label, key, save) {
-  return element("button", { type: "button", class: "plain", "data-key": `save-${key}`, "aria-label": `Download as ${label}`, click: save }, label);
+  return element(
+    "button",
+    { type: "button", class: "plain", "data-key": `save-${key}`, "aria-label": `Download as ${label}`, click: save },
+    label,
+  );
 }
 
 /** Save bytes as a file of the browser's. */
@@ -36,11 +53,25 @@ function command(line) {
   if (!line) return null;
   const code = element("code", { tabindex: "0", "aria-label": "Command line that does the same" }, line);
   const told = element("span", { class: "hint", role: "status" });
-  const copy = element("button", { type: "button", class: "plain", "data-key": "copy", click: async () => {
-    told.textContent = (await copied(line, code)) ? "copied" : "press Ctrl+C";
-  } }, "Copy");
-  return element("details", { class: "command" }, element("summary", { "data-key": "command" }, "The same from the command line"),
-    element("pre", {}, code), element("p", {}, copy, " ", told));
+  const copy = element(
+    "button",
+    {
+      type: "button",
+      class: "plain",
+      "data-key": "copy",
+      click: async () => {
+        told.textContent = (await copied(line, code)) ? "copied" : "press Ctrl+C";
+      },
+    },
+    "Copy",
+  );
+  return element(
+    "details",
+    { class: "command" },
+    element("summary", { "data-key": "command" }, "The same from the command line"),
+    element("pre", {}, code),
+    element("p", {}, copy, " ", told),
+  );
 }
 
 /** Whether a text is in the clipboard now; where it may not be, what shows it is selected. */

@@ -19,9 +19,18 @@ export function bar(share, kind = "") {
 
 /** A table of rows of cells under their headings, the first cell of a row its heading; cells are texts or elements. */
 export function table(headings, rows, attributes = {}) {
-  const head = element("tr", {}, headings.map((heading) => element("th", { scope: "col" }, heading)));
+  const head = element(
+    "tr",
+    {},
+    headings.map((heading) => element("th", { scope: "col" }, heading)),
+  );
   const body = rows.map(([first, ...cells]) =>
-    element("tr", {}, element("th", { scope: "row", dir: "auto" }, first), cells.map((cell) => element("td", {}, cell))),
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row", dir: "auto" }, first),
+      cells.map((cell) => element("td", {}, cell)),
+    ),
   );
   return element("table", attributes, element("thead", {}, head), element("tbody", {}, body));
 }

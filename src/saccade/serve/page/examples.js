@@ -6,7 +6,7 @@ import { examplePath } from "./picture.js";
 
 const FIRST = 12;
 
-/** The examples of the chosen runs; `onChoose(run, example)` when one is taken, `onError(error)` when none can be had. */
+/** The examples of the chosen runs; `onChoose(run, example)` when one is taken, `onError(error)` where none comes. */
 export class Examples {
   constructor(parent, { onChoose, onError }) {
     Object.assign(this, { parent, onChoose, onError, found: new Map(), counts: new Map(), runs: [], chosen: null });
@@ -15,11 +15,15 @@ export class Examples {
   /** Show those of the runs, one group for each that was trained on data of its own; `image` is the chosen one. */
   async show(runs, image) {
     const groups = runs.filter((run) => run.examples > 0);
-    this.runs = groups.filter((run, index) => groups.findIndex((other) => other.trained_on === run.trained_on) === index);
+    this.runs = groups.filter(
+      (run, index) => groups.findIndex((other) => other.trained_on === run.trained_on) === index,
+    );
     this.chosen = image?.example === undefined ? null : image;
     this.draw();
     const needed = (run) => (this.chosen?.run === run.name ? this.chosen.example + 1 : 0);
-    await Promise.all(this.runs.map((run) => this.load(run, Math.max(FIRST, needed(run), this.counts.get(run.name) ?? 0))));
+    await Promise.all(
+      this.runs.map((run) => this.load(run, Math.max(FIRST, needed(run), this.counts.get(run.name) ?? 0))),
+    );
   }
 
   /** The example of that run and number, undefined where it is not among those that are shown. */
@@ -43,7 +47,10 @@ export class Examples {
 
   draw() {
     const groups = this.runs.filter((run) => this.found.get(run.name)?.length);
-    renew(this.parent, groups.flatMap((run, index) => this.group(run, index > 0)));
+    renew(
+      this.parent,
+      groups.flatMap((run, index) => this.group(run, index > 0)),
+    );
   }
 
   /** The heading, the pictures and a button for more; those of a further run are opened by a click. */
@@ -51,15 +58,35 @@ export class Examples {
     const examples = this.found.get(run.name);
     const more = examples.length >= this.counts.get(run.name) && examples.length < run.examples;
     const held = [
-      element("ul", { class: "thumbnails" }, examples.map((example) => element("li", {}, this.button(run, example)))),
-      more && element("button", { type: "button", class: "plain", "data-key": `more-${run.name}`, click: () => this.more(run) }, "More examples"),
+      element(
+        "ul",
+        { class: "thumbnails" },
+        examples.map((example) => element("li", {}, this.button(run, example))),
+      ),
+      more &&
+        element(
+          "button",
+          { type: "button", class: "plain", "data-key": `more-${run.name}`, click: () => this.more(run) },
+          "More examples",
+        ),
     ].filter(Boolean);
-    if (!further) return [element("h2", {}, this.runs.length > 1 ? `Examples of ${run.name}` : "Or one of the test examples"), ...held];
+    if (!further)
+      return [
+        element("h2", {}, this.runs.length > 1 ? `Examples of ${run.name}` : "Or one of the test examples"),
+        ...held,
+      ];
     const open = this.chosen?.run === run.name || this.opened === run.name;
     const toggle = (event) => {
       this.opened = event.target.open ? run.name : null;
     };
-    return [element("details", { open, toggle }, element("summary", { "data-key": `examples-${run.name}` }, `Examples of ${run.name}`), held)];
+    return [
+      element(
+        "details",
+        { open, toggle },
+        element("summary", { "data-key": `examples-${run.name}` }, `Examples of ${run.name}`),
+        held,
+      ),
+    ];
   }
 
   more(run) {
@@ -68,7 +95,13 @@ export class Examples {
 
   button(run, example) {
     const pressed = this.chosen?.run === run.name && this.chosen.example === example.number;
-    const image = element("img", { src: examplePath(run.name, example.number), alt: "", loading: "lazy", width: 96, height: 96 });
+    const image = element("img", {
+      src: examplePath(run.name, example.number),
+      alt: "",
+      loading: "lazy",
+      width: 96,
+      height: 96,
+    });
     return element(
       "button",
       {

@@ -18,12 +18,28 @@ export function headline(reply) {
   return [element("strong", {}, counted(reply.phrases.length, "phrase")), " found"];
 }
 
+/** The headline of both: how many boxes are elsewhere without what was taken away. */
+export function change(before, after) {
+  const { elsewhere, lost } = differences(before, after);
+  const parts = [elsewhere && `${boxes(elsewhere)} elsewhere`, lost && `${lost} not noticed`].filter(Boolean);
+  return [...headline(before), ` → ${parts.join(", ") || "the same boxes"}`];
+}
+
 /** The phrases in the colours of their boxes, with the share of the best region; a press shows a phrase's map. */
 export function result({ reply, onPanel }) {
-  const rows = reply.phrases.map(({ phrase, scores }, index) => element("li", {},
-    element("button", { type: "button", class: "text", "data-key": `phrase-${index}`, click: () => onPanel(index + 1), dir: "auto" }, swatch(index), phrase),
-    element("b", {}, percent(scores[0])),
-  ));
+  const rows = reply.phrases.map(({ phrase, scores }, index) =>
+    element(
+      "li",
+      {},
+      element(
+        "button",
+        { type: "button", class: "text", "data-key": `phrase-${index}`, click: () => onPanel(index + 1), dir: "auto" },
+        swatch(index),
+        phrase,
+      ),
+      element("b", {}, percent(scores[0])),
+    ),
+  );
   return [element("h3", {}, "Phrases and the share of their best region"), element("ol", { class: "captions" }, rows)];
 }
 
@@ -61,13 +77,25 @@ export function iou(a, b) {
   return union > 0 ? shared / union : 0;
 }
 
-/** What came of it, in words that go on behind "without them". */
-export function effect(before, after) {
+/** How many boxes are elsewhere, and how many phrases were not noticed any more. */
+function differences(before, after) {
   const both = pairs(before, after);
   const lost = both.filter(([, is]) => !is).length;
-  const gone = both.filter(([was, is]) => is && iou(was.boxes[0], is.boxes[0]) < SAME);
+  const elsewhere = both.filter(([was, is]) => is && iou(was.boxes[0], is.boxes[0]) < SAME).length;
+  return { both, lost, elsewhere };
+}
+
+const boxes = (number) => (number === 1 ? "1 box" : `${number} boxes`);
+
+/** What came of it, in words that go on behind "without them". */
+export function effect(before, after) {
+  const { both, lost, elsewhere } = differences(before, after);
   const [was, is] = both[0];
-  const first = is ? `“${was.phrase}” has ${percent(is.scores[0])} instead of ${percent(was.scores[0])}` : `“${was.phrase}” is not noticed any more`;
-  const boxes = gone.length ? `${counted(gone.length, "box")} of ${both.length} ${gone.length === 1 ? "is" : "are"} elsewhere`.replace("boxs", "boxes") : "the boxes stay where they were";
-  return `${first}, and ${boxes}${lost && is ? ` (${lost} not noticed)` : ""}`;
+  const first = is
+    ? `“${was.phrase}” has ${percent(is.scores[0])} instead of ${percent(was.scores[0])}`
+    : `“${was.phrase}” is not noticed any more`;
+  const moved = elsewhere
+    ? `${boxes(elsewhere)} of ${both.length} ${elsewhere === 1 ? "is" : "are"} elsewhere`
+    : "no box is elsewhere";
+  return `${first}, and ${moved}${lost > (is ? 0 : 1) ? `; ${lost} phrases are not noticed` : ""}`;
 }

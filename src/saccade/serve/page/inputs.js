@@ -20,7 +20,8 @@ export class Inputs {
     this.phrases = new Phrases(at("phrases"), () => this.complete() && onAsk());
     this.fill(at("run"), choices);
     at("beside").append(...grouped(choices));
-    for (const id of ["run", "beside"]) at(id).addEventListener("change", () => onRuns([at("run").value, at("beside").value].filter(Boolean)));
+    for (const id of ["run", "beside"])
+      at(id).addEventListener("change", () => onRuns([at("run").value, at("beside").value].filter(Boolean)));
     at("ask").disabled = false;
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -64,7 +65,9 @@ export class Inputs {
     this.kept = state.text;
     at("text-field").hidden = !this.reads.length;
     at("text-label").textContent = capital(this.reads.join(" or "));
-    at("text-hint").textContent = this.severalLines ? "Several sentences, one a line (Shift and Enter), are ranked." : "";
+    at("text-hint").textContent = this.severalLines
+      ? "Several sentences, one a line (Shift and Enter), are ranked."
+      : "";
     if (this.text.value.trim() !== state.text) this.text.value = state.text;
     at("phrases").hidden = !runs.some((run) => run.task === "grounding");
     this.phrases.show(oneLine(state.text), state.phrases, { all: true });
@@ -87,7 +90,8 @@ export class Inputs {
     at("thumbnail").hidden = !picture;
     renew(at("thumbnail"), picture);
     const told = image && !picture ? "An image that was uploaded; " : "";
-    at("image-hint").textContent = `${told}${image ? "another: drop or paste it" : "or drop one anywhere, or paste it"}`;
+    at("image-hint").textContent =
+      `${told}${image ? "another: drop or paste it" : "or drop one anywhere, or paste it"}`;
   }
 
   /** Show what is expected of the chosen example, and that it is no longer asked as it was. */
@@ -96,16 +100,33 @@ export class Inputs {
     at("expected").hidden = !known;
     if (!known) return;
     const [first, ...others] = unique(example.expected);
-    const more = others.length ? element("details", {}, element("summary", {}, `${counted(others.length, "other")}`), element("ul", {}, others.map((each) => element("li", { dir: "auto" }, each)))) : null;
+    const more = others.length
+      ? element(
+          "details",
+          {},
+          element("summary", {}, `${counted(others.length, "other")}`),
+          element(
+            "ul",
+            {},
+            others.map((each) => element("li", { dir: "auto" }, each)),
+          ),
+        )
+      : null;
     renew(at("expected"), "Expected: ", element("strong", { dir: "auto" }, first), more);
   }
 }
 
 function grouped(choices) {
   const option = (run) => element("option", { value: run.name }, run.label);
-  const [runs, indexes] = [choices.filter((run) => run.task !== "search"), choices.filter((run) => run.task === "search")];
+  const [runs, indexes] = [
+    choices.filter((run) => run.task !== "search"),
+    choices.filter((run) => run.task === "search"),
+  ];
   if (!indexes.length) return runs.map(option);
-  return [element("optgroup", { label: "Runs" }, runs.map(option)), element("optgroup", { label: "Search in" }, indexes.map(option))];
+  return [
+    element("optgroup", { label: "Runs" }, runs.map(option)),
+    element("optgroup", { label: "Search in" }, indexes.map(option)),
+  ];
 }
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -47,7 +47,12 @@ export function keys(dialog, button, actions) {
   button.addEventListener("click", open);
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || dialog.open) return;
-    if (event.target.closest?.("input:not([type=checkbox], [type=range], [type=radio]), textarea, select, [contenteditable]")) return;
+    if (
+      event.target.closest?.(
+        "input:not([type=checkbox], [type=range], [type=radio]), textarea, select, [contenteditable]",
+      )
+    )
+      return;
     if (remembered("saccade-keys") === "off" && event.key !== "Escape") return;
     const action = all[event.key];
     if (!action) return;
@@ -57,10 +62,22 @@ export function keys(dialog, button, actions) {
 }
 
 function listing(actions, dialog) {
-  const rows = Object.entries(actions).flatMap(([key, [what]]) => [element("dt", {}, element("kbd", {}, key)), element("dd", {}, what)]);
-  const fixed = [["Enter", "ask, from any field"], ["Tab", "the next field, word or button"], ["arrow keys", "the next step on a slider, the next region on a map"]];
+  const rows = Object.entries(actions).flatMap(([key, [what]]) => [
+    element("dt", {}, element("kbd", {}, key)),
+    element("dd", {}, what),
+  ]);
+  const fixed = [
+    ["Enter", "ask, from any field"],
+    ["Tab", "the next field, word or button"],
+    ["arrow keys", "the next step on a slider, the next region on a map"],
+  ];
   const also = fixed.flatMap(([key, what]) => [element("dt", {}, element("kbd", {}, key)), element("dd", {}, what)]);
-  const box = element("input", { type: "checkbox", id: "keys-on", checked: remembered("saccade-keys") !== "off", change: () => remember("saccade-keys", box.checked ? "on" : "off") });
+  const box = element("input", {
+    type: "checkbox",
+    id: "keys-on",
+    checked: remembered("saccade-keys") !== "off",
+    change: () => remember("saccade-keys", box.checked ? "on" : "off"),
+  });
   return [
     element("h2", { id: "keys-title" }, "Keyboard"),
     element("dl", {}, rows, also),

@@ -128,7 +128,10 @@ async function take(blob) {
   alarm();
   at("inputs").setAttribute("aria-busy", "true");
   try {
-    const token = await upload(blob, { limits: catalogue.limits, onWait: (seconds) => alarm(`The server is busy: uploading again in ${seconds} s.`) });
+    const token = await upload(blob, {
+      limits: catalogue.limits,
+      onWait: (seconds) => alarm(`The server is busy: uploading again in ${seconds} s.`),
+    });
     alarm();
     change({ ...inputs.entered, image: { token }, columns: [apart(), apart()] });
     if (chosen().every((run) => !run.text)) reveal();
@@ -143,7 +146,13 @@ async function take(blob) {
 function takeExample(run, example) {
   alarm();
   const text = example.text || inputs.entered.text;
-  change({ ...inputs.entered, text, phrases: [], image: { run: run.name, example: example.number }, columns: [apart(), apart()] });
+  change({
+    ...inputs.entered,
+    text,
+    phrases: [],
+    image: { run: run.name, example: example.number },
+    columns: [apart(), apart()],
+  });
   reveal();
 }
 

@@ -38,7 +38,6 @@ export function probability(logarithm) {
   return value.toLocaleString("en", { maximumSignificantDigits: 2 });
 }
 
-
 /** Whole numbers in ascending order, runs of them shortened: "0-3,8". */
 export function ranges(numbers) {
   const sorted = [...new Set(numbers)].sort((a, b) => a - b);

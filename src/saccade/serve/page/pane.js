@@ -16,9 +16,17 @@ export class Pane {
     this.missing = element("p", { class: "missing" });
     this.body = element("div", { class: "body" });
     const title = element("h2", { id, dir: "auto" }, name);
-    this.element = element("section", { class: "column", "aria-labelledby": id },
+    this.element = element(
+      "section",
+      { class: "column", "aria-labelledby": id },
       element("header", {}, title, element("p", { class: "hint" }, about)),
-      this.headline, this.live, this.progress, this.alert, this.missing, this.body);
+      this.headline,
+      this.live,
+      this.progress,
+      this.alert,
+      this.missing,
+      this.body,
+    );
   }
 
   /** Do some work that can be stopped, saying what it is; what was under way is stopped, errors are shown. */
@@ -28,7 +36,8 @@ export class Pane {
     this.controller = controller;
     this.busy(what);
     this.alert.replaceChildren();
-    const onWait = (seconds, attempt) => this.busy(`The server is busy: asking again in ${seconds} s (attempt ${attempt + 1})`);
+    const onWait = (seconds, attempt) =>
+      this.busy(`The server is busy: asking again in ${seconds} s (attempt ${attempt + 1})`);
     try {
       await task({ signal: controller.signal, onWait });
     } catch (error) {
@@ -56,8 +65,13 @@ export class Pane {
       this.stop();
       this.idle();
     };
-    renew(this.progress, element("progress", { "aria-label": what }), element("span", {}, what), seconds,
-      element("button", { type: "button", class: "plain", "data-key": "stop", click: stop }, "Stop"));
+    renew(
+      this.progress,
+      element("progress", { "aria-label": what }),
+      element("span", {}, what),
+      seconds,
+      element("button", { type: "button", class: "plain", "data-key": "stop", click: stop }, "Stop"),
+    );
   }
 
   idle() {

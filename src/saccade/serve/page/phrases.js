@@ -30,7 +30,10 @@ export function clicked(words, phrases, place) {
   const rest = spans.filter((span) => span !== inside);
   let changed;
   if (inside) {
-    const parts = [[inside[0], place], [place + 1, inside[1]]];
+    const parts = [
+      [inside[0], place],
+      [place + 1, inside[1]],
+    ];
     changed = [...rest, ...parts.filter(([first, end]) => first < end)];
   } else {
     const before = rest.find(([, end]) => end === place);
@@ -42,7 +45,11 @@ export function clicked(words, phrases, place) {
 }
 
 /** The phrases of a field, which commas separate. */
-export const entered = (text) => text.split(",").map((phrase) => phrase.trim()).filter(Boolean);
+export const entered = (text) =>
+  text
+    .split(",")
+    .map((phrase) => phrase.trim())
+    .filter(Boolean);
 
 /** The phrases as buttons and as a field, for the sentence at hand; `onChange()` when they have changed. */
 export class Phrases {
@@ -50,9 +57,23 @@ export class Phrases {
     this.parent = parent;
     this.onChange = onChange;
     this.words = [];
-    this.buttons = element("p", { class: "choosable", role: "group", "aria-label": "Words of the sentence: press those of a phrase" });
-    this.field = element("input", { id: "phrase", type: "text", autocomplete: "off", input: () => this.draw(), change: onChange });
-    const hint = element("span", { class: "hint", id: "phrase-hint" }, "Press words to join them into phrases; none: the model notices them itself.");
+    this.buttons = element("p", {
+      class: "choosable",
+      role: "group",
+      "aria-label": "Words of the sentence: press those of a phrase",
+    });
+    this.field = element("input", {
+      id: "phrase",
+      type: "text",
+      autocomplete: "off",
+      input: () => this.draw(),
+      change: onChange,
+    });
+    const hint = element(
+      "span",
+      { class: "hint", id: "phrase-hint" },
+      "Press words to join them into phrases; none: the model notices them itself.",
+    );
     this.field.setAttribute("aria-describedby", "phrase-hint");
     const label = element("label", { for: "phrase" }, "Phrases to find, separated by commas");
     parent.append(this.buttons, element("p", { class: "field" }, label, " ", this.field, hint));
@@ -73,17 +94,24 @@ export class Phrases {
   draw() {
     const spans = spansOf(this.words, this.value);
     const numberOf = (place) => spans.findIndex((span) => span && span[0] <= place && place < span[1]);
-    renew(this.buttons, this.words.map((word, place) => this.button(word, place, numberOf(place))));
+    renew(
+      this.buttons,
+      this.words.map((word, place) => this.button(word, place, numberOf(place))),
+    );
   }
 
   button(word, place, number) {
-    return element("button", {
-      type: "button",
-      "aria-pressed": String(number >= 0),
-      "data-key": `phrase-word-${place}`,
-      class: number >= 0 ? `word-button color-${number % 6}` : "word-button",
-      click: () => this.toggle(place),
-    }, word);
+    return element(
+      "button",
+      {
+        type: "button",
+        "aria-pressed": String(number >= 0),
+        "data-key": `phrase-word-${place}`,
+        class: number >= 0 ? `word-button color-${number % 6}` : "word-button",
+        click: () => this.toggle(place),
+      },
+      word,
+    );
   }
 
   toggle(place) {

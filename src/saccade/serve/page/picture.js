@@ -28,8 +28,7 @@ export async function upload(blob, { limits, onWait } = {}) {
 
 /**
  * What `request` gives for the fields that name the image to a run: its own example by number, else the token of an
- * upload, made again where the server no longer has it: `onRenewed(token)`. Raises ApiError saying that it is gone where
- * that cannot be.
+ * upload, made again where the server no longer has it: `onRenewed(token)`. Raises ApiError where that cannot be.
  */
 export async function withImage(image, run, request, onRenewed) {
   if (!image) return request({});
@@ -49,7 +48,9 @@ export async function withImage(image, run, request, onRenewed) {
 function copyOf({ run, example }) {
   const path = examplePath(run, example);
   if (!copies.has(path)) {
-    const copied = call(path).then((response) => response.blob()).then((blob) => upload(blob));
+    const copied = call(path)
+      .then((response) => response.blob())
+      .then((blob) => upload(blob));
     copies.set(path, copied);
     copied.catch(() => copies.delete(path));
   }
@@ -63,7 +64,10 @@ async function again(image, token, error) {
   }
   const blob = held.get(token);
   if (!blob) {
-    throw new ApiError(error.status, `The image is no longer held: choose it again, all else is kept. (${error.message})`);
+    throw new ApiError(
+      error.status,
+      `The image is no longer held: choose it again, all else is kept. (${error.message})`,
+    );
   }
   const last = renewed.get(token);
   if (last) await last.catch(() => {});
@@ -80,7 +84,10 @@ export const examplePath = (run, number) => `/api/runs/${encodeURIComponent(run)
 export async function pictureOf(image) {
   if (!image) return null;
   if (image.example !== undefined) {
-    return element("img", { src: examplePath(image.run, image.example), alt: `Example ${image.example} of ${image.run}` });
+    return element("img", {
+      src: examplePath(image.run, image.example),
+      alt: `Example ${image.example} of ${image.run}`,
+    });
   }
   const blob = held.get(image.token);
   return blob ? drawn(blob) : null;

@@ -5,8 +5,8 @@ import { isAbort } from "./api.js";
 const AT_ONCE = 4;
 
 /**
- * The sentences, best first, as `[{sentence, place, score, shown, error}]`; `score` is null where `ask(sentence)` failed,
- * and one is `shown`: that of the place, or the best where it is null. A single sentence is not asked about.
+ * The sentences, best first, as `[{sentence, place, score, shown, error}]`; `score` is null where `ask(sentence)`
+ * failed, and one is `shown`: that of the place, or the best where it is null. A single sentence is not asked about.
  */
 export async function ranking(lines, ask, place) {
   if (lines.length < 2) return lines.map((sentence) => ({ sentence, place: 0, score: null, shown: true }));

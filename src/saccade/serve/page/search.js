@@ -47,16 +47,27 @@ export class SearchColumn extends Pane {
     const none = unlikely > 0 && unlikely === hits.length;
     const found = `${hits.length} found${unlikely ? `, ${unlikely} of them unlikely` : ""}`;
     if (this.answer !== answer) {
-      renew(this.result,
-        unknown.length ? element("p", { class: "note", dir: "auto" }, `Never seen in training, so ignored: ${unknown.join(", ")}`) : null,
+      renew(
+        this.result,
+        unknown.length
+          ? element("p", { class: "note", dir: "auto" }, `Never seen in training, so ignored: ${unknown.join(", ")}`)
+          : null,
         none ? element("p", { class: "note" }, NOTHING) : null,
         element("h3", {}, "Hits, best first"),
-        element("ol", { class: "hits" }, hits.map((hit, place) => this.hit(hit, place, parts[place], figure))));
+        element(
+          "ol",
+          { class: "hits" },
+          hits.map((hit, place) => this.hit(hit, place, parts[place], figure)),
+        ),
+      );
       this.say([element("strong", {}, found)], `${this.name}: ${none ? NOTHING : found}`);
     }
     this.answer = answer;
-    this.result.querySelectorAll("button").forEach((button, place) => button.setAttribute("aria-pressed", place === chosen));
-    if (parts[chosen]) this.view = showFigure(this.room, parts[chosen], { heading: 3, panel: parts[chosen].panels.length - 1 });
+    this.result
+      .querySelectorAll("button")
+      .forEach((button, place) => button.setAttribute("aria-pressed", place === chosen));
+    if (parts[chosen])
+      this.view = showFigure(this.room, parts[chosen], { heading: 3, panel: parts[chosen].panels.length - 1 });
     else this.room.replaceChildren();
   }
 
@@ -65,9 +76,18 @@ export class SearchColumn extends Pane {
     if (canvas) drawLast(canvas, part, figure);
     const above = share === null || share === undefined ? "" : `, above ${percent(share)} of all`;
     const choose = () => this.page.change(this.index, { chosen: place });
-    return element("li", {}, element("button", { type: "button", "data-key": `hit-${place}`, click: choose },
-      canvas, element("span", {}, id), element("small", {}, `score ${short(score)}${above}`),
-      unlikely ? element("span", { class: "unlikely" }, "unlikely") : null));
+    return element(
+      "li",
+      {},
+      element(
+        "button",
+        { type: "button", "data-key": `hit-${place}`, click: choose },
+        canvas,
+        element("span", {}, id),
+        element("small", {}, `score ${short(score)}${above}`),
+        unlikely ? element("span", { class: "unlikely" }, "unlikely") : null,
+      ),
+    );
   }
 
   clear(message) {

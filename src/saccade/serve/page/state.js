@@ -84,7 +84,11 @@ export function fromFragment(fragment) {
 }
 
 /** The sentences of a text, one a line. */
-export const sentences = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
+export const sentences = (text) =>
+  text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter(Boolean);
 
 /** The text as a run that reads one takes it: its first line. */
 export const oneLine = (text) => sentences(text)[0] ?? "";

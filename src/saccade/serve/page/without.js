@@ -12,7 +12,11 @@ export function promised({ reply, figure, regions }, away) {
   const share = (weights, taken, count) => (weights?.length === count && taken.length ? summed(weights, taken) : null);
   if (reply.phrases) {
     const map = reply.attention.find(({ axes }) => axes.join() === "phrases,regions");
-    return reply.phrases.map(({ phrase }, index) => ({ name: phrase, regions: share(map?.weights[index], away.regions, places), words: null }));
+    return reply.phrases.map(({ phrase }, index) => ({
+      name: phrase,
+      regions: share(map?.weights[index], away.regions, places),
+      words: null,
+    }));
   }
   return figure.panels
     .map(({ title, picture, words }) => ({
@@ -40,7 +44,7 @@ export function told(steps, away, effect) {
   const count = kinds.reduce((sum, kind) => sum + away[kind].length, 0);
   const without = `without ${count === 1 ? "it" : "them"} ${effect}.`;
   const gave = kinds.filter((kind) => whole(steps, kind) !== null).map((kind) => given(steps, kind, away[kind].length));
-  if (!gave.length) return `No map says how much ${listed(kinds.map((kind) => these(away[kind].length, kind)))} counted; ${without}`;
+  if (!gave.length) return `No map weighs ${listed(kinds.map((kind) => these(away[kind].length, kind)))}; ${without}`;
   const [maps, their] = steps.length > 1 ? ["The maps", "their"] : ["The map", "its"];
   return `${maps} gave ${listed(gave)} of ${their} weight${inParts(steps, kinds)}; ${without}`;
 }
@@ -53,7 +57,8 @@ function these(count, kind) {
 
 function inParts(steps, kinds) {
   if (kinds.length > 1 || steps.length < 2 || steps.length > INLINE) return "";
-  return ` (${steps.map((step) => `${step.name}: ${step[kinds[0]] === null ? "none" : weight(step[kinds[0]])}`).join(", ")})`;
+  const share = (step) => (step[kinds[0]] === null ? "none" : weight(step[kinds[0]]));
+  return ` (${steps.map((step) => `${step.name}: ${share(step)}`).join(", ")})`;
 }
 
 /** The shares of each step as a table that can be opened. */
@@ -69,5 +74,9 @@ export function sharesTable(steps) {
 
 /** What was taken away, in words. */
 export function takenAway(away) {
-  return listed(["regions", "words"].filter((kind) => away[kind].length).map((kind) => counted(away[kind].length, kind.slice(0, -1))));
+  return listed(
+    ["regions", "words"]
+      .filter((kind) => away[kind].length)
+      .map((kind) => counted(away[kind].length, kind.slice(0, -1))),
+  );
 }
