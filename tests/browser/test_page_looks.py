@@ -1,4 +1,4 @@
-"""How the page of `saccade serve` looks and loads: accessible in both themes, from phone to wide, at once, by itself."""
+"""How the page of `saccade serve` looks and loads: accessible in both themes, from phone to wide, at once."""
 
 from __future__ import annotations
 
