@@ -34,19 +34,25 @@ export function result({ reply }) {
   return [element("h3", {}, "Answers"), element("ol", { class: "shares" }, rows)];
 }
 
-/** The probabilities before and after, with their difference. */
+/** The probabilities before and after, with their difference; what is probable on either side comes first. */
 export function compared(before, after) {
-  const named = [...before.answers, ...after.answers].map((each) => each.answer);
-  const rows = [...new Set(named)].map((answer) => {
+  const most = new Map();
+  for (const { answer, probability } of [...before.answers, ...after.answers]) {
+    most.set(answer, Math.max(probability, most.get(answer) ?? 0));
+  }
+  const named = [...most.keys()].sort((a, b) => most.get(b) - most.get(a));
+  const rows = named.map((answer) => {
     const [was, is] = [sure(before, answer), sure(after, answer)];
     return [answer, cell(was, before), cell(is, after), was === undefined || is === undefined ? "" : points(was, is)];
   });
   return table(["answer", "before", "after", "points"], rows, { class: "compared" });
 }
 
+/** What an answer that is not among those given has at the most. */
+const bound = (reply) => percent(reply.answers.at(-1).probability).replace("< ", "");
+
 function cell(share, reply) {
-  if (share === undefined)
-    return element("span", { class: "share-cell" }, `< ${percent(reply.answers.at(-1).probability)}`);
+  if (share === undefined) return `< ${bound(reply)}`;
   return element("span", { class: "share-cell" }, bar(share), element("b", {}, percent(share)));
 }
 
@@ -54,7 +60,7 @@ function cell(share, reply) {
 export function effect(before, after) {
   const [was, is] = [before.answers[0].probability, sure(after, before.answer)];
   const verb = is === undefined || is < was - 0.0005 ? "falls" : is > was + 0.0005 ? "rises" : "stays";
-  const to = is === undefined ? `to below ${percent(after.answers.at(-1).probability)}` : `to ${percent(is)}`;
+  const to = is === undefined ? `to less than ${bound(after)}` : `to ${percent(is)}`;
   const moved = verb === "stays" ? `stays at ${percent(was)}` : `${verb} from ${percent(was)} ${to}`;
   const told = after.answer === before.answer ? "the answer stays the same" : `the answer becomes “${after.answer}”`;
   return `“${before.answer}” ${moved}, and ${told}`;

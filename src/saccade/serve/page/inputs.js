@@ -9,6 +9,7 @@ import { oneLine } from "./state.js";
 import { VERBS } from "./tasks.js";
 
 const at = (id) => document.getElementById(id);
+const FEW = 80;
 const unique = (values) => [...new Set(values)];
 
 /** The fields. `onAsk()` when an answer is wanted, `onRuns(names)` when others are chosen. */
@@ -99,12 +100,15 @@ export class Inputs {
     const known = example && example.expected.length && (!example.text || example.text === text);
     at("expected").hidden = !known;
     if (!known) return;
-    const [first, ...others] = unique(example.expected);
+    const all = unique(example.expected);
+    // A few words are read at once, sentences are not.
+    const few = all.join(", ").length < FEW;
+    const [first, others] = few ? [all.join(", "), []] : [all[0], all.slice(1)];
     const more = others.length
       ? element(
           "details",
           {},
-          element("summary", {}, `${counted(others.length, "other")}`),
+          element("summary", {}, counted(others.length, "other")),
           element(
             "ul",
             {},
