@@ -16,6 +16,7 @@ from tests.serve.running import Running
 from saccade.explain.figure import Figure
 from saccade.serve.problems import RequestError
 
+ESCAPE = "\ue00c"
 QUESTION = "what color is the circle?"
 DROP = """
 const [name, type, kind, text] = arguments;
@@ -250,13 +251,18 @@ def test_a_later_question_stops_the_earlier(page):
     assert page.settle().alerts == []
 
 
-def test_stop_stops(page):
+@pytest.mark.parametrize("way", ["button", "key"])
+def test_stop_stops(page, way):
     page.open(run="run", example=0, of="run")
     page.browser.execute_script(HOLD, "/api/ask")
     page.find("#text").send_keys(QUESTION, "\ue007")
     page.wait_for(".progress", "Asking")
-    page.find("[data-key=stop]").click()
+    if way == "button":
+        page.find("[data-key=stop]").click()
+    else:
+        page.press(ESCAPE)
     page.settle()
+    assert page.focused == ("column-0" if way == "button" else "text")
     assert page.script("window.aborted") == 1
     assert page.alerts == []
 

@@ -4,11 +4,17 @@ import { element } from "/viewer/dom.js";
 
 export { element };
 
-/** Replace what an element holds; what had the focus, known by its `data-key`, has it again. */
+/**
+ * Replace what an element holds; what had the focus, known by its `data-key`, has it again, and where that is gone the
+ * heading of its column.
+ */
 export function renew(parent, ...children) {
   const key = parent.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
   parent.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
-  if (key !== undefined) parent.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+  if (key === undefined) return;
+  const again =
+    parent.querySelector(`[data-key="${CSS.escape(key)}"]`) ?? parent.closest(".column")?.querySelector("h2");
+  again?.focus({ preventScroll: true });
 }
 
 /** A bar of a share between 0 and 1; the number stands beside it as text. */

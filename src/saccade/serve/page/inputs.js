@@ -81,6 +81,19 @@ export class Inputs {
     this.showImage(state.image);
   }
 
+  /** Say what is done with an image that was given. */
+  tell(message) {
+    this.form.setAttribute("aria-busy", "true");
+    at("image-hint").textContent = message;
+  }
+
+  /** It is done: show the image that is chosen. */
+  told(image) {
+    this.form.removeAttribute("aria-busy");
+    this.imageShown = null;
+    return this.showImage(image);
+  }
+
   /** Show the image that is chosen, small. */
   async showImage(image) {
     const key = JSON.stringify(image);

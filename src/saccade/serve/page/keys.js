@@ -2,6 +2,8 @@
 
 import { element } from "./elements.js";
 
+// Where a key is a letter.
+const FIELDS = "input:not([type=checkbox], [type=range], [type=radio]), textarea, select";
 const THEMES = ["system", "light", "dark"];
 
 /** A value of this browser's memory; null where it has none or may not be read. */
@@ -47,15 +49,9 @@ export function keys(dialog, button, actions) {
   button.addEventListener("click", open);
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || dialog.open) return;
-    if (
-      event.target.closest?.(
-        "input:not([type=checkbox], [type=range], [type=radio]), textarea, select, [contenteditable]",
-      )
-    )
-      return;
-    if (remembered("saccade-keys") === "off" && event.key !== "Escape") return;
+    const typed = event.key !== "Escape" && (event.target.closest?.(FIELDS) || remembered("saccade-keys") === "off");
     const action = all[event.key];
-    if (!action) return;
+    if (!action || typed) return;
     event.preventDefault();
     action[1]();
   });

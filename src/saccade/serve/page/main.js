@@ -16,6 +16,7 @@ let catalogue;
 let columns = [];
 let inputs;
 let examples;
+let uploading;
 
 /** The runs and the indexes by what the state calls them, both as what can be asked. */
 function choicesOf({ runs, indexes, limits }) {
@@ -126,20 +127,23 @@ function reveal() {
 /** Take an image; where nothing is read it is all that is needed, else the text is. */
 async function take(blob) {
   alarm();
-  at("inputs").setAttribute("aria-busy", "true");
+  uploading?.abort();
+  const controller = new AbortController();
+  uploading = controller;
+  inputs.tell("Uploading …");
   try {
     const token = await upload(blob, {
       limits: catalogue.limits,
-      onWait: (seconds) => alarm(`The server is busy: uploading again in ${seconds} s.`),
+      signal: controller.signal,
+      onWait: (seconds) => inputs.tell(`The server is busy: uploading again in ${seconds} s`),
     });
-    alarm();
     change({ ...inputs.entered, image: { token }, columns: [apart(), apart()] });
     if (chosen().every((run) => !run.text)) reveal();
     else if (!state.text) at("text").focus();
   } catch (error) {
     fail(error);
   } finally {
-    at("inputs").removeAttribute("aria-busy");
+    if (uploading === controller) inputs.told(state.image);
   }
 }
 
@@ -172,7 +176,7 @@ function listen() {
     u: ["undo what was taken away last, in the first column", () => first()?.undo?.()],
     r: ["restore all that was taken away, in the first column", () => first()?.take?.({ regions: [], words: [] })],
     t: ["another theme", nextTheme],
-    Escape: ["stop what is under way", () => columns.forEach((column) => column.stopped())],
+    Escape: ["stop what is under way", () => columns.forEach((column) => column.halt())],
   });
   at("skip").addEventListener("click", (event) => {
     event.preventDefault();

@@ -15,7 +15,7 @@ export class Pane {
     this.progress = element("div", { class: "progress", role: "status" });
     this.missing = element("p", { class: "missing" });
     this.body = element("div", { class: "body" });
-    const title = element("h2", { id, dir: "auto" }, name);
+    const title = element("h2", { id, dir: "auto", tabindex: -1 }, name);
     this.element = element(
       "section",
       { class: "column", "aria-labelledby": id },
@@ -53,6 +53,12 @@ export class Pane {
     this.controller = null;
   }
 
+  /** Stop it, and show that nothing is under way any more. */
+  halt() {
+    this.stop();
+    this.idle();
+  }
+
   busy(what) {
     this.element.setAttribute("aria-busy", "true");
     clearInterval(this.clock);
@@ -61,23 +67,19 @@ export class Pane {
     this.clock = setInterval(() => {
       seconds.textContent = ` ${Math.round((performance.now() - since) / 1000)} s`;
     }, 1000);
-    const stop = () => {
-      this.stop();
-      this.idle();
-    };
     renew(
       this.progress,
       element("progress", { "aria-label": what }),
       element("span", {}, what),
       seconds,
-      element("button", { type: "button", class: "plain", "data-key": "stop", click: stop }, "Stop"),
+      element("button", { type: "button", class: "plain", "data-key": "stop", click: () => this.halt() }, "Stop"),
     );
   }
 
   idle() {
     clearInterval(this.clock);
     this.element.removeAttribute("aria-busy");
-    this.progress.replaceChildren();
+    renew(this.progress);
   }
 
   /** Show what went wrong; all that was there stays. */
@@ -97,8 +99,7 @@ export class Pane {
 
   /** Show that something is missing before there is an answer. */
   wait(message) {
-    this.stop();
-    this.idle();
+    this.halt();
     this.alert.replaceChildren();
     this.say([], "");
     this.missing.textContent = message;

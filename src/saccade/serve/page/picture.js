@@ -10,13 +10,13 @@ const renewed = new Map(); // token that the server dropped: promise of the one 
 const copies = new Map(); // example of another run: promise of its token
 
 /** Upload an image's bytes; its token. Raises ApiError. */
-export async function upload(blob, { limits, onWait } = {}) {
+export async function upload(blob, { limits, signal, onWait } = {}) {
   if (limits && blob.size > limits.upload) {
-    const [size, most] = [blob.size, limits.upload].map((bytes) => `${(bytes / 2 ** 20).toFixed(1)} MB`);
+    const [size, most] = [blob.size, limits.upload].map((bytes) => `${(bytes / 1e6).toFixed(1)} MB`);
     throw new ApiError(413, `The image has ${size}, and this server takes at most ${most}: choose a smaller one.`);
   }
   const type = blob.type || "application/octet-stream";
-  const response = await call("/api/images", { method: "POST", body: blob, type, onWait });
+  const response = await call("/api/images", { method: "POST", body: blob, type, signal, onWait });
   const { image } = await response.json();
   held.set(image, blob);
   for (const oldest of held.keys()) {

@@ -8,7 +8,7 @@ const INLINE = 4;
 
 /** How much each step's map had given to what was taken away, as `[{name, regions, words}]`; null where it has none. */
 export function promised({ reply, figure, regions }, away) {
-  const places = regions.boxes?.length ?? regions.grid[0] * regions.grid[1];
+  const places = regions.boxes?.length ?? (regions.grid?.[0] ?? 0) * (regions.grid?.[1] ?? 0);
   const share = (weights, taken, count) => (weights?.length === count && taken.length ? summed(weights, taken) : null);
   if (reply.phrases) {
     const map = reply.attention.find(({ axes }) => axes.join() === "phrases,regions");
