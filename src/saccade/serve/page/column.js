@@ -1,11 +1,10 @@
 /** What one run says about the image: its maps, its answer, and both without what was taken away. */
 
-import { showFigure } from "/viewer/viewer.js";
 import { asked } from "./api.js";
 import { beginningWith } from "./captioning.js";
 import { tools } from "./downloads.js";
 import { element, renew } from "./elements.js";
-import { bare } from "./figures.js";
+import { bare, show } from "./figures.js";
 import { Pane } from "./pane.js";
 import { withImage } from "./picture.js";
 import { ranking } from "./ranking.js";
@@ -84,7 +83,7 @@ export class Column extends Pane {
     const away = { regions: own.regions, words: own.words };
     const key = JSON.stringify(away);
     if (this.shown.before !== before || this.shown.away !== key) {
-      this.view = showFigure(this.room, bare(before.data.figure), this.viewing(before, own, away));
+      this.view = show(this.room, bare(before.data.figure), this.viewing(before, own, away));
     } else {
       this.view.select(this.panelOf(own, before));
     }
@@ -201,7 +200,7 @@ export class Column extends Pane {
     );
     if (this.shown.after !== after) {
       this.after.hidden = false;
-      this.afterView = showFigure(this.after, bare(after.data.figure), {
+      this.afterView = show(this.after, bare(after.data.figure), {
         ...this.reading(after),
         away,
         panel: this.view.selected,

@@ -65,7 +65,7 @@ function listing(actions, dialog) {
   const fixed = [
     ["Enter", "ask, from any field"],
     ["Tab", "the next field, word or button"],
-    ["arrow keys", "the next step on a slider, the next region on a map"],
+    ["arrow keys", "the next step, word or phrase, on the slider or the image"],
   ];
   const also = fixed.flatMap(([key, what]) => [element("dt", {}, element("kbd", {}, key)), element("dd", {}, what)]);
   const box = element("input", {

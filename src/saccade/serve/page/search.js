@@ -2,10 +2,10 @@
 
 import { placed } from "/viewer/geometry.js";
 import { drawPicture } from "/viewer/marks.js";
-import { showFigure } from "/viewer/viewer.js";
 import { asked } from "./api.js";
 import { tools } from "./downloads.js";
 import { element, renew } from "./elements.js";
+import { lastMap, show } from "./figures.js";
 import { percent, short } from "./numbers.js";
 import { Pane } from "./pane.js";
 import { withImage } from "./picture.js";
@@ -66,8 +66,7 @@ export class SearchColumn extends Pane {
     this.result
       .querySelectorAll("button")
       .forEach((button, place) => button.setAttribute("aria-pressed", place === chosen));
-    if (parts[chosen])
-      this.view = showFigure(this.room, parts[chosen], { heading: 3, panel: parts[chosen].panels.length - 1 });
+    if (parts[chosen]) this.view = show(this.room, parts[chosen], { heading: 3, panel: lastMap(parts[chosen]) });
     else this.room.replaceChildren();
   }
 
