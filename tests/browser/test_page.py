@@ -201,6 +201,26 @@ def test_phrases_noticed_and_chosen_by_hand(page, run, scene_file):
     assert page.texts(".captions b") == [percentages(found.found.scores[0])]
 
 
+def test_words_that_come_twice_and_phrases_beside_each_other(page):
+    page.open(run="grounder", example=0, of="grounder", text="the red circle is left of the blue square")
+    for place in (6, 7, 1):
+        page.click(f"[data-key=phrase-word-{place}]")
+    assert page.find("#phrase").get_attribute("value") == "red, the blue"
+    assert page.texts(".choosable [aria-pressed=true]") == ["red", "the", "blue"]
+    page.click("[data-key=phrase-word-6]")
+    page.wait_for(".captions li button", "blue")
+    assert page.find("#phrase").get_attribute("value") == "red, blue"
+    field = page.find("#phrase")
+    field.clear()
+    field.send_keys("red circle, is left of, blue square", ENTER)
+    page.settle()
+    assert page.texts(".captions li button") == ["red circle", "is left of", "blue square"]
+    page.click("[data-key=phrase-word-4]")
+    assert page.find("#phrase").get_attribute("value") == "red circle, is, of, blue square"
+    page.ask("the red circle")
+    assert page.find("#phrase").get_attribute("value") == "red circle"
+
+
 def test_phrases_by_keyboard_alone(page):
     page.open(run="grounder", example=0, of="grounder", text=SENTENCE)
     page.tab_to("phrase-word-1").press(SPACE).settle()

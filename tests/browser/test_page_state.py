@@ -205,6 +205,16 @@ def test_a_text_of_unknown_words_only(page):
     complaints(page.browser)
 
 
+def test_a_phrase_that_the_sentence_does_not_have(page):
+    page.open(run="grounder", example=0, of="grounder", text="the red circle")
+    field = page.find("#phrase")
+    field.send_keys("red cirle", "\ue007")
+    page.settle()
+    assert "cirle" in page.alerts[0]
+    assert page.find("#phrase").get_attribute("value") == "red cirle"
+    complaints(page.browser)
+
+
 def test_a_server_that_has_stopped(own_page):
     page, server = own_page
     page.open(run="run", example=0, of="run", text=QUESTION)

@@ -140,6 +140,7 @@ export class Column extends Pane {
 
   /** Take these regions and words away, and no others; `seen` where the view shows that already. */
   take({ regions, words }, { seen = false } = {}) {
+    if (!this.shown.before) return;
     this.past.push(JSON.parse(this.shown.away));
     // Not drawn again, so that the keyboard stays where it is.
     if (seen) this.shown.away = JSON.stringify({ regions, words });

@@ -14,7 +14,8 @@ export class Examples {
 
   /** Show those of the runs, one group for each that was trained on data of its own; `image` is the chosen one. */
   async show(runs, image) {
-    const groups = runs.filter((run) => run.examples > 0);
+    // Of runs on the same data those of one that reads bring a text along.
+    const groups = runs.filter((run) => run.examples > 0).sort((a, b) => Boolean(b.text) - Boolean(a.text));
     this.runs = groups.filter(
       (run, index) => groups.findIndex((other) => other.trained_on === run.trained_on) === index,
     );

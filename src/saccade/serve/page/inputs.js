@@ -49,9 +49,12 @@ export class Inputs {
 
   /** What stands in the fields. */
   get entered() {
+    const text = this.reads.length ? this.text.value.trim() : this.kept;
+    // Those of another sentence are not those of this one; what this one does not have is told by the server.
+    const phrases = text === this.kept ? this.phrases.value : this.phrases.found;
     return {
-      text: this.reads.length ? this.text.value.trim() : this.kept,
-      phrases: at("phrases").hidden ? [] : this.phrases.value,
+      text,
+      phrases: at("phrases").hidden ? [] : phrases,
       options: { ...this.others, ...enteredOptions(at("options")) },
       withImage: at("with-image").checked,
     };
@@ -71,7 +74,7 @@ export class Inputs {
       : "";
     if (this.text.value.trim() !== state.text) this.text.value = state.text;
     at("phrases").hidden = !runs.some((run) => run.task === "grounding");
-    this.phrases.show(oneLine(state.text), state.phrases, { all: true });
+    this.phrases.show(oneLine(state.text), state.phrases);
     const known = new Set(runs.flatMap((run) => Object.keys(run.options)));
     this.others = Object.fromEntries(Object.entries(state.options).filter(([name]) => !known.has(name)));
     drawOptions(at("options"), runs, state.options, this.onOptions);

@@ -23,26 +23,25 @@ export function spansOf(words, phrases) {
 
 const bare = (word) => word.toLowerCase().replace(/^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$/gu, "");
 
-/** The phrases after a click on a word: it joins the phrase beside it, starts one, or leaves the one it is in. */
-export function clicked(words, phrases, place) {
-  const spans = spansOf(words, phrases).filter(Boolean);
+/** The phrases, as [first, end), after a click on a word: it joins the one beside it, starts one, or leaves its own. */
+export function clicked(spans, place) {
   const inside = spans.find(([first, end]) => first <= place && place < end);
   const rest = spans.filter((span) => span !== inside);
-  let changed;
   if (inside) {
     const parts = [
       [inside[0], place],
       [place + 1, inside[1]],
     ];
-    changed = [...rest, ...parts.filter(([first, end]) => first < end)];
-  } else {
-    const before = rest.find(([, end]) => end === place);
-    const after = rest.find(([first]) => first === place + 1);
-    const joined = [before ? before[0] : place, !before && after ? after[1] : place + 1];
-    changed = [...rest.filter((span) => span !== before && (before || span !== after)), joined];
+    return sorted([...rest, ...parts.filter(([first, end]) => first < end)]);
   }
-  return changed.sort((a, b) => a[0] - b[0]).map(([first, end]) => words.slice(first, end).map(bare).join(" "));
+  const before = rest.find(([, end]) => end === place);
+  const after = before ? undefined : rest.find(([first]) => first === place + 1);
+  const joined = [before ? before[0] : place, after ? after[1] : place + 1];
+  return sorted([...rest.filter((span) => span !== before && span !== after), joined]);
 }
+
+const sorted = (spans) => spans.sort((a, b) => a[0] - b[0]);
+const textOf = (words, [first, end]) => words.slice(first, end).map(bare).join(" ");
 
 /** The phrases of a field, which commas separate. */
 export const entered = (text) =>
@@ -57,6 +56,7 @@ export class Phrases {
     this.parent = parent;
     this.onChange = onChange;
     this.words = [];
+    this.pressed = [];
     this.buttons = element("p", {
       class: "choosable",
       role: "group",
@@ -83,16 +83,29 @@ export class Phrases {
     return entered(this.field.value);
   }
 
-  /** Show the phrases of a sentence; those that it does not have any more are left out. */
-  show(sentence, phrases, { all = false } = {}) {
-    this.words = wordsOf(sentence);
-    const spans = spansOf(this.words, phrases);
-    this.field.value = phrases.filter((_, index) => all || spans[index]).join(", ");
+  /** Which words each phrase is, null for one that is not there: those pressed, where the field says the same. */
+  get spans() {
+    const texts = this.pressed.map((span) => textOf(this.words, span));
+    return texts.join() === this.value.join() ? this.pressed : spansOf(this.words, this.value);
+  }
+
+  /** Those that the sentence has. */
+  get found() {
+    const { spans } = this;
+    return this.value.filter((_, index) => spans[index]);
+  }
+
+  /** Show the phrases of a sentence. */
+  show(sentence, phrases) {
+    const words = wordsOf(sentence);
+    if (words.join(" ") !== this.words.join(" ")) this.pressed = [];
+    this.words = words;
+    this.field.value = phrases.join(", ");
     this.draw();
   }
 
   draw() {
-    const spans = spansOf(this.words, this.value);
+    const { spans } = this;
     const numberOf = (place) => spans.findIndex((span) => span && span[0] <= place && place < span[1]);
     renew(
       this.buttons,
@@ -115,7 +128,8 @@ export class Phrases {
   }
 
   toggle(place) {
-    this.field.value = clicked(this.words, this.value, place).join(", ");
+    this.pressed = clicked(this.spans.filter(Boolean), place);
+    this.field.value = this.pressed.map((span) => textOf(this.words, span)).join(", ");
     this.draw();
     this.onChange();
   }
