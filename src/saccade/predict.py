@@ -147,7 +147,9 @@ class Predictor:
         generator = torch.Generator(self.device).manual_seed(self.recipe.train.seed)
         replies: list[Any] = []
         batches = [requests[start : start + AT_ONCE] for start in range(0, len(requests), AT_ONCE)]
-        for some, opened in zip(batches, prefetch(partial(_opened, self.extractor, sources), batches), strict=True):
+        opening = partial(_opened, self.extractor, sources)
+        ahead = prefetch(opening, batches) if len(batches) > 1 else map(opening, batches)
+        for some, opened in zip(batches, ahead, strict=True):
             failed = {image: each for image, each in opened.items() if isinstance(each, ImageError)}
             if failed and on_error == "raise":
                 raise next(iter(failed.values()))
@@ -277,16 +279,15 @@ def _opened(
     places = {image: first.setdefault(_key(sources[image]), image) for image, *_ in requests}
 
     def opened(place: int) -> Prepared | ImageError:
-        source = sources[place]
-        if isinstance(source, Prepared):
-            return source
         try:
-            return _prepare(extractor, source, "", f"image {place}")
+            return _prepare(extractor, sources[place], "", f"image {place}")
         except ImageError as error:
             return error
 
-    with ThreadPoolExecutor(DECODERS) as pool:
-        found = dict(zip(first.values(), pool.map(opened, first.values()), strict=True))
+    found = {place: sources[place] for place in first.values() if isinstance(sources[place], Prepared)}
+    if closed := [place for place in first.values() if place not in found]:  # threads take time to start
+        with ThreadPoolExecutor(DECODERS) as pool:
+            found |= zip(closed, pool.map(opened, closed), strict=True)
     return {image: found[place] for image, place in places.items()}
 
 

@@ -52,9 +52,9 @@ def with_queue(capacity: int, scenario):
     return asyncio.run(run())
 
 
-async def first_taken(queue: Queue, work: Work) -> asyncio.Task:
+async def first_taken(queue: Queue, work: Work) -> asyncio.Future:
     """A job that is being worked on, so that others wait."""
-    task = asyncio.ensure_future(queue.done("run", "key", work, "first"))
+    task = queue.put("run", "key", work, "first")
     await asyncio.to_thread(work.started.wait, 10)
     return task
 
@@ -63,7 +63,7 @@ def test_what_waits_for_the_same_is_done_at_once_and_in_order() -> None:
     async def scenario(queue: Queue, work: Work) -> None:
         tasks = [await first_taken(queue, work)]
         keys = [("run", "key", n) for n in range(40)] + [("run", "other", "x"), ("another", "key", "y")]
-        tasks += [asyncio.ensure_future(queue.done(run, key, work, item)) for run, key, item in keys]
+        tasks += [queue.put(run, key, work, item) for run, key, item in keys]
         await asyncio.sleep(0)
         work.go.set()
         answers = await asyncio.gather(*tasks)
@@ -76,7 +76,7 @@ def test_what_waits_for_the_same_is_done_at_once_and_in_order() -> None:
 def test_what_must_not_go_together_goes_alone() -> None:
     async def scenario(queue: Queue, work: Work) -> None:
         tasks = [await first_taken(queue, work)]
-        tasks += [asyncio.ensure_future(queue.done("run", None, work, n)) for n in range(3)]
+        tasks += [queue.put("run", None, work, n) for n in range(3)]
         await asyncio.sleep(0)
         work.go.set()
         await asyncio.gather(*tasks)
@@ -88,7 +88,7 @@ def test_what_must_not_go_together_goes_alone() -> None:
 def test_what_fails_fails_alone() -> None:
     async def scenario(queue: Queue, work: Work) -> None:
         tasks = [await first_taken(queue, work)]
-        tasks += [asyncio.ensure_future(queue.done("run", "key", work, item)) for item in ("a", "bad", "b")]
+        tasks += [queue.put("run", "key", work, item) for item in ("a", "bad", "b")]
         await asyncio.sleep(0)
         work.go.set()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
@@ -102,10 +102,10 @@ def test_what_fails_fails_alone() -> None:
 def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     async def scenario(queue: Queue, work: Work) -> None:
         tasks = [await first_taken(queue, work)]
-        tasks += [asyncio.ensure_future(queue.done("run", "key", work, n)) for n in range(2)]
+        tasks += [queue.put("run", "key", work, n) for n in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(RequestError, match="2 requests wait already") as refused:
-            await queue.done("run", "key", work, "late")
+            await queue.put("run", "key", work, "late")
         assert refused.value.status == 429
         assert int(refused.value.headers["Retry-After"]) >= 1
         work.go.set()
@@ -117,7 +117,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
 def test_who_leaves_is_taken_out() -> None:
     async def scenario(queue: Queue, work: Work) -> None:
         tasks = [await first_taken(queue, work)]
-        tasks += [asyncio.ensure_future(queue.done("run", "key", work, n)) for n in range(3)]
+        tasks += [queue.put("run", "key", work, n) for n in range(3)]
         await asyncio.sleep(0)
         tasks.pop(2).cancel()
         await asyncio.sleep(0)
@@ -132,14 +132,14 @@ def test_who_leaves_is_taken_out() -> None:
 def test_a_closed_queue_refuses_what_waits_and_finishes_what_runs() -> None:
     async def scenario(queue: Queue, work: Work) -> None:
         running = await first_taken(queue, work)
-        waiting = asyncio.ensure_future(queue.done("run", "key", work, "waiting"))
+        waiting = queue.put("run", "key", work, "waiting")
         await asyncio.sleep(0)
         queue.close()
         with pytest.raises(RequestError, match="the server is stopping") as refused:
             await waiting
         assert refused.value.status == 503
         with pytest.raises(RequestError, match="the server is stopping"):
-            await queue.done("run", "key", work, "late")
+            await queue.put("run", "key", work, "late")
         work.go.set()
         assert await running == "first!"
 

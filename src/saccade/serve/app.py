@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -136,6 +136,8 @@ class Endpoints:
             "seconds": round(time.perf_counter() - started, 4),
             "command": command_line(action, run.said, asked),
         }
+        if asked.form == "reply":  # which is quicker than handing it to a thread
+            return reply_response(reply, asked.form, about)
         return await self.service.in_thread(reply_response, reply, asked.form, about)
 
     async def search(self, request: Request) -> Response:
@@ -152,7 +154,7 @@ class Endpoints:
         query = Query(asked.text, image)
         top = asked.options.get("top", TOP_HITS)
         work = partial(index.search, top, asked.form != "reply")
-        unknown, hits, figure = await _unless_left(request, self.service.queue.done(index.name, None, work, query))
+        unknown, hits, figure = await _unless_left(request, self.service.queue.put(index.name, None, work, query))
         about = {
             "query": query.title,
             "unknown_words": unknown,
@@ -218,16 +220,17 @@ class Endpoints:
         return await read_body(request, held, most=settings.upload, seconds=settings.body_seconds)
 
 
-async def _unless_left(request: Request, answer: Coroutine[Any, Any, T]) -> T:
+async def _unless_left(request: Request, answer: asyncio.Future[T]) -> T:
     """The answer; raises ClientDisconnect, and takes it back, where the client leaves before."""
-    answering, leaving = asyncio.ensure_future(answer), asyncio.ensure_future(_left(request))
+    leaving = asyncio.ensure_future(_left(request))
+    leaving.add_done_callback(lambda _: answer.cancel())
     try:
-        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if answering.done():
-            return answering.result()
-        raise ClientDisconnect
+        return await answer
+    except asyncio.CancelledError:
+        if leaving.done():
+            raise ClientDisconnect from None
+        raise
     finally:
-        answering.cancel()
         leaving.cancel()
 
 

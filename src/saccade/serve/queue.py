@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from saccade.predict import AT_ONCE
@@ -18,7 +19,6 @@ from saccade.serve.problems import RequestError
 
 # From what is asked to what is answered, in the same order.
 Work = Callable[[Sequence[Any]], Sequence[Any]]
-logger = logging.getLogger(__name__)
 STOPPING = "the server is stopping: ask again when it is back"
 
 
@@ -64,10 +64,10 @@ class Queue:
             message = f"{len(self._waiting)} requests wait already, which is the most: ask again in {seconds} s"
             raise RequestError(429, message, {"Retry-After": str(seconds)})
 
-    async def done(self, run: str, key: Hashable, work: Work, item: Any) -> Any:
-        """What the work makes of the item, when its turn has come; cancelled, it is taken out.
+    def put(self, run: str, key: Hashable, work: Work, item: Any) -> asyncio.Future[Any]:
+        """What the work will make of the item, when its turn has come; cancelled before, it is taken out.
 
-        Raises RequestError where the queue is full or closed, and what the work raises.
+        The future raises what the work raises. Raises RequestError where the queue is full or closed.
         """
         loop = asyncio.get_running_loop()
         job = Job(run, key, work, item, loop.create_future(), loop)
@@ -75,14 +75,8 @@ class Queue:
             self.check_room()
             self._waiting.append(job)
             self._ready.notify()
-        try:
-            return await job.future
-        except asyncio.CancelledError:
-            with self._ready:
-                if job in self._waiting:
-                    self._waiting.remove(job)
-                    self._counters.add("left_total")
-            raise
+        job.future.add_done_callback(partial(self._leave, job))
+        return job.future
 
     def close(self) -> None:
         """Refuse what comes and what waits; what is worked on is still answered."""
@@ -93,6 +87,13 @@ class Queue:
         for job in left:
             if not job.future.done():
                 job.future.set_exception(RequestError(503, STOPPING, {"Retry-After": "5"}))
+
+    def _leave(self, job: Job, future: asyncio.Future[Any]) -> None:
+        """Take out a job whose client has left."""
+        if future.cancelled():
+            with self._ready, suppress(ValueError):  # it is being worked on
+                self._waiting.remove(job)
+                self._counters.add("left_total")
 
     def join(self, seconds: float) -> None:
         """Wait until the thread has ended, at most so long."""

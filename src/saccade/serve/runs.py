@@ -96,9 +96,13 @@ class ServedRun:
         """An image as the run takes it; called from threads."""
         return self.predictor.prepare(image)
 
+    def seen(self, number: int) -> Prepared | None:
+        """The image of an example that was asked about of late, prepared."""
+        return self._prepared.get(number)
+
     def example(self, number: int) -> Prepared:
         """The image of an example, prepared; called from threads."""
-        found = self._prepared.get(number) or self.prepare(self.examples.image(number))
+        found = self.seen(number) or self.prepare(self.examples.image(number))
         with self._lock:
             self._prepared[number] = found
             if len(self._prepared) > EXAMPLES_KEPT:

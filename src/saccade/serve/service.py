@@ -96,7 +96,8 @@ class Service:
     async def prepared(self, run: ServedRun, asked: Asked, content: bytes) -> Prepared:
         """The image that is asked about, as the run takes it: of an example, kept by its token, or the content."""
         if asked.example is not None:
-            return await self.in_thread(run.example, asked.example)
+            seen = run.seen(asked.example)
+            return seen if seen is not None else await self.in_thread(run.example, asked.example)
         if not asked.image:
             return await self.in_thread(self._prepare, run, content)
         kept = self.uploads.get(asked.image)
@@ -104,12 +105,12 @@ class Service:
             kept.prepared[run.made_like] = await self.in_thread(self._prepare, run, kept.content)
         return kept.prepared[run.made_like]
 
-    async def reply(self, run: ServedRun, asked: Asked, image: Prepared) -> Any:
-        """What the run says, when its turn has come."""
+    def reply(self, run: ServedRun, asked: Asked, image: Prepared) -> asyncio.Future[Any]:
+        """What the run will say, when its turn has come."""
         # What is drawn must not depend on who else asks at that time.
         key = None if asked.options.get("look") == "sample" else tuple(sorted(asked.options.items()))
         item = Item(image, asked.text, Without(asked.without_regions, asked.without_words))
-        return await self.queue.done(run.name, key, run.work(asked.options), item)
+        return self.queue.put(run.name, key, run.work(asked.options), item)
 
     def _prepare(self, run: ServedRun, content: bytes) -> Prepared:
         return run.prepare(self.opened(content))
