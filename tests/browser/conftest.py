@@ -174,3 +174,25 @@ def page(browser, serving) -> Any:
     from tests.browser.serving import Page
 
     return Page(browser, serving.port)
+
+
+@pytest.fixture
+def own_page(browser, runs) -> Iterator[Any]:
+    """The page of a server of the first run alone, and that server, which may be stopped."""
+    from tests.browser.serving import Page
+    from tests.serve.running import Running
+
+    with Running(runs[:1], []) as running:
+        yield Page(browser, running.port), running
+
+
+@pytest.fixture
+def predictors(runs) -> dict[str, Any]:
+    """What the pages are held against: the runs' predictors by their names."""
+    return {each.name: each.predictor for each in runs}
+
+
+@pytest.fixture
+def scene_file(scenes_folder) -> Path:
+    """The file of a scene."""
+    return scenes_folder / "0.png"

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from tests.browser.conftest import until
 
+DROP = """
+const [name, type, kind, text] = arguments;
+const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+const data = new DataTransfer();
+if (name) data.items.add(new File([bytes], name, { type }));
+const event = kind === "paste" ? new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true })
+  : new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true });
+document.body.dispatchEvent(event);
+"""
 QUIET = "!document.querySelector('[aria-busy=true]') && document.querySelector('#run').options.length > 0"
 
 
@@ -79,6 +89,11 @@ class Page:
         self.find("#file").send_keys(str(file))
         until(self.browser, lambda _: self.state.get("image") != before or self.alerts)
         return self.settle()
+
+    def hand(self, kind: str, file: Path | None = None) -> None:
+        """Let a file, or what is none, be dropped or pasted: "drop", "paste"."""
+        content = "" if file is None else b64encode(file.read_bytes()).decode("ascii")
+        self.browser.execute_script(DROP, file and file.name, "image/png", kind, content)
 
     def ask(self, text: str | None = None) -> Page:
         """Type a text, where there is one, and press the button."""

@@ -15,17 +15,6 @@ SENTENCE = "the large circle is left of the square"
 ENTER, SHIFT, LET_GO, HOME, RIGHT, SPACE, TAB = "\ue007", "\ue008", "\ue000", "\ue011", "\ue014", "\ue00d", "\ue004"
 
 
-@pytest.fixture
-def run(runs):
-    """The predictor of a run by its name."""
-    return {each.name: each.predictor for each in runs}
-
-
-@pytest.fixture
-def scene_file(scenes_folder):
-    return scenes_folder / "0.png"
-
-
 @pytest.fixture(autouse=True)
 def silent(browser):
     """No test leaves a complaint in the console."""
@@ -42,15 +31,15 @@ def percentages(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def test_a_question_about_a_file_by_mouse(page, run, scene_file):
+def test_a_question_about_a_file_by_mouse(page, predictors, scene_file):
     page.open().give(scene_file).ask(QUESTION)
-    said = run["run"].ask(scene_file, QUESTION)
+    said = predictors["run"].ask(scene_file, QUESTION)
     assert page.headline() == f"{said.answer} {percentages(said.answers[0][1])}"
     answers = [tuple(text.split("\n")) for text in page.texts(".shares li")]
     assert answers == [(answer, percentages(share)) for answer, share in said.answers]
 
 
-def test_how_many_answers_is_a_field(page, run, scene_file):
+def test_how_many_answers_is_a_field(page, predictors, scene_file):
     page.open().give(scene_file).ask(QUESTION)
     field = page.find("#option-top")
     field.send_keys("3", ENTER)
@@ -127,9 +116,9 @@ def test_pointing_at_a_word_and_at_a_region_tells_what_they_have_to_do_with_each
     page.wait_for(".view [role=status]", "row")
 
 
-def test_captions_to_choose_from_and_to_continue(page, run, scene_file):
+def test_captions_to_choose_from_and_to_continue(page, predictors, scene_file):
     page.open(run="captioner").give(scene_file)
-    [said] = run["captioner"].caption(scene_file, beam=3, top=3)
+    [said] = predictors["captioner"].caption(scene_file, beam=3, top=3)
     assert page.headline().startswith(said.caption)
     listed = page.texts(".captions li button")
     assert listed == [said.caption, *(text for text, _ in said.alternatives)]
@@ -139,15 +128,15 @@ def test_captions_to_choose_from_and_to_continue(page, run, scene_file):
     assert page.headline().startswith(said.alternatives[0][0])
 
 
-def test_another_word_in_a_caption(page, run, scene_file):
+def test_another_word_in_a_caption(page, predictors, scene_file):
     page.open(run="captioner").give(scene_file)
-    [said] = run["captioner"].caption(scene_file, beam=3, top=3)
+    [said] = predictors["captioner"].caption(scene_file, beam=3, top=3)
     page.click("[data-key=word-1]")
     page.find("[data-key=another]").send_keys("red", ENTER)
     page.settle()
     begin = f"{said.words[0]} red"
     page.wait_for(".captions ~ p", "Continued from")
-    [other] = run["captioner"].caption(scene_file, beam=3, top=3, begin=begin)
+    [other] = predictors["captioner"].caption(scene_file, beam=3, top=3, begin=begin)
     assert page.state["begin.1"] == begin
     assert other.caption.startswith(begin)
     assert page.headline().startswith(other.caption)
@@ -169,14 +158,14 @@ def test_a_caption_by_keyboard_alone_with_another_look(page):
     assert page.headline().startswith("a ")
 
 
-def test_sentences_are_ranked(page, run, scene_file):
+def test_sentences_are_ranked(page, predictors, scene_file):
     sentences = ["a red circle", "a large square below a circle", "a cross"]
     page.open(run="matcher").give(scene_file)
     another_line = SHIFT + ENTER + LET_GO
     page.find("#text").send_keys(another_line.join(sentences), ENTER)
     page.settle()
     page.wait_for(".headline", "score")
-    scores = {sentence: run["matcher"].match(scene_file, sentence).score for sentence in sentences}
+    scores = {sentence: predictors["matcher"].match(scene_file, sentence).score for sentence in sentences}
     ranked = sorted(sentences, key=scores.__getitem__, reverse=True)
     assert page.texts(".captions li button") == ranked
     assert float(page.headline().removeprefix("score ").replace("−", "-")) == pytest.approx(scores[ranked[0]], rel=1e-3)
@@ -186,10 +175,10 @@ def test_sentences_are_ranked(page, run, scene_file):
     assert page.texts(".captions [aria-current=true]") == [ranked[2]]
 
 
-def test_phrases_noticed_and_chosen_by_hand(page, run, scene_file):
+def test_phrases_noticed_and_chosen_by_hand(page, predictors, scene_file):
     page.open(run="grounder").give(scene_file).ask(SENTENCE)
     words = SENTENCE.split()
-    noticed = [each.text for each in run["grounder"].ground(scene_file, SENTENCE).phrases]
+    noticed = [each.text for each in predictors["grounder"].ground(scene_file, SENTENCE).phrases]
     assert page.texts(".captions li button") == noticed
     for place in (1, 2):
         page.click(f"[data-key=phrase-word-{place}]")
@@ -197,7 +186,7 @@ def test_phrases_noticed_and_chosen_by_hand(page, run, scene_file):
     page.wait_for(".headline", "1 phrase")
     assert page.texts(".captions li button") == [chosen]
     assert page.state["phrase"] == chosen
-    [found] = run["grounder"].ground(scene_file, SENTENCE, [chosen]).phrases
+    [found] = predictors["grounder"].ground(scene_file, SENTENCE, [chosen]).phrases
     assert page.texts(".captions b") == [percentages(found.found.scores[0])]
 
 
@@ -230,36 +219,15 @@ def test_phrases_by_keyboard_alone(page):
     assert page.state["panel.1"] == "2"
 
 
-def test_a_search_shows_hits_with_their_maps(page, serving):
-    hits = serving.post("/api/search", {"index": "photos", "text": "a red circle"}).json()["hits"]
-    page.open(run="search:photos").ask("a red circle")
-    page.wait_for(".hits button")
-    assert page.texts(".hits button > span:not(.unlikely)") == [hit["id"] for hit in hits]
-    unlikely = page.script("[...document.querySelectorAll('.hits button')].map(e => e.innerText.includes('unlikely'))")
-    assert unlikely == [hit["unlikely"] for hit in hits]
-    page.click("[data-key=hit-2]")
-    page.wait_for(".view h3", hits[2]["id"])
-    assert page.state["chosen.1"] == "3"
-
-
-def test_a_search_by_an_image(page, serving, scene_file):
-    page.open(run="search:photos").give(scene_file)
-    page.click("#with-image")
-    page.click("#ask")
-    token = serving.keep(scene_file.read_bytes())
-    hits = serving.post("/api/search", {"index": "photos", "image": token}).json()["hits"]
-    assert page.wait_for(".hits button").startswith(hits[0]["id"]) or hits[0]["id"] in page.texts(".hits button")[0]
-
-
-def test_what_is_taken_away_is_held_against_what_the_map_promised(page, run, scene_file):
+def test_what_is_taken_away_is_held_against_what_the_map_promised(page, predictors, scene_file):
     page.open().give(scene_file).ask(QUESTION)
-    before = run["run"].ask(scene_file, QUESTION)
+    before = predictors["run"].ask(scene_file, QUESTION)
     grid = before.regions.grid
     place = grid[1] + 1
     page.click_region(place, grid)
     page.wait_for(".without h3", "Without 1 region")
     assert page.state["without-regions.1"] == str(place)
-    after = run["run"].ask(scene_file, QUESTION, without=Without((place,)))
+    after = predictors["run"].ask(scene_file, QUESTION, without=Without((place,)))
     was, now = dict(before.answers), dict(after.answers)
     names = page.texts(".compared tbody th")
     cells = page.texts(".compared tbody td")
@@ -284,7 +252,7 @@ def test_what_is_taken_away_is_held_against_what_the_map_promised(page, run, sce
         ("grounder", "box", ("phrases", "regions")),
     ],
 )
-def test_each_task_says_what_the_maps_promised_and_what_became_of_it(page, run, name, said, axes, scene_file):
+def test_each_task_says_what_the_maps_promised_and_what_became_of_it(page, predictors, name, said, axes, scene_file):
     page.open(run=name).give(scene_file)
     if name != "captioner":
         page.ask(SENTENCE)
@@ -295,7 +263,7 @@ def test_each_task_says_what_the_maps_promised_and_what_became_of_it(page, run, 
     sentence = page.wait_for(".sentence")
     assert said in sentence
     asked = ({"beam": 3, "top": 3}, None) if name == "captioner" else ({}, SENTENCE)
-    [reply] = run[name](scene_file, asked[1], **asked[0])
+    [reply] = predictors[name](scene_file, asked[1], **asked[0])
     maps = torch.cat([each.weights.flatten(0, -2) for each in reply.attention if each.axes == axes])
     assert promised(sentence) == pytest.approx(100 * (maps[:, 4] / maps.sum(1)).mean().item(), abs=0.51)
     assert page.texts(".after .stage canvas") == [""]

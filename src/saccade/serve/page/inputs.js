@@ -78,7 +78,7 @@ export class Inputs {
     const known = new Set(runs.flatMap((run) => Object.keys(run.options)));
     this.others = Object.fromEntries(Object.entries(state.options).filter(([name]) => !known.has(name)));
     drawOptions(at("options"), runs, state.options, this.onOptions);
-    at("with-image-field").hidden = !runs.some((run) => run.task === "search");
+    at("with-image-field").hidden = !runs.some((run) => run.task === "search" && run.text);
     at("with-image").checked = state.withImage;
     at("ask").textContent = capital(unique(runs.map((run) => VERBS[run.action])).join(" and ")) || "Ask";
     this.showImage(state.image);

@@ -25,7 +25,8 @@ function choicesOf({ runs, indexes, limits }) {
     label: index.name,
     task: "search",
     action: "search",
-    text: "words to look for",
+    // Sentences are found by an image alone.
+    text: index.holds === "sentences" ? "" : "words to look for",
     options: { top: { default: 10, least: 1, most: limits.top } },
     examples: 0,
     index: index.name,

@@ -27,9 +27,12 @@ export class SearchColumn extends Pane {
 
   /** Show what the state finds in this index. */
   refresh(state) {
-    const text = oneLine(state.text);
-    const image = state.withImage ? state.image : null;
-    if (!text && !image) return this.clear("Type what to look for and press Enter, or search by the image.");
+    const text = this.run.text ? oneLine(state.text) : "";
+    const image = state.withImage || !this.run.text ? state.image : null;
+    if (!text && !image) {
+      const typed = "Type what to look for and press Enter, or search by the image.";
+      return this.clear(this.run.text ? typed : "Choose an image to find sentences for.");
+    }
     const top = state.options.top ? { top: Number(state.options.top) } : {};
     const fields = { index: this.run.index, as: "figure", ...(text && { text }), ...top };
     return this.work(`Searching ${this.run.index}`, async (options) => {
@@ -56,7 +59,7 @@ export class SearchColumn extends Pane {
         element("h3", {}, "Hits, best first"),
         element(
           "ol",
-          { class: "hits" },
+          { class: this.run.text ? "hits" : "hits said" },
           hits.map((hit, place) => this.hit(hit, place, parts[place], figure)),
         ),
       );
@@ -71,7 +74,9 @@ export class SearchColumn extends Pane {
   }
 
   hit({ id, score, share, unlikely }, place, part, figure) {
-    const canvas = part ? element("canvas", { width: SIDE, height: SIDE, "aria-hidden": "true" }) : null;
+    // Sentences are all about the same image, which stands beside them.
+    const canvas =
+      part && this.run.text ? element("canvas", { width: SIDE, height: SIDE, "aria-hidden": "true" }) : null;
     if (canvas) drawLast(canvas, part, figure);
     const above = share === null || share === undefined ? "" : `, above ${percent(share)} of all`;
     const choose = () => this.page.change(this.index, { chosen: place });
