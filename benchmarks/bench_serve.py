@@ -273,6 +273,8 @@ class Malformed:
             log = server.end()
         row["lines_of_log"], row["traces"] = len(log.splitlines()), log.count("Traceback")
         print(json.dumps(row), flush=True)
+        if row["traces"]:
+            print(log, file=sys.stderr)
 
     async def sent(self, server: Server, action: str, image: bytes, text: str) -> dict[str, Any]:
         chance = random.Random(self.seed)
@@ -364,12 +366,14 @@ class Killed:
         for content, (_, writer) in zip(found, writers, strict=True):
             writer.write(content)
         reader, writer = await connect(server.port)
-        _, body = await exchanged(reader, writer, request(server.port, "/metrics", b"", JSON, "GET"))
-        waiting = re.search(rb"saccade_waiting (\d+)", body)
+        waiting = 0
+        while not waiting:
+            _, body = await exchanged(reader, writer, request(server.port, "/metrics", b"", JSON, "GET"))
+            waiting = int(re.search(rb"saccade_waiting (\d+)", body)[1])  # type: ignore[index]
         server.end(signal.SIGKILL)
         for _, each in [*writers, (reader, writer)]:
             each.close()
-        return int(waiting[1]) if waiting else -1
+        return waiting
 
 
 def files_of(folder: Path) -> dict[str, tuple[int, float]]:
