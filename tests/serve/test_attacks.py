@@ -18,6 +18,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 from tests.serve.running import JSON, read_all
 
+from saccade.serve.guard import LINGER_BYTES
+
 QUESTION = "what color is the large circle?"
 PNG = {"Content-Type": "image/png"}
 SCRIPT = "<script>alert(1)</script>"
@@ -143,7 +145,15 @@ def test_an_endless_body_is_refused_when_it_has_been_too_long(path: str, kind: s
                 sent += len(chunk)
         except ConnectionError:
             pass
-    assert sent < most + 30_000_000  # what lies in the buffers between
+    assert sent < most + LINGER_BYTES + 30_000_000  # and what lies in the buffers between
+
+
+def test_a_client_that_sends_too_much_is_told_so_and_not_cut_off(server) -> None:
+    content = b"x" * 25_000_000
+    answer = server.post("/api/images", content, PNG)
+    assert answer.status == 413
+    assert server.post("/api/ask", content, {"Content-Type": "text/html"}).status == 415
+    assert server.post("/nowhere", content, PNG).status == 404
 
 
 def test_an_endless_body_where_none_is_wanted_ends_with_the_connection(server) -> None:

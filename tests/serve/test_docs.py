@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import shlex
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from saccade.commands.serving import Serve
+from saccade.serve import answers
 from saccade.serve.parsing import NAMES
 from saccade.serve.settings import Settings
 
@@ -51,3 +53,7 @@ def test_every_name_and_number_is_on_the_page() -> None:
         settings.queue,
     )
     assert f"{command.keep:g} minutes" in PAGE
+
+
+def test_examples_in_the_source_hold() -> None:
+    assert doctest.testmod(answers) == (0, 1)

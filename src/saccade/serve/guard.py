@@ -7,9 +7,11 @@ is said to let it read, and a browser is told to load nothing from elsewhere.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -25,6 +27,7 @@ LOCAL = ("localhost", "127.0.0.1", "[::1]")
 ANY = ("0.0.0.0", "::")
 OPEN = "/healthz"  # what may be asked without a token
 READING = ("GET", "HEAD")
+LINGER_SECONDS, LINGER_BYTES = 2.0, 32_000_000
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 HEADERS: Mapping[str, str] = {
     "content-security-policy": POLICY,
@@ -146,7 +149,19 @@ class _Exchange:
             if self._unread and b"connection" not in said:
                 further.append((b"connection", b"close"))
             message = {**message, "headers": [*message.get("headers", []), *further]}
+        elif self._unread and not message.get("more_body", False):
+            await self._send({**message, "more_body": True})
+            await self._linger()
+            message = {"type": "http.response.body"}
         await self._send(message)
+
+    async def _linger(self) -> None:
+        """Read on for a while: a client that is cut off while it sends does not see what it is told."""
+        passed = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while self._unread and passed < LINGER_BYTES:
+                    passed += len((await self.receive()).get("body", b""))
 
 
 def _headers(scope: Scope, most: int) -> dict[str, str]:
