@@ -115,6 +115,11 @@ class Service:
     def _prepare(self, run: ServedRun, content: bytes) -> Prepared:
         return run.prepare(self.opened(content))
 
+    def _open_examples(self) -> None:
+        """Open the corpora of the runs, so that the first who asks need not wait for it."""
+        for run in self.runs.values():
+            len(run.examples)
+
     async def _tidy(self) -> None:
         with suppress(asyncio.CancelledError):
             while True:
