@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from saccade.data.records import Caption, Phrase
-from saccade.errors import StoreError
-from saccade.types import Grouping, Phrases, Regions, Words
+from saccade.errors import DataError, StoreError
+from saccade.text import UNKNOWN_ID, pad_words
+from saccade.types import Grouping, Phrases, Regions, Without, Words
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,33 @@ def make_batch(
             truth[i, j, : len(phrase.boxes)] = torch.tensor(phrase.boxes).reshape(-1, 4)
             meant[i, j, : len(phrase.boxes)] = True
     return PhraseBatch(regions, words, Phrases(spans, exist), truth, meant, tuple(sentences), tuple(asked))
+
+
+def check_left(seen: Regions, without: Sequence[Without]) -> None:
+    """Raise DataError where no region is left to find a phrase in."""
+    count = seen.per_text(seen.mask).sum(1).tolist()
+    if blind := [each for each, left in zip(without, count, strict=True) if each.regions and not left]:
+        raise DataError(
+            f"without regions: expected one left to find phrases in, got all {len(blind[0].regions)} taken away"
+        )
+
+
+def possible(sentences: Sequence[Caption]) -> list[tuple[Phrase, ...]]:
+    """The phrases of each sentence that there may be a box for."""
+    return [tuple(phrase for phrase in each.phrases if not phrase.absent) for each in sentences]
+
+
+def rests(batch: PhraseBatch, pairs: Sequence[tuple[int, int]]) -> tuple[Regions, Words, Phrases]:
+    """Of some phrases, by text and place in it, the rest of their sentences, each as if that were the phrase."""
+    rest = []
+    for i, j in pairs:
+        ids, (start, end) = batch.words.ids[i][batch.words.mask[i]].tolist(), batch.phrases.spans[i, j].tolist()
+        rest.append([*ids[:start], *ids[end:]] or [UNKNOWN_ID])
+    words, device = pad_words(rest), batch.regions.mask.device
+    spans = torch.tensor([[(0, len(each))] for each in rest])
+    rows = grouping_of(batch.regions, len(batch.sentences)).image[[i for i, _ in pairs]]
+    phrases = Phrases(spans, torch.ones(spans.shape[:2], dtype=torch.bool))
+    return batch.regions.grouped(Grouping.of(rows)), words.to(device), phrases.to(device)
 
 
 def grouping_of(regions: Regions, texts: int) -> Grouping:

@@ -43,6 +43,14 @@ class GroundingPrediction:
         ]
         return {"image": self.sentence.image, "sentence": self.sentence.text, "phrases": phrases}
 
+    def result(self) -> dict[str, Any]:
+        """The boxes of the phrases that have some, as `saccade score grounding` takes them."""
+        return {
+            "image_id": self.sentence.image,
+            "sentence_id": int(self.sentence.id.rpartition("#")[2]),
+            "boxes": [[list(box) for box in of.found.boxes] for of in self.phrases if of.phrase.boxes],
+        }
+
     def grounded(self) -> list[GroundedPhrase]:
         """The phrases as they are scored."""
         return [

@@ -25,7 +25,7 @@ from saccade.progress import Report
 from saccade.tasks.attending import Attended
 from saccade.tasks.base import BoxReader, Gather, Reader
 from saccade.tasks.glove import check_glove, start_from_glove
-from saccade.tasks.grounding.batch import PhraseBatch, boxes_of, grouping_of, make_batch
+from saccade.tasks.grounding.batch import PhraseBatch, boxes_of, check_left, grouping_of, make_batch, possible, rests
 from saccade.tasks.grounding.config import SPECIAL, GroundingConfig, GroundingOptions, check_options
 from saccade.tasks.grounding.finding import Found, find_regions, phrase_text
 from saccade.tasks.grounding.lines import Lines
@@ -37,8 +37,8 @@ from saccade.tasks.intervening import left_before, left_regions, left_texts
 from saccade.tasks.reading import read_regions
 from saccade.tasks.reply import OpenedImage
 from saccade.tasks.worded import TOKENIZER, WordedTask
-from saccade.text import UNKNOWN_ID, Vocabulary, pad_words
-from saccade.types import NOTHING, Groundings, Grouping, Phrases, Regions, Without
+from saccade.text import Vocabulary
+from saccade.types import NOTHING, Groundings, Regions, Without
 
 PHRASES = "phrases.json"
 
@@ -173,7 +173,7 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
 
     def stack(self, examples: Sequence[Caption], read: Reader) -> PhraseBatch:
         """The sentences as a batch to predict, with all phrases that there may be a box for."""
-        return self._batch(examples, _possible(examples), read_regions(examples, read, grouped=True))
+        return self._batch(examples, possible(examples), read_regions(examples, read, grouped=True))
 
     def predict(
         self,
@@ -203,7 +203,7 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
 
     def attend(self, model: Any, regions: Regions, sentences: Sequence[Caption]) -> list[Attended]:
         """What the model predicts of each sentence."""
-        batch = self._batch(sentences, _possible(sentences), regions).to(regions.mask.device)
+        batch = self._batch(sentences, possible(sentences), regions).to(regions.mask.device)
         found = self.predict(model, batch, GroundingOptions(), attention=True, generator=torch.Generator())
         return [Attended("phrases (phrases, regions)", each) for each in found]
 
@@ -237,17 +237,7 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
 
     def exports(self, predictions: Sequence[GroundingPrediction], data: Corpus) -> dict[str, Any]:  # noqa: ARG002
         """The boxes of each sentence's phrases as `saccade score grounding` takes them."""
-        return {
-            "results.json": [
-                {
-                    "image_id": each.sentence.image,
-                    "sentence_id": int(each.sentence.id.rpartition("#")[2]),
-                    "boxes": [[list(box) for box in of.found.boxes] for of in each.phrases if of.phrase.boxes],
-                }
-                for each in predictions
-                if any(of.phrase.boxes for of in each.phrases)
-            ]
-        }
+        return {"results.json": [each.result() for each in predictions if each.grounded()]}
 
     def reply(
         self,
@@ -272,7 +262,7 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
         left = left_texts(self.vocabulary, texts, away, max_words=self.config.max_words)
         places = [left_before(self._places(text), each) for text, each in zip(texts, away, strict=True)]
         seen = left_regions(regions, away)
-        _check_seen(seen, away)
+        check_left(seen, away)
         grouped = seen.grouped(grouping_of(seen, len(texts)))
         batch = make_batch(sentences, asked, grouped, left.words, places).to(regions.mask.device)
         output: Groundings = model(batch.regions, batch.words, batch.phrases)
@@ -345,34 +335,12 @@ class GroundingTask(WordedTask[Caption, Caption, GroundingPrediction]):
         pairs = [(i, j) for i, phrases in enumerate(batch.asked) for j in range(len(phrases))]
         if not pairs:
             return {}
-        rest = []
-        for i, j in pairs:
-            ids, (start, end) = batch.words.ids[i][batch.words.mask[i]].tolist(), batch.phrases.spans[i, j].tolist()
-            rest.append([*ids[:start], *ids[end:]] or [UNKNOWN_ID])
-        words, device = pad_words(rest), batch.regions.mask.device
-        spans = torch.tensor([[(0, len(each))] for each in rest])
-        rows = grouping_of(batch.regions, len(batch.sentences)).image[[i for i, _ in pairs]]
-        regions = batch.regions.grouped(Grouping.of(rows))
-        phrases = Phrases(spans, torch.ones(spans.shape[:2], dtype=torch.bool)).to(device)
-        output: Groundings = model(regions, words.to(device), phrases, attention=False)
+        regions, words, phrases = rests(batch, pairs)
+        output: Groundings = model(regions, words, phrases, attention=False)
         found = self._find(output, regions, [1] * len(pairs), options)
         return {pair: place.boxes[0] for pair, [place] in zip(pairs, found, strict=True)}
-
-
-def _possible(sentences: Sequence[Caption]) -> list[tuple[Phrase, ...]]:
-    """The phrases of each sentence that there may be a box for."""
-    return [tuple(phrase for phrase in each.phrases if not phrase.absent) for each in sentences]
 
 
 def _size(places: Sequence[int], phrase: Phrase) -> int:
     """How many words a phrase has, which are counted by the places."""
     return places[phrase.words[1]] - places[phrase.words[0]]
-
-
-def _check_seen(seen: Regions, without: Sequence[Without]) -> None:
-    """Raise DataError where no region is left to find a phrase in."""
-    count = seen.per_text(seen.mask).sum(1).tolist()
-    if blind := [each for each, left in zip(without, count, strict=True) if each.regions and not left]:
-        raise DataError(
-            f"without regions: expected one left to find phrases in, got all {len(blind[0].regions)} taken away"
-        )
