@@ -111,6 +111,13 @@ class Page:
         ActionChains(self.browser).send_keys(*keys).perform()
         return self
 
+    def chord(self, held: str, key: str) -> Page:
+        """Press a key while another one is held."""
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.browser).key_down(held).send_keys(key).key_up(held).perform()
+        return self
+
     @property
     def focused(self) -> str:
         """What has the focus: its key, id or text."""

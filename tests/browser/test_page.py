@@ -175,6 +175,21 @@ def test_sentences_are_ranked(page, predictors, scene_file):
     assert page.texts(".captions [aria-current=true]") == [ranked[2]]
 
 
+def test_sentences_are_ranked_and_intervened_by_keyboard_alone(page, predictors):
+    page.open(run="matcher", example=0, of="matcher")
+    page.press("/")
+    assert page.focused == "text"
+    page.press("a red circle").chord(SHIFT, ENTER).press("a cross", ENTER).settle()
+    page.wait_for(".headline", "score")
+    ranked = page.texts(".captions li button")
+    assert sorted(ranked) == ["a cross", "a red circle"]
+    other = ["a red circle", "a cross"].index(ranked[1])
+    page.press(TAB).tab_to(f"sentence-{other}").press(ENTER).settle()
+    assert page.texts(".captions [aria-current=true]") == [ranked[1]]
+    page.tab_to("word-0").press(ENTER)
+    page.wait_for(".without h3", "Without 1 word")
+
+
 def test_phrases_noticed_and_chosen_by_hand(page, predictors, scene_file):
     page.open(run="grounder").give(scene_file).ask(SENTENCE)
     words = SENTENCE.split()

@@ -12,6 +12,8 @@ from saccade.index.searching import Query
 from saccade.index.sentences import index_sentences
 from saccade.serve.runs import ServedIndex
 
+ENTER = "\ue007"
+
 
 @pytest.fixture(autouse=True)
 def silent(browser):
@@ -30,6 +32,18 @@ def test_a_search_shows_hits_with_their_maps(page, serving):
     page.click("[data-key=hit-2]")
     page.wait_for(".view h3", hits[2]["id"])
     assert page.state["chosen.1"] == "3"
+
+
+def test_a_search_by_keyboard_alone(page, serving):
+    page.open(run="search:photos").press("/")
+    assert page.focused == "text"
+    page.press("a red circle", ENTER).settle()
+    page.wait_for(".hits button")
+    page.tab_to("hit-1").press(ENTER)
+    hits = serving.post("/api/search", {"index": "photos", "text": "a red circle"}).json()["hits"]
+    page.wait_for(".view h3", hits[1]["id"])
+    assert page.state["chosen.1"] == "2"
+    assert page.focused == "hit-1"
 
 
 def test_a_search_by_an_image(page, serving, scene_file):
