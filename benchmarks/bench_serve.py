@@ -1,14 +1,16 @@
 """The server under load, under nonsense, and killed.
 
     python benchmarks/bench_serve.py load RUN [--clients 64] [--seconds 60] [--by body] [--rounds 3]
+    python benchmarks/bench_serve.py single RUN
     python benchmarks/bench_serve.py malformed RUN [--requests 10000]
     python benchmarks/bench_serve.py killed RUN
 
 load: so many clients, in one process, ask about the run's test examples, each about others, and hold every answer
 against the Predictor's. Beside it the Predictor alone, on the same images and texts in batches of 32, before and after,
 in a process of its own with as many threads; images by the bytes of their files (`--by body`) or, in both, prepared
-once (`--by token`). malformed: requests that are wrong in every way, counted by status. killed: kill -9 with work in
-the queue, and what is then on the disk. Prints what was measured as JSON, a line a round.
+once (`--by token`). single: one client, and the Predictor before. malformed: requests that are wrong in every way,
+counted by status. killed: kill -9 with work in the queue, and what is then on the disk. Prints what was measured as
+JSON, a line a round.
 """
 
 from __future__ import annotations
@@ -256,6 +258,43 @@ async def counted(port: int) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
+class Single:
+    """One client with nobody beside it, and the Predictor called before: milliseconds of an answer."""
+
+    run: Annotated[str, tyro.conf.Positional]
+    times: int = 300
+
+    def __call__(self) -> None:
+        predictor, action, pairs = predictor_cases(self.run, 50)
+        server = Server(self.run)
+        try:
+            alone, served = asyncio.run(self.timed(server, predictor, action, pairs))
+        finally:
+            server.end()
+        row = {"alone_p50_ms": statistics.median(alone), "served_p50_ms": statistics.median(served)}
+        print(json.dumps({**row, "times": row["served_p50_ms"] / row["alone_p50_ms"]}), flush=True)
+
+    async def timed(
+        self, server: Server, predictor: Any, action: str, pairs: Sequence[tuple[bytes, str]]
+    ) -> tuple[list[float], list[float]]:
+        found, alone, served = await contents(server.port, action, pairs, "body"), [], []
+        reader, writer = await connect(server.port)
+        for number in range(self.times):
+            content, text = pairs[number % len(pairs)]
+            started = time.perf_counter()
+            predictor(content, text or None)[0].to_dict()
+            alone.append(1000 * (time.perf_counter() - started))
+        await asyncio.sleep(1)  # in which the threads of the one stop waiting for more to do
+        for number in range(self.times):
+            started = time.perf_counter()
+            status, _ = await exchanged(reader, writer, found[number % len(pairs)])
+            assert status == 200
+            served.append(1000 * (time.perf_counter() - started))
+        writer.close()
+        return alone[10:], served[10:]
+
+
+@dataclass(frozen=True)
 class Malformed:
     """Requests that are wrong in every way."""
 
@@ -395,4 +434,6 @@ class Alone:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"load": Load, "malformed": Malformed, "killed": Killed, "alone": Alone})()
+    tyro.extras.subcommand_cli_from_dict(
+        {"load": Load, "single": Single, "malformed": Malformed, "killed": Killed, "alone": Alone}
+    )()

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import torch
+
 from saccade.predict import AT_ONCE
 from saccade.serve.counters import Counters
 from saccade.serve.problems import RequestError
@@ -43,7 +45,7 @@ class Queue:
         self._ready = threading.Condition()
         self._closed = False
         self._pace = 0.05  # seconds that a request takes of late
-        self._thread = threading.Thread(target=self._run, name="models", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(torch.get_num_threads(),), name="models", daemon=True)
         self._thread.start()
 
     def __len__(self) -> int:
@@ -99,7 +101,8 @@ class Queue:
         """Wait until the thread has ended, at most so long."""
         self._thread.join(seconds)
 
-    def _run(self) -> None:
+    def _run(self, threads: int) -> None:
+        torch.set_num_threads(threads)  # which each thread has a number of its own of
         while batch := self._next():
             started = time.perf_counter()
             results = _results(batch)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
+import torch
 from PIL import Image
 
 from saccade.predict import Prepared
@@ -38,7 +39,10 @@ class Service:
         self.uploads = Uploads(
             self.counters, keep=settings.keep, most_bytes=settings.kept_bytes, most_images=settings.kept_images
         )
-        self._threads = ThreadPoolExecutor(max(2, min(4, os.cpu_count() or 2)), thread_name_prefix="images")
+        # What they do is small: threads of their own would stand in the way of the models'.
+        self._threads = ThreadPoolExecutor(
+            max(2, min(4, os.cpu_count() or 2)), "images", initializer=torch.set_num_threads, initargs=(1,)
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
