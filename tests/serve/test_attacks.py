@@ -198,6 +198,8 @@ def test_a_body_that_comes_too_slowly_is_refused(small) -> None:
                 answer = connection.recv(65536)
             except TimeoutError:
                 continue
+        connection.settimeout(5)
+        answer += read_all(connection)
     assert status_of(answer) == 408
     assert b"within 0.5 s" in answer
     assert b"connection: close" in answer.lower()
@@ -250,6 +252,20 @@ def test_slow_headers_of_a_second_request_are_refused_too(small) -> None:
         started = time.monotonic()
         assert status_of(read_all(connection)) == 408
         assert time.monotonic() - started < 5
+
+
+def test_a_client_that_never_takes_its_answers_is_cut_off(small) -> None:
+    server = small(body_seconds=0.5)
+    asked = head(server, "GET", "/viewer/viewer.css")
+    started = time.monotonic()
+    with server.connect() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(20)
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):  # noqa: PT012 - the last of many is cut off
+            while time.monotonic() - started < 20:
+                connection.sendall(asked * 100)
+    assert time.monotonic() - started < 15
+    assert server.get("/healthz").status == 200
 
 
 @pytest.mark.parametrize(

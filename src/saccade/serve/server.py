@@ -84,14 +84,17 @@ class Server(uvicorn.Server):
 
 
 def _protocol(settings: Settings) -> type[asyncio.Protocol]:
-    return type("Protocol", (TimedProtocol,), {"seconds": settings.header_seconds})
+    seconds = {"seconds": settings.header_seconds, "taking_seconds": settings.body_seconds}
+    return type("Protocol", (TimedProtocol,), seconds)
 
 
 class TimedProtocol(H11Protocol):
-    """HTTP as uvicorn speaks it, where a request's line and headers must come in time."""
+    """HTTP as uvicorn speaks it, where headers must come in time, and answers be taken."""
 
     seconds = 10.0
+    taking_seconds = 60.0
     _deadline: asyncio.TimerHandle | None = None
+    _taking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Expect a request."""
@@ -109,7 +112,19 @@ class TimedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Expect nothing of who has left."""
         self._expect_no_more()
+        self._taken()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait, for a while, until the client takes what it was sent."""
+        super().pause_writing()
+        self._taken()
+        self._taking = self.loop.call_later(self.taking_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on sending to a client that takes it."""
+        super().resume_writing()
+        self._taken()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, unless an answer is on its way already."""
@@ -122,6 +137,11 @@ class TimedProtocol(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _taken(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
 
     def _late(self) -> None:
         self._deadline = None

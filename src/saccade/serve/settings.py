@@ -42,7 +42,7 @@ class Settings:
     json: int = 128_000
     """Bytes of a JSON body, which holds no image."""
     body_seconds: float = 60.0
-    """In which a whole body must have come."""
+    """In which a whole body must have come, and what is sent be taken up to where the next part goes out."""
     header_seconds: float = 10.0
     """In which the first byte of a request and the last of its headers must have come."""
     header_bytes: int = 32_768
