@@ -45,7 +45,7 @@ class Running:
     def __init__(self, runs, indexes, *, host: str = "127.0.0.1", **settings) -> None:
         self._socket = bound_socket(host, 0)
         self.host, self.port = host, self._socket.getsockname()[1]
-        self.service = Service(runs, indexes, Settings(**settings))
+        self.service = Service(runs, indexes, Settings(**settings), threads=1)
         self._server = make_server(self.service, Address(host, self.port))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
 

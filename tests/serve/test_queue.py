@@ -9,12 +9,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 from PIL import Image
 
 from saccade.predict import AT_ONCE
 from saccade.serve.counters import Counters
 from saccade.serve.problems import RequestError
-from saccade.serve.queue import Queue
+from saccade.serve.queue import Queue, handed_over
 from saccade.serve.uploads import Uploads
 
 QUESTION = "what color is the large circle?"
@@ -40,7 +41,7 @@ def with_queue(capacity: int, scenario):
     """What a scenario of a queue and its work returns; the queue is closed afterwards."""
 
     async def run():
-        queue, work = Queue(capacity, Counters()), Work()
+        queue, work = Queue(capacity, Counters(), 1), Work()
         try:
             return await scenario(queue, work)
         finally:
@@ -50,6 +51,38 @@ def with_queue(capacity: int, scenario):
             assert not queue.alive
 
     return asyncio.run(run())
+
+
+def test_the_models_compute_with_their_threads_whatever_others_do() -> None:
+    before = torch.get_num_threads()
+
+    async def scenario() -> list[int]:
+        queue = Queue(4, Counters(), 3)
+        # What a thread that decodes says is what PyTorch gives every thread that has not computed yet.
+        other = threading.Thread(target=torch.set_num_threads, args=(1,))
+        other.start()
+        other.join()
+        try:
+            return [await queue.put("run", "key", lambda items: [torch.get_num_threads() for _ in items], "x")]
+        finally:
+            queue.close()
+            await asyncio.to_thread(queue.join, 10)
+
+    try:
+        assert asyncio.run(scenario()) == [3]
+        assert torch.get_num_threads() == before
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_caller_hands_its_threads_over() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert handed_over() == 3
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 async def first_taken(queue: Queue, work: Work) -> asyncio.Future:

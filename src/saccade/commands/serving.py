@@ -54,13 +54,14 @@ class Serve:
         """Serve until stopped, and say under which address."""
         self._check()
         from saccade.serve.guard import Address
+        from saccade.serve.queue import handed_over
         from saccade.serve.server import bound_socket, serve
         from saccade.serve.service import Service
 
         bound = bound_socket(self.host, self.port)
         with bound:
-            address = Address(self.host, bound.getsockname()[1])
-            service = Service(*self._served(), self._settings())
+            address, threads = Address(self.host, bound.getsockname()[1]), handed_over()
+            service = Service(*self._served(), self._settings(), threads=threads)
             page = self._page(address.port)
             print(f"Open {page}", flush=True)
             print("Ctrl+C stops it.", file=sys.stderr)

@@ -36,16 +36,30 @@ class Job:
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
 
-class Queue:
-    """A bounded queue, and its thread. Used from one event loop; nothing is waited for when the models are idle."""
+def handed_over() -> int:
+    """How many threads PyTorch computes with, which are the queue's: from now on the caller computes with one.
 
-    def __init__(self, capacity: int, counters: Counters) -> None:
+    To be called before anything is computed. OpenMP's threads belong to who calls them, and where there are more of
+    them than processors they sleep between any two computations, by which a small model takes twice as long.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    return threads
+
+
+class Queue:
+    """A bounded queue, and its thread. Used from one event loop; nothing is waited for when the models are idle.
+
+    `threads` is how many PyTorch computes with for it.
+    """
+
+    def __init__(self, capacity: int, counters: Counters, threads: int) -> None:
         self.capacity, self._counters = capacity, counters
         self._waiting: deque[Job] = deque()
         self._ready = threading.Condition()
         self._closed = False
         self._pace = 0.05  # seconds that a request takes of late
-        self._thread = threading.Thread(target=self._run, args=(torch.get_num_threads(),), name="models", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(threads,), name="models", daemon=True)
         self._thread.start()
 
     def __len__(self) -> int:
@@ -102,7 +116,8 @@ class Queue:
         self._thread.join(seconds)
 
     def _run(self, threads: int) -> None:
-        torch.set_num_threads(threads)  # which each thread has a number of its own of
+        torch.get_num_threads()  # or its first computation would set the number to what any thread said last
+        torch.set_num_threads(threads)
         while batch := self._next():
             started = time.perf_counter()
             results = _results(batch)

@@ -28,14 +28,19 @@ TIDY_SECONDS = 5.0
 
 
 class Service:
-    """The runs and indexes that are served, within the settings' limits. Used from one event loop."""
+    """The runs and indexes that are served, within the settings' limits. Used from one event loop.
 
-    def __init__(self, runs: Sequence[ServedRun], indexes: Sequence[ServedIndex], settings: Settings) -> None:
+    `threads` is how many PyTorch computes with for the models.
+    """
+
+    def __init__(
+        self, runs: Sequence[ServedRun], indexes: Sequence[ServedIndex], settings: Settings, *, threads: int
+    ) -> None:
         self.settings, self.counters = settings, Counters()
         self.runs: dict[str, ServedRun] = {each.name: each for each in runs}
         self.indexes: dict[str, ServedIndex] = {each.name: each for each in indexes}
         self.arriving = Arriving(settings.arriving)
-        self.queue = Queue(settings.queue, self.counters)
+        self.queue = Queue(settings.queue, self.counters, threads)
         self.uploads = Uploads(
             self.counters, keep=settings.keep, most_bytes=settings.kept_bytes, most_images=settings.kept_images
         )
