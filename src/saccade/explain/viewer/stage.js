@@ -132,7 +132,9 @@ function readout(state) {
 }
 
 function hintOf(state) {
-  const kept = state.taking ? "a click takes it away" : "a click keeps it";
+  const written = state.options.onWord && !state.wordsGo;
+  const taken = written ? "a click takes a region away, and stays with a word" : "a click takes it away";
+  const kept = state.taking ? taken : "a click keeps it";
   if (state.linked && state.sameRegions(state.maps)) {
     return `Point at a word to see what it looks at, at the image to see which words look there; ${kept}.`;
   }
