@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from saccade.serve.guard import Address
@@ -21,10 +21,10 @@ VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
 )
-
-
 PAIRS = st.lists(st.tuples(st.sampled_from(EVERY_NAME), st.text(max_size=12)), max_size=5)
 ACTIONS = st.sampled_from(sorted(NAMES))
+# The first texts that are made on a machine wait for tables of all characters.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def tried(read: Callable[..., Asked], action: str, said: object) -> Asked | RequestError:
@@ -39,18 +39,21 @@ def refused(problem: RequestError) -> bool:
     return 400 <= problem.status < 500 and bool(problem.message.encode())
 
 
+@unhurried
 @given(ACTIONS, st.dictionaries(st.sampled_from(EVERY_NAME), VALUES))
 def test_any_json_is_read_or_refused(action: str, values: dict) -> None:
     found = tried(from_json, action, json.dumps(values).encode())
     assert refused(found) if isinstance(found, RequestError) else len(command_line(action, "run", found)) > 0
 
 
+@unhurried
 @given(ACTIONS, st.binary(max_size=200))
 def test_any_bytes_are_refused(action: str, body: bytes) -> None:
     with pytest.raises(RequestError):
         from_json(action, body + b"\0", SETTINGS)
 
 
+@unhurried
 @given(ACTIONS, PAIRS)
 def test_any_query_is_read_or_refused(action: str, pairs: list[tuple[str, str]]) -> None:
     found = tried(from_query, action, pairs)

@@ -97,8 +97,9 @@ class TimedProtocol(H11Protocol):
     _taking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Expect a request."""
+        """Expect a request; hear at once where what is sent is not taken, also what is left when it closes."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)
         self._expect()
 
     def data_received(self, data: bytes) -> None:
