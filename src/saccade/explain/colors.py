@@ -9,7 +9,7 @@ RGB = tuple[int, int, int]
 
 PAPER: RGB = (255, 255, 255)
 INK: RGB = (27, 30, 36)
-QUIET: RGB = (104, 110, 121)
+QUIET: RGB = (95, 101, 112)
 RULE: RGB = (214, 217, 223)
 WASH: RGB = (238, 240, 243)
 ACCENT: RGB = (38, 94, 168)

@@ -25,6 +25,8 @@ export function tables(state) {
   return details;
 }
 
+const titleOf = ({ title }) => title || "weight";
+
 function scrolled(table) {
   const label = table.caption.textContent;
   return element("div", { class: "scrolled", tabindex: 0, role: "group", "aria-label": label }, table);
@@ -34,7 +36,7 @@ function scrolled(table) {
 function regionTable(state, regions, { weighed, boxes }) {
   const maps = weighed ? state.panels.filter((panel) => panel.picture?.regions) : [];
   const places = regions.grid ? ["row", "column"] : ["across", "down"];
-  const head = ["region", ...(boxes ? ["taken away"] : []), ...places, ...maps.map((panel) => panel.title)];
+  const head = ["region", ...(boxes ? ["taken away"] : []), ...places, ...maps.map(titleOf)];
   const rows = regions.places.map((_, i) => {
     const weights = maps.map(({ picture: { regions: own } }) => weightText(own.weights[i], own.weights.length));
     const where = whereabouts(regions, i).map((text) => text.replace(/^(row|column) | (across|down)$/g, ""));
@@ -76,7 +78,7 @@ function checkbox(state, region) {
 function wordTable(state) {
   const panels = state.panels.filter((panel) => panel.words?.weights?.length === state.words.length);
   const looks = state.linked ? ["looks most at region", "with"] : [];
-  const head = ["word", ...panels.map((panel) => panel.title), ...looks];
+  const head = ["word", ...panels.map(titleOf), ...looks];
   const rows = state.words.map((word, i) => {
     const weights = panels.map((panel) => weightText(panel.words.weights[i], state.words.length));
     const look = state.linked && state.lookOf(i), most = look ? look.indexOf(largest(look)) : null;

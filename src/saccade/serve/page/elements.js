@@ -28,7 +28,7 @@ export function table(headings, rows, attributes = {}) {
   const head = element(
     "tr",
     {},
-    headings.map((heading) => element("th", { scope: "col" }, heading)),
+    headings.map((heading) => (heading ? element("th", { scope: "col" }, heading) : element("td", {}))),
   );
   const body = rows.map(([first, ...cells]) =>
     element(
