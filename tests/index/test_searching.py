@@ -25,38 +25,23 @@ SENTENCES = ("a large red circle", "two small crosses", "three things and a gree
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for i in range(7):
-        Scenes().open_image(f"test/{i:05d}").save(folder / f"{i}.png")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def index(matching_run, photos, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("indexes") / "photos"
-    index_photographs(Embedder(matching_run, device="cpu"), photos, out)
-    return out
-
-
-@pytest.fixture(scope="module")
-def searcher(index):
-    with Searcher(index, device="cpu") as searcher:
+def searcher(scenes_index):
+    with Searcher(scenes_index, device="cpu") as searcher:
         yield searcher
 
 
-def test_hits_are_scored_as_the_predictor_does(searcher, photos) -> None:
+def test_hits_are_scored_as_the_predictor_does(searcher, scenes_folder) -> None:
     text = SENTENCES[0]
     hits = searcher.search(Query(text), top=99)
-    replies = {path.name: searcher.embedder.predictor(path, text)[0].score for path in photos.iterdir()}
+    replies = {path.name: searcher.embedder.predictor(path, text)[0].score for path in scenes_folder.iterdir()}
     assert {hit.id: hit.score for hit in hits} == pytest.approx(replies, abs=1e-5)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
-    assert all(hit.file == photos / hit.id for hit in hits)
+    assert all(hit.file == scenes_folder / hit.id for hit in hits)
     assert [hit.id for hit in searcher.search(Query(text), top=3)] == [hit.id for hit in hits[:3]]
 
 
-def test_an_image_finds_itself_first_and_both_are_weighed(searcher, photos) -> None:
-    image, text = photos / "4.png", SENTENCES[1]
+def test_an_image_finds_itself_first_and_both_are_weighed(searcher, scenes_folder) -> None:
+    image, text = scenes_folder / "4.png", SENTENCES[1]
     assert searcher.search(Query(image=image), top=1)[0].id == "4.png"
     of_text, of_image = searcher.embed(Query(text)), searcher.embed(Query(image=image))
     both = searcher.embed(Query(text, image, text_weight=3, image_weight=1))
@@ -105,7 +90,7 @@ def test_words_never_seen_are_named(searcher) -> None:
     assert searcher.search(Query("a red zebra"))
 
 
-def test_the_sheet_has_a_part_for_each_hit_that_links_to_its_file(searcher, photos, tmp_path) -> None:
+def test_the_sheet_has_a_part_for_each_hit_that_links_to_its_file(searcher, scenes_folder, tmp_path) -> None:
     query = Query(SENTENCES[0])
     hits = searcher.search(query, top=3, by_chance=0)
     figure = searcher.figure(query, hits)
@@ -121,14 +106,14 @@ def test_the_sheet_has_a_part_for_each_hit_that_links_to_its_file(searcher, phot
     [shown] = Reader((tmp_path / "hits.html").read_text()).figures
     assert [part["link"] for part in shown["parts"]] == [part.link for part in figure.parts]
     save(figure, tmp_path / "hits.png")
-    like = Query(image=photos / "2.png")
+    like = Query(image=scenes_folder / "2.png")
     assert searcher.figure(like, searcher.search(like, top=2)).parts[0].title == "2.png"
-    both = Query(SENTENCES[0], photos / "2.png")
+    both = Query(SENTENCES[0], scenes_folder / "2.png")
     assert "score with the image" in searcher.figure(both, searcher.search(both, top=2)).parts[0].lines[0]
 
 
-def test_a_photograph_that_is_gone_is_left_out_of_the_sheet(matching_run, photos, tmp_path) -> None:
-    moved = Path(shutil.copytree(photos, tmp_path / "photos"))
+def test_a_photograph_that_is_gone_is_left_out_of_the_sheet(matching_run, scenes_folder, tmp_path) -> None:
+    moved = Path(shutil.copytree(scenes_folder, tmp_path / "photos"))
     index_photographs(Embedder(matching_run, device="cpu"), moved, tmp_path / "index")
     query = Query(SENTENCES[0])
     with Searcher(tmp_path / "index", device="cpu") as searcher:
@@ -141,15 +126,15 @@ def test_a_photograph_that_is_gone_is_left_out_of_the_sheet(matching_run, photos
             searcher.figure(query, hits)
 
 
-def test_an_image_finds_sentences(matching_run, photos, tmp_path) -> None:
+def test_an_image_finds_sentences(matching_run, scenes_folder, tmp_path) -> None:
     file = tmp_path / "said.txt"
     file.write_text("\n".join(SENTENCES))
     embedder = Embedder(matching_run, device="cpu")
     index_sentences(embedder, file, tmp_path / "index")
-    query = Query(image=photos / "3.png")
+    query = Query(image=scenes_folder / "3.png")
     with Searcher(tmp_path / "index", device="cpu") as searcher:
         hits = searcher.search(query)
-        expected = {text: embedder.predictor(photos / "3.png", text)[0].score for text in SENTENCES}
+        expected = {text: embedder.predictor(scenes_folder / "3.png", text)[0].score for text in SENTENCES}
         assert {hit.id: hit.score for hit in hits} == pytest.approx(expected, abs=1e-5)
         assert hits[0].file is None
         assert [part.title for part in searcher.figure(query, hits).parts] == [hit.id for hit in hits]
@@ -172,14 +157,14 @@ def saccade(*arguments: object) -> None:
     main([str(each) for each in arguments])
 
 
-def test_the_commands_from_photographs_to_hits(matching_run, photos, tmp_path, capsys, monkeypatch) -> None:
+def test_the_commands_from_photographs_to_hits(matching_run, scenes_folder, tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    saccade("index", matching_run, photos, "--device", "cpu")
+    saccade("index", matching_run, scenes_folder, "--device", "cpu")
     out = capsys.readouterr().out
-    assert f"7 added, 0 unchanged; in indexes/{photos.name}" in out
-    saccade("index", matching_run, photos, "--device", "cpu", "--json")
+    assert f"7 added, 0 unchanged; in indexes/{scenes_folder.name}" in out
+    saccade("index", matching_run, scenes_folder, "--device", "cpu", "--json")
     assert json.loads(capsys.readouterr().out)["unchanged"] == 7
-    index = f"indexes/{photos.name}"
+    index = f"indexes/{scenes_folder.name}"
     saccade("search", index, SENTENCES[0], "--top", "3", "--json", "--device", "cpu")
     found = json.loads(capsys.readouterr().out)
     assert found["query"] == SENTENCES[0]
@@ -190,8 +175,8 @@ def test_the_commands_from_photographs_to_hits(matching_run, photos, tmp_path, c
     assert NOTHING in shown.out
     assert "Attention drawn in hits.html" in shown.out
     assert "Words never seen in training, ignored: zebra" in shown.err
-    saccade("search", index, "--image", photos / "1.png", "--top", "1", "--device", "cpu")
-    assert str(photos / "1.png") in capsys.readouterr().out
+    saccade("search", index, "--image", scenes_folder / "1.png", "--top", "1", "--device", "cpu")
+    assert str(scenes_folder / "1.png") in capsys.readouterr().out
     assert not (tmp_path / "runs").exists()
 
 
@@ -214,10 +199,10 @@ def test_the_commands_from_photographs_to_hits(matching_run, photos, tmp_path, c
     ],
 )
 def test_what_the_commands_refuse(
-    matching_run, photos, index, tmp_path, capsys, monkeypatch, arguments, message
+    matching_run, scenes_folder, scenes_index, tmp_path, capsys, monkeypatch, arguments, message
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    places = {"run": matching_run, "photos": photos, "index": index}
+    places = {"run": matching_run, "photos": scenes_folder, "index": scenes_index}
     with pytest.raises(SystemExit) as exit:
         main([each.format(**places) for each in arguments])
     assert exit.value.code in (1, 2)
